@@ -1,0 +1,55 @@
+# Vestibule. `make help` lists what can be done.
+SHELL := /bin/sh
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help install run test check format bench build docs clean lock
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+install: $(STAMP) ## create .venv and install what requirements.lock names
+
+$(STAMP): requirements.lock pyproject.toml
+	@command -v $(PYTHON) >/dev/null || { echo "vestibule: $(PYTHON) is not on the PATH; install Python 3.11 or newer, or name it: make PYTHON=/path/to/python3"; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "vestibule: Python 3.11 or newer is needed, $(PYTHON) is $$($(PYTHON) -c 'import platform; print(platform.python_version())'); name another: make PYTHON=python3.12"; exit 1; }
+	@$(PYTHON) -m venv --clear $(VENV) >/dev/null 2>&1 || { echo "vestibule: $(PYTHON) cannot create a virtual environment; install its venv module (on Debian: the package python3-venv)"; exit 1; }
+	@echo "Installing into $(VENV) …"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock || { echo "vestibule: the dependencies could not be installed; is the package index reachable? (pip's own words are above)"; exit 1; }
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e . || { echo "vestibule: the package itself could not be installed (pip's own words are above)"; exit 1; }
+	@touch $@
+
+run: $(STAMP) ## start the demo site, Vestibule in front of it and the dashboard
+	@$(BIN)/python -m demo
+
+test: $(STAMP) ## run the tests (browser tests where Chromium is found)
+	@$(BIN)/python -m pytest -n auto
+
+check: $(STAMP) ## lint, check formatting, types and the direction of imports
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+format: $(STAMP) ## format the code and mend what the linter can
+	@$(BIN)/ruff check --fix-only .
+	@$(BIN)/ruff format .
+
+bench: $(STAMP) ## measure, and print ratios
+	@$(BIN)/python -m bench
+
+build: $(STAMP) ## build wheel and sdist into dist/
+	@$(BIN)/python -m build --no-isolation
+
+docs: $(STAMP) ## take the screenshots in docs/ from the running demo
+	@$(BIN)/python -m docs.screenshots
+
+lock: $(STAMP) ## write requirements.lock anew from pyproject.toml
+	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --all-extras --group dev pyproject.toml -o requirements.lock
+
+clean: ## remove what was built and installed, and the demo's state
+	@rm -rf $(VENV) .vestibule dist build site .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
