@@ -1,0 +1,101 @@
+"""Reads a YAML file into plain data and keeps the line of every setting in it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+from ruamel.yaml.comments import CommentedMap, CommentedSeq
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+
+from vestibule.config.wording import shown
+from vestibule.core.errors import Problem
+
+MAX_FILE = 1 << 20
+"""A configuration file larger than this many bytes is refused unread."""
+
+SettingPath = tuple[str | int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A parsed file: plain data, and the line of every setting in it."""
+
+    file: str
+    data: dict[str, Any]
+    lines: Mapping[SettingPath, int]
+
+    def line(self, path: SettingPath) -> int:
+        """The line of a setting, or of the nearest one around it."""
+        for length in range(len(path), 0, -1):
+            if path[:length] in self.lines:
+                return self.lines[path[:length]]
+        return 1
+
+
+def read(path: Path, problems: list[Problem], *, optional: bool = False) -> Document:
+    file = str(path)
+    empty = Document(file, {}, {})
+    try:
+        if path.stat().st_size > MAX_FILE:
+            problems.append(Problem(file, 0, path.stem, f"is larger than {MAX_FILE} bytes"))
+            return empty
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        if not optional:
+            problems.append(Problem(file, 0, path.stem, "no such file; `vestibule init URL` writes a first one"))
+        return empty
+    except UnicodeDecodeError as error:
+        line = path.read_bytes()[: error.start].count(b"\n") + 1
+        problems.append(Problem(file, line, path.stem, "is not UTF-8 text"))
+        return empty
+    except OSError as error:
+        problems.append(Problem(file, 0, path.stem, f"cannot be read: {error.strerror}"))
+        return empty
+    try:
+        data = YAML(typ="rt").load(text)
+    except MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        words = " ".join(str(error.problem or error.context or "cannot be parsed").split())
+        problems.append(Problem(file, (mark.line + 1) if mark else 1, path.stem, f"is not YAML: {words}"))
+        return empty
+    except (YAMLError, ValueError, RecursionError) as error:
+        words = str(error).strip().partition("\n")[0] or type(error).__name__
+        problems.append(Problem(file, 1, path.stem, f"is not YAML: {words}"))
+        return empty
+    if data is None:
+        if not optional:
+            problems.append(Problem(file, 1, path.stem, "is empty; `vestibule init URL` writes a first one"))
+        return empty
+    if not isinstance(data, CommentedMap):
+        problems.append(Problem(file, 1, path.stem, f"must hold settings (key: value), not {shown(data)}"))
+        return empty
+    lines: dict[SettingPath, int] = {}
+    plain = _plain(data, (), lines)
+    return Document(file, plain, lines)
+
+
+def _plain(node: Any, path: SettingPath, lines: dict[SettingPath, int]) -> Any:
+    """Plain data from ruamel's nodes; fills ``lines`` (counted from 1)."""
+    if isinstance(node, CommentedMap):
+        for key in node:
+            position = node.lc.data.get(key) if node.lc.data else None
+            if position is not None:
+                lines[(*path, str(key))] = position[0] + 1
+        return {str(key): _plain(value, (*path, str(key)), lines) for key, value in node.items()}
+    if isinstance(node, CommentedSeq):
+        for index in range(len(node)):
+            position = node.lc.data.get(index) if node.lc.data else None
+            if position is not None:
+                lines[(*path, index)] = position[0] + 1
+        return [_plain(value, (*path, index), lines) for index, value in enumerate(node)]
+    if isinstance(node, bool | date) or node is None:
+        return node
+    for kind in (str, int, float):
+        if isinstance(node, kind):
+            return kind(node)
+    return node

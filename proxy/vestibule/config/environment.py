@@ -1,0 +1,67 @@
+"""Overrides from the environment: ``VESTIBULE_SECTION__KEY`` sets any single value of the files."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from pydantic import BaseModel
+
+from vestibule.config.documents import Document, SettingPath
+from vestibule.config.models import SiteFile, TrackersFile
+from vestibule.config.validation import ENVIRONMENT, fields, submodel
+from vestibule.config.wording import suggest
+from vestibule.core.errors import Problem
+
+PREFIX = "VESTIBULE_"
+
+
+def override(
+    site: Document, trackers: Document, environ: Mapping[str, str], problems: list[Problem]
+) -> dict[SettingPath, str]:
+    """Put ``VESTIBULE_SECTION__KEY`` into the documents; returns which settings came from which variable."""
+    overridden: dict[SettingPath, str] = {}
+    for name in sorted(environ):
+        if not name.startswith(PREFIX):
+            continue
+        path = tuple(name.removeprefix(PREFIX).lower().split("__"))
+        if path[0] == "trackers" and len(path) > 1:
+            document, path = trackers, path[1:]
+            model: type[BaseModel] = TrackersFile
+        else:
+            document, model = site, SiteFile
+        if path[0] not in model.model_fields:
+            continue  # such as VESTIBULE_SECRET: not a setting of the files
+        if path[0] in ("services", "custom"):  # variables have no hyphens, ids have no underscores
+            path = (path[0], *(part.replace("_", "-") for part in path[1:2]), *path[2:])
+        problem = _scalar(model, path)
+        if problem:
+            problems.append(Problem(ENVIRONMENT, 0, name, problem))
+            continue
+        target = document.data
+        for key in path[:-1]:
+            below = target.get(key)
+            if not isinstance(below, dict):
+                below = {}
+                target[key] = below
+            target = below
+        target[path[-1]] = None if environ[name] in ("", "null") else environ[name]
+        overridden[path] = name
+    return overridden
+
+
+def _scalar(model: type[BaseModel], path: SettingPath) -> str | None:
+    """What speaks against setting ``path`` of ``model`` from one variable; None if it is a scalar."""
+    for index, key in enumerate(path):
+        known = fields(model)
+        if key not in known:
+            return f"unknown setting{suggest(str(key), known)}"
+        below = submodel(known[str(key)])
+        if below is None:
+            annotation = str(known[str(key)])
+            if annotation.startswith("dict") and index + 2 == len(path):
+                return None
+            if annotation.startswith(("tuple", "dict", "list")):
+                return "is not a single value; set it in the file"
+            return f"{key} has no settings below it" if index + 1 < len(path) else None
+        model = below
+    return "is a section; add __ and the name of a setting in it"

@@ -1,0 +1,84 @@
+"""Holds documents against the models, and says what is wrong in the user's terms."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, TypeVar, get_args
+
+from pydantic import BaseModel, ValidationError
+
+from vestibule.config.documents import Document, SettingPath
+from vestibule.config.wording import shown, suggest
+from vestibule.core.errors import Problem
+
+ENVIRONMENT = "environment"
+M = TypeVar("M", bound=BaseModel)
+
+
+def validate(
+    model: type[M], document: Document, problems: list[Problem], overridden: Mapping[SettingPath, str]
+) -> M | None:
+    if any(problem.file == document.file for problem in problems):
+        return None  # what cannot be parsed is reported once, not once more for each setting that is missing
+    try:
+        return model.model_validate(document.data)
+    except ValidationError as error:
+        for item in error.errors(include_url=False):
+            path = _location(item["loc"])
+            setting = ".".join(map(str, path)) or Path(document.file).stem
+            message = _message(model, item, path)
+            if path in overridden:
+                problems.append(Problem(ENVIRONMENT, 0, overridden[path], message))
+            else:
+                problems.append(Problem(document.file, document.line(path), setting, message))
+        return None
+
+
+def _location(loc: tuple[str | int, ...]) -> SettingPath:
+    """pydantic's location without its own marks (``[key]``, validator names)."""
+    return tuple(part for part in loc if part != "[key]" and not (isinstance(part, str) and "(" in part))
+
+
+def _message(model: type[BaseModel], item: Any, path: SettingPath) -> str:
+    kind, value = item["type"], item.get("input")
+    if kind == "extra_forbidden":
+        return f"unknown setting{suggest(str(path[-1]), _known(model, path[:-1]))}"
+    if kind == "missing":
+        return "is missing"
+    if kind in ("literal_error", "enum"):
+        allowed = item["ctx"]["expected"].replace("'", "").replace(" or ", ", ")
+        return f"must be one of {allowed}; is {shown(value)}"
+    if kind in ("model_type", "dict_type"):
+        return f"must hold settings (key: value); is {shown(value)}"
+    if kind in ("tuple_type", "list_type"):
+        return f"must be a list, such as [a, b]; is {shown(value)}"
+    words = str(item["msg"]).removeprefix("Value error, ").replace("Input should", "should")
+    words = words[:1].lower() + words[1:]
+    return f"{words}; is {shown(value)}"
+
+
+def _known(model: type[BaseModel], path: SettingPath) -> Iterator[str]:
+    """The names that are allowed at ``path``."""
+    current: type[BaseModel] | None = model
+    for key in path:
+        if current is None:
+            break
+        below = fields(current)
+        if key in below:
+            annotation = below[str(key)]
+            current = submodel(annotation)
+            if current is None:  # dict[str, Model]
+                current = next((m for arg in get_args(annotation) if (m := submodel(arg))), None)
+    yield from fields(current) if current is not None else ()
+
+
+def fields(model: type[BaseModel]) -> dict[str, Any]:
+    return {field.alias or name: field.annotation for name, field in model.model_fields.items()}
+
+
+def submodel(annotation: Any) -> type[BaseModel] | None:
+    for candidate in (annotation, *get_args(annotation)):
+        if isinstance(candidate, type) and issubclass(candidate, BaseModel):
+            return candidate
+    return None

@@ -1,0 +1,94 @@
+"""What the recorder is told of a request. It leaves this process only towards the recorder, in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from starlette.types import Scope
+
+from vestibule.core.visit import Hit
+from vestibule.middleware.response import Responder
+from vestibule.middleware.snapshot import Snapshot
+from vestibule.privacy.visitor import Visitor
+
+Blocked = tuple[str, str, str, str]
+"""Service, purpose, page ('' for this one), reason."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A request as it is seen here. address: the client's, in full. now: seconds since the epoch, UTC."""
+
+    snapshot: Snapshot
+    scope: Scope
+    visitor: Visitor
+    address: str
+    now: float
+
+    @property
+    def target(self) -> str:
+        """Path and query as the browser wrote them."""
+        raw: bytes = self.scope.get("raw_path") or self.scope["path"].encode("utf-8", "surrogateescape")
+        path = raw.partition(b"?")[0].decode("latin-1")
+        query: bytes = self.scope.get("query_string", b"")
+        return f"{path}?{query.decode('latin-1')}" if query else path
+
+
+def of_exchange(asked: Asked, responder: Responder) -> Hit:
+    """An exchange with the site, with what was held back in it."""
+    headers = dict(asked.scope["headers"])
+
+    def text(name: bytes) -> str:
+        return headers.get(name, b"").decode("latin-1")  # type: ignore[no-any-return]
+
+    seen = responder.seen
+    path, _, query = asked.target.partition("?")
+    blocked: list[Blocked] = [(service, purpose, "", why) for service, purpose, why in responder.gate.blocked]
+    blocked += [(service, purpose, "", "cookie") for service, purpose in seen.cookies.items()]
+    return Hit(
+        site=asked.snapshot.policy.config.site.name,
+        time=asked.now,
+        address=asked.address,
+        method=asked.scope["method"],
+        host=asked.visitor.host,
+        path=path,
+        query=query,
+        status=seen.status,
+        content_type=seen.content_type,
+        size=seen.size,
+        agent=text(b"user-agent"),
+        language=asked.visitor.language,
+        referrer=text(b"referer"),
+        accept=text(b"accept"),
+        fetch_dest=text(b"sec-fetch-dest"),
+        fetch_mode=text(b"sec-fetch-mode"),
+        fetch_site=text(b"sec-fetch-site"),
+        fetch_user=text(b"sec-fetch-user"),
+        purpose=text(b"sec-purpose") or text(b"purpose"),
+        ch_ua=text(b"sec-ch-ua"),
+        ch_mobile=text(b"sec-ch-ua-mobile"),
+        ch_platform=text(b"sec-ch-ua-platform"),
+        objects=asked.visitor.objects,
+        blocked=tuple(blocked),
+        count=seen.count,
+    )
+
+
+def of_event(asked: Asked, kind: str, event: Iterable[tuple[str, str]], blocked: tuple[Blocked, ...] = ()) -> Hit:
+    """Something that is counted for itself: a choice, a pixel, what the policy held back."""
+    agent = next((value for name, value in asked.scope["headers"] if name == b"user-agent"), b"")
+    return Hit(
+        site=asked.snapshot.policy.config.site.name,
+        time=asked.now,
+        address=asked.address,
+        method=asked.scope["method"],
+        host=asked.visitor.host,
+        path=asked.scope["path"],
+        agent=agent.decode("latin-1"),
+        language=asked.visitor.language,
+        kind=kind,
+        event=tuple(event),
+        blocked=blocked,
+        objects=asked.visitor.objects,
+    )

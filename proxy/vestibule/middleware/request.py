@@ -1,0 +1,105 @@
+"""What becomes of a request's headers on their way to the site."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from vestibule.core import caching
+from vestibule.core.codings import CODINGS
+from vestibule.core.consent import ASKED
+from vestibule.core.cookies import serialize_cookie
+from vestibule.privacy.endpoints import is_own
+from vestibule.privacy.policy import SitePolicy
+from vestibule.privacy.visitor import Visitor
+
+Header = tuple[bytes, bytes]
+
+_DOCUMENTS = frozenset({b"document", b"iframe", b"frame", b"fencedframe", b"embed", b"object"})
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """headers: for the site. document: the answer may be a page that is shown. top: in a window of its own.
+    revalidates: the browser sent one of our entity tags. refused: names of cookies that were left out."""
+
+    headers: list[Header]
+    document: bool
+    top: bool
+    revalidates: bool
+    refused: tuple[str, ...]
+
+
+def prepare(policy: SitePolicy, visitor: Visitor, headers: list[Header], variant: str) -> Prepared:
+    """The headers for the site: without refused cookies and forged words of ours, with the visitor's choice."""
+    document, top = _kind(headers)
+    kept: list[Header] = []
+    revalidates = False
+    for item in headers:
+        name, value = item
+        if name == b"cookie" or name == b"accept-encoding" or name.replace(b"_", b"-").startswith(b"vestibule-"):
+            continue
+        if name == b"if-none-match":
+            tags, ours = caching.unwrap(value.decode("latin-1"), variant)
+            revalidates = revalidates or (ours and bool(tags))
+            if tags and (ours or not document):
+                kept.append((name, tags.encode("latin-1")))
+            continue
+        # A part of a page cannot be rewritten, and a date says nothing of the choice it was seen under.
+        if document and name in (b"range", b"if-range", b"if-modified-since"):
+            continue
+        kept.append(item)
+    cookies, refused = _cookies(policy, visitor)
+    if cookies:
+        kept.append((b"cookie", cookies))
+    kept.append((b"accept-encoding", _accepted(headers)))
+    kept.append((b"vestibule-consent", _consent(visitor)))
+    return Prepared(kept, document, top, revalidates, refused)
+
+
+def _kind(headers: list[Header]) -> tuple[bool, bool]:
+    """Whether a document is asked for, and whether as a window's own. Browsers without Fetch Metadata are known by
+    ``Accept``."""
+    destination: bytes | None = None
+    accept = b""
+    for name, value in headers:
+        if name == b"sec-fetch-dest":
+            destination = value.strip()
+        elif name == b"accept":
+            accept = value
+    if destination is None:
+        html = b"text/html" in accept
+        return html, html
+    return destination in _DOCUMENTS, destination == b"document"
+
+
+def _cookies(policy: SitePolicy, visitor: Visitor) -> tuple[bytes, tuple[str, ...]]:
+    if not visitor.cookies:
+        return b"", ()
+    choice = visitor.effective
+    kept, refused = [], []
+    for pair in visitor.cookies:
+        if is_own(pair.name):
+            continue
+        if policy.cookies.decide(pair.name).passes(choice):
+            kept.append(pair)
+        else:
+            refused.append(pair.name)
+            if policy.observe:
+                kept.append(pair)
+    return serialize_cookie(kept).encode("latin-1"), tuple(dict.fromkeys(refused))
+
+
+def _accepted(headers: list[Header]) -> bytes:
+    """The codings that both the browser and the rewriter know; a page in another could not be read."""
+    offered = b",".join(value for name, value in headers if name == b"accept-encoding").decode("latin-1").lower()
+    found = []
+    for part in offered.split(","):
+        coding, _, weight = part.partition(";")
+        if coding.strip() in CODINGS and weight.replace(" ", "") not in ("q=0", "q=0.0", "q=0.00", "q=0.000"):
+            found.append(coding.strip())
+    return ", ".join(found).encode() or b"identity"
+
+
+def _consent(visitor: Visitor) -> bytes:
+    choice = visitor.effective
+    return ",".join(f"{purpose}={int(choice is not None and choice.grants(purpose))}" for purpose in ASKED).encode()

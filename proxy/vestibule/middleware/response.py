@@ -1,0 +1,277 @@
+"""What becomes of the site's answer on its way to the visitor: cookies, headers, the policy, the page itself."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from urllib.parse import urljoin
+
+from starlette.types import Message, Send
+
+from vestibule.core import caching
+from vestibule.core.codings import CODINGS, CodingError, Decoder, Encoder
+from vestibule.core.cookies import SetCookie
+from vestibule.core.csp import open_own
+from vestibule.core.html.rewriter import Rewriter
+from vestibule.middleware.gate import Gate
+from vestibule.middleware.request import Header, Prepared
+from vestibule.middleware.snapshot import Snapshot
+from vestibule.privacy.endpoints import is_own
+from vestibule.privacy.visitor import Visitor
+from vestibule.upstream import ResponseAborted, error_page
+
+_REPORTING = frozenset({b"report-to", b"nel", b"reporting-endpoints", b"speculation-rules", b"alt-svc"})
+"""Headers that make browsers contact others without a page's doing. Those of the site itself go too: what they name
+cannot be told from a tracker, and nothing that visitors see depends on them."""
+
+_LINK = re.compile(r'<([^>]*)>((?:\s*;\s*[^\s;,="]+(?:\s*=\s*(?:"[^"]*"|[^\s;,"]*))?)*)')
+_REL = re.compile(r';\s*rel\s*=\s*(?:"([^"]*)"|([^\s;,"]*))', re.IGNORECASE)
+_LOADING = frozenset(
+    {
+        "preload",
+        "prefetch",
+        "modulepreload",
+        "preconnect",
+        "dns-prefetch",
+        "prerender",
+        "stylesheet",
+        "icon",
+        "manifest",
+    }
+)
+_KNOWN_HTML = (b"text/html",)
+
+
+@dataclass(slots=True)
+class Seen:
+    """What is known of the answer, for counting."""
+
+    status: int = 0
+    content_type: str = ""
+    size: int = 0
+    count: bool = True
+    cookies: dict[str, str] = field(default_factory=dict)
+
+
+class Responder:
+    """One answer. Headers are filtered when it starts; a page is decoded, rewritten and coded again as it streams."""
+
+    def __init__(
+        self,
+        snapshot: Snapshot,
+        visitor: Visitor,
+        prepared: Prepared,
+        target: str,
+        method: str,
+        send: Send,
+    ) -> None:
+        self._snapshot = snapshot
+        self._policy = snapshot.policy
+        self._visitor = visitor
+        self._prepared = prepared
+        self._target = target
+        self._method = method
+        self._send = send
+        self._held: Message | None = None
+        self._page: _Page | None = None
+        self.gate = Gate(snapshot.policy, visitor)
+        self.seen = Seen()
+
+    async def __call__(self, message: Message) -> None:
+        kind = message["type"]
+        if kind == "http.response.start":
+            await self._start(message)
+        elif kind == "http.response.body":
+            await self._body(message)
+        elif kind != "http.response.trailers":  # trailers are dropped: they would pass unfiltered
+            await self._send(message)
+
+    async def _start(self, message: Message) -> None:
+        status = message["status"]
+        headers: list[Header] = [(name.lower(), value) for name, value in message.get("headers", ())]
+        self.seen.status = status
+        content_type = next((value for name, value in headers if name == b"content-type"), b"")
+        self.seen.content_type = content_type.decode("latin-1")
+        page = content_type.strip().lower().startswith(_KNOWN_HTML)
+        if page and status == 206:
+            await self._refuse()
+            return
+        rewritten = page or (status == 304 and self._prepared.revalidates)
+        kept = self._filter(headers, rewritten)
+        start: Message = {"type": "http.response.start", "status": status, "headers": kept}
+        if not page or self._method == "HEAD" or status in (204, 304):
+            if page:
+                start["headers"] = [item for item in kept if item[0] not in (b"content-length", b"etag")]
+                start["headers"] += [item for item in kept if item[0] == b"etag"]
+            await self._send(start)
+            return
+        coding = self._coding(kept)
+        if coding is None:
+            await self._refuse()
+            return
+        start["headers"] = [item for item in kept if item[0] not in (b"content-length", b"transfer-encoding")]
+        self._page = _Page(self._rewriter(), coding, self._policy.config.limits.page_bytes)
+        self._held = start  # until the first bytes could be read, so that a page in shreds can still become an error
+
+    def _rewriter(self) -> Rewriter:
+        visitor = self._visitor
+        banner = self._snapshot.banner
+        inject = banner.inject(visitor, self._target) if self._prepared.top else banner.quiet()
+        return Rewriter(
+            visitor.origin + self._target,
+            self.gate,
+            inject,
+            placeholder=lambda gated, *_: banner.placeholder(visitor, self._target, gated),
+        )
+
+    @staticmethod
+    def _coding(headers: list[Header]) -> str | None:
+        """The answer's content coding, '' for none; None for one that cannot be read."""
+        value = b",".join(value for name, value in headers if name == b"content-encoding")
+        codings = [part.strip() for part in value.decode("latin-1").lower().split(",") if part.strip() != "identity"]
+        codings = [{"x-gzip": "gzip"}.get(part, part) for part in codings if part]
+        if not codings:
+            return ""
+        return codings[0] if len(codings) == 1 and codings[0] in CODINGS else None
+
+    async def _body(self, message: Message) -> None:
+        body, more = message.get("body", b""), message.get("more_body", False)
+        if self._page is None:
+            if self.seen.status:
+                self.seen.size += len(body)
+                await self._send(message)
+            return
+        try:
+            out = self._page.feed(body) + (b"" if more else self._page.close())
+        except CodingError:
+            if self._held is not None:
+                await self._refuse()
+                return
+            raise ResponseAborted from None
+        self.seen.size += len(out)
+        if self._held is not None and (out or not more):
+            held, self._held = self._held, None
+            await self._send(held)
+        if out or not more:
+            await self._send({"type": "http.response.body", "body": out, "more_body": more})
+
+    async def _refuse(self) -> None:
+        """Answer for a page that cannot be read, and so cannot be shown: closed rather than open."""
+        body = error_page(502)
+        self._held, self._page = None, None
+        self.seen.status = 502
+        headers = [
+            (b"content-type", b"text/html; charset=utf-8"),
+            (b"content-length", str(len(body)).encode()),
+            (b"cache-control", b"no-store"),
+        ]
+        await self._send({"type": "http.response.start", "status": 502, "headers": headers})
+        await self._send({"type": "http.response.body", "body": b"" if self._method == "HEAD" else body})
+        self._send = _nowhere
+
+    # Headers
+
+    def _filter(self, headers: list[Header], rewritten: bool) -> list[Header]:
+        kept: list[Header] = []
+        cache_control, varied = "", ""
+        for item in headers:
+            name, value = item
+            if name == b"set-cookie":
+                if self._may_set(value):
+                    kept.append(item)
+            elif name in _REPORTING or name.startswith(b"vestibule-"):
+                self._note(name, value)
+                if self._policy.observe and name in _REPORTING:
+                    kept.append(item)
+            elif name == b"link":
+                kept.extend((name, link.encode("latin-1")) for link in self._links(value.decode("latin-1")))
+            elif name == b"refresh":
+                if self._may_refresh(value.decode("latin-1")):
+                    kept.append(item)
+            elif name in (b"content-security-policy", b"content-security-policy-report-only"):
+                opened = open_own(value.decode("latin-1"), self._snapshot.banner.parts(self._visitor.origin), self._may)
+                if opened:
+                    kept.append((name, opened.encode("latin-1")))
+            elif rewritten and name in caching.NEVER:
+                continue
+            elif rewritten and name == b"cache-control":
+                cache_control += "," + value.decode("latin-1")
+            elif rewritten and name == b"vary":
+                varied += "," + value.decode("latin-1")
+            elif rewritten and name == b"etag":
+                tag = caching.wrap(value.decode("latin-1"), self._snapshot.variant(self._visitor))
+                if tag is not None:
+                    kept.append((name, tag.encode("latin-1")))
+            else:
+                kept.append(item)
+        if rewritten:
+            kept.append((b"cache-control", caching.private(cache_control).encode()))
+            names = caching.vary(varied.strip(","), "Cookie", "Sec-GPC", "DNT", "Accept-Language")
+            kept.append((b"vary", names.encode("latin-1")))
+        if self._prepared.document and not self._policy.observe:
+            kept.extend(self._snapshot.endpoints.expire_refused(self._visitor, self._visitor.effective, self._target))
+        lock = self._snapshot.lock(self._visitor)
+        if lock is not None:
+            kept.append(lock)
+        return kept
+
+    def _may_set(self, value: bytes) -> bool:
+        cookie = SetCookie.parse(value.decode("latin-1"))
+        if cookie is None or is_own(cookie.name):
+            return False
+        verdict = self._policy.cookies.decide(cookie.name)
+        if verdict.passes(self._visitor.effective):
+            return True
+        if len(self.seen.cookies) < 32:
+            self.seen.cookies[verdict.service or f"cookie:{cookie.name}"] = verdict.purpose.value
+        return self._policy.observe
+
+    def _note(self, name: bytes, value: bytes) -> None:
+        if name == b"vestibule-count" and value.strip().lower() == b"no":
+            self.seen.count = False
+
+    def _may(self, url: str, kind: str = "csp") -> bool:
+        """Whether an address, relative to the page, may be contacted."""
+        absolute = urljoin(self._visitor.origin + self._target, url)
+        return self.gate.url(absolute, kind) is None
+
+    def _may_refresh(self, value: str) -> bool:
+        _, separator, target = value.partition(";")
+        if not separator:
+            return True
+        target = re.sub(r"^\s*url\s*=\s*", "", target.strip(), flags=re.IGNORECASE).strip("'\" ")
+        return self._may(target, "navigate")
+
+    def _links(self, value: str) -> list[str]:
+        """The entries of ``Link`` (RFC 8288) that load nothing from a closed host."""
+        kept = []
+        for match in _LINK.finditer(value):
+            relations = {word.lower() for found in _REL.findall(match[2]) for word in (found[0] or found[1]).split()}
+            if relations & _LOADING and not self._may(match[1], "hint"):
+                continue
+            kept.append(match[0])
+        return kept
+
+
+class _Page:
+    """The body of a page: decoded, rewritten, coded again."""
+
+    def __init__(self, rewriter: Rewriter, coding: str, limit: int) -> None:
+        self._rewriter = rewriter
+        self._decoder = Decoder(coding, limit) if coding else None
+        self._encoder = Encoder(coding) if coding else None
+
+    def feed(self, data: bytes) -> bytes:
+        if self._decoder is None or self._encoder is None:
+            return self._rewriter.feed(data)
+        return self._encoder.feed(b"".join(map(self._rewriter.feed, self._decoder.feed(data))))
+
+    def close(self) -> bytes:
+        if self._decoder is None or self._encoder is None:
+            return self._rewriter.close()
+        self._decoder.close()
+        return self._encoder.feed(self._rewriter.close()) + self._encoder.close()
+
+
+async def _nowhere(message: Message) -> None:
+    """Where the rest of an answer goes that was refused."""

@@ -1,0 +1,88 @@
+"""Who asks, as far as it matters: the choice in their cookie, their browser's signals, their language."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from vestibule.core.consent import Choice
+from vestibule.core.cookies import Pair, parse_cookie
+from vestibule.privacy.policy import SitePolicy
+
+SIGNALS = {"gpc": b"sec-gpc", "dnt": b"dnt"}
+CHOICE_COOKIE = "vestibule"
+KEEP_COOKIE = "keep"
+
+
+def cookie_name(base: str, *, secure: bool, domain: str | None) -> str:
+    """The name of a cookie of ours. On https only prefixed names are used, which no subdomain and no page sent in
+    the clear can set (RFC 6265bis, section 4.1.3); plain http knows no prefix."""
+    if not secure:
+        return base
+    return f"__Secure-{base}" if domain else f"__Host-{base}"
+
+
+@dataclass(frozen=True, slots=True)
+class Visitor:
+    """What one request says of its sender.
+
+    scheme, host, authority: as the visitor's browser sees the site (authority with its port). cookies: all that came,
+    in order. choice: their own valid choice under the present policy, None without one. signal: ``gpc`` or ``dnt``
+    where the browser refuses for them, else empty. now: seconds since the epoch, UTC.
+    """
+
+    scheme: str
+    host: str
+    authority: str
+    cookies: tuple[Pair, ...]
+    choice: Choice | None
+    signal: str
+    language: str
+    now: int
+
+    @property
+    def secure(self) -> bool:
+        return self.scheme in ("https", "wss")
+
+    @property
+    def origin(self) -> str:
+        return f"{'https' if self.secure else 'http'}://{self.authority}"
+
+    @property
+    def effective(self) -> Choice | None:
+        """What holds: their own choice before their browser's signal; None where they have still to be asked."""
+        if self.choice is not None or not self.signal:
+            return self.choice
+        return Choice(purposes=frozenset(), revision="", time=self.now)
+
+    @property
+    def objects(self) -> str:
+        """The signal that also keeps them from being counted; a choice does not change that they object."""
+        return self.signal
+
+
+def read(policy: SitePolicy, scheme: str, authority: str, headers: Iterable[tuple[bytes, bytes]], now: int) -> Visitor:
+    """Read a request's headers (names in lower case)."""
+    config = policy.config
+    jar: list[Pair] = []
+    language = ""
+    signals: dict[bytes, bytes] = {}
+    for name, value in headers:
+        if name == b"cookie":
+            jar.extend(parse_cookie(value.decode("latin-1")))
+        elif name == b"accept-language":
+            language = language or value.decode("latin-1")
+        elif name in (b"sec-gpc", b"dnt"):
+            signals[name] = value.strip()
+    own = cookie_name(CHOICE_COOKIE, secure=scheme in ("https", "wss"), domain=config.cookies.domain)
+    choice = None
+    for pair in jar:
+        if pair.name == own:
+            choice = policy.signer.loads(pair.value, now)
+            if choice is not None:
+                break
+    if choice is not None and choice.revision != config.policy.revision:
+        choice = None
+    signal = next((each for each in config.consent.honour if signals.get(SIGNALS[each]) == b"1"), "")
+    host = authority.rpartition(":")[0] if authority.rpartition(":")[2].isdigit() else authority
+    return Visitor(scheme, host.strip("[]"), authority, tuple(jar), choice, signal, language, now)

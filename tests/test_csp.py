@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+import pytest
+
+from vestibule.core.csp import MAX_POLICY, Parts, lock, open_own
+
+ORIGIN = "https://relaso.com"
+PARTS = Parts(
+    script=f"{ORIGIN}/_privacy/banner.js?v=1",
+    script_hash="sha256-AAA=",
+    style=f"{ORIGIN}/_privacy/banner.css?v=2",
+    style_hash="sha256-BBB=",
+    origin=ORIGIN,
+)
+JS, CSS, BASE = f"{ORIGIN}/_privacy/banner.js", f"{ORIGIN}/_privacy/banner.css", f"{ORIGIN}/_privacy/"
+
+
+def test_the_lock_names_who_is_open() -> None:
+    policy = lock(["relaso.com"], ["js.stripe.com"], "/_privacy/csp")
+    assert policy == (
+        "default-src 'self' https://relaso.com wss://relaso.com https://js.stripe.com wss://js.stripe.com "
+        "data: blob: mediastream: filesystem: 'unsafe-inline' 'unsafe-eval' 'wasm-unsafe-eval'; "
+        "report-uri /_privacy/csp"
+    )
+
+
+def test_a_long_list_is_cut_which_closes_the_rest() -> None:
+    policy = lock(["relaso.com"], [f"host{number}.example" for number in range(500)], "/_privacy/csp")
+    assert len(policy) <= MAX_POLICY
+    assert "https://relaso.com" in policy
+    assert policy.endswith("; report-uri /_privacy/csp")
+
+
+@pytest.mark.parametrize(
+    ("site", "opened"),
+    [
+        # Nothing is added where it is open already.
+        ("default-src 'self'", "default-src 'self'"),
+        ("img-src 'none'", "img-src 'none'"),
+        ("script-src *; style-src https:; form-action 'self'", "script-src *; style-src https:; form-action 'self'"),
+        # Addresses, so that 'unsafe-inline' keeps working for the site.
+        ("script-src 'unsafe-inline' https://cdn.example", f"script-src 'unsafe-inline' https://cdn.example {JS}"),
+        ("form-action 'none'", f"form-action {BASE}"),
+        ("style-src 'nonce-abc'", f"style-src 'nonce-abc' {CSS}"),
+        ("script-src-elem 'none'; script-src 'self'", f"script-src-elem {JS}; script-src 'self'"),
+        # Under 'strict-dynamic' only a hash opens.
+        ("script-src 'nonce-abc' 'strict-dynamic'", "script-src 'nonce-abc' 'strict-dynamic' 'sha256-AAA='"),
+        # default-src itself is never widened.
+        (
+            "default-src 'none'",
+            f"default-src 'none'; script-src {JS}; style-src {CSS}; connect-src {BASE}",
+        ),
+        # The first of two directives counts, as in browsers.
+        ("form-action 'self'; form-action 'none'", "form-action 'self'"),
+    ],
+)
+def test_the_sites_own_policy_is_opened_only_where_it_is_closed_to_us(site: str, opened: str) -> None:
+    assert open_own(site, PARTS, lambda _: True) == opened
+
+
+def test_several_policies_in_one_header_are_all_opened() -> None:
+    assert open_own("form-action 'none', form-action 'self'", PARTS, lambda _: True) == (
+        f"form-action {BASE}, form-action 'self'"
+    )
+
+
+def test_reports_to_others_are_left_out() -> None:
+    policy = "default-src 'self'; report-uri https://evil.example/r /own; report-to group"
+    assert open_own(policy, PARTS, lambda url: url == "/own") == "default-src 'self'; report-uri /own"
+    assert open_own("img-src *; report-uri https://evil.example/r", PARTS, lambda _: False) == "img-src *"
