@@ -28,9 +28,9 @@ def check_services(document: Document) -> Iterator[Problem]:
         if name in known:
             message = "is a service of the catalogue; set it under services, or take another name"
             yield Problem(document.file, document.line(("custom", name)), f"custom.{name}", message)
-    for host, name in _names(document, "cname").items():
-        if name not in known and name not in custom:
-            message = f"no service named {name}{suggest(str(name), known)}"
+    for host, hidden in _names(document, "cname").items():
+        if hidden not in known and hidden not in custom:
+            message = f"no service named {hidden}{suggest(str(hidden), known)}"
             yield Problem(document.file, document.line(("cname", host)), f"cname.{host}", message)
     if _names(document, "lists") or document.data.get("lists"):
         message = "Adblock-syntax lists are not read by this version; leave the list empty"

@@ -18,7 +18,7 @@ from vestibule.middleware.request import Header, Prepared
 from vestibule.middleware.snapshot import Snapshot
 from vestibule.privacy.endpoints import is_own
 from vestibule.privacy.visitor import Visitor
-from vestibule.upstream import ResponseAborted, error_page
+from vestibule.upstream import ResponseAbortedError, error_page
 
 _REPORTING = frozenset({b"report-to", b"nel", b"reporting-endpoints", b"speculation-rules", b"alt-svc"})
 """Headers that make browsers contact others without a page's doing. Those of the site itself go too: what they name
@@ -39,7 +39,6 @@ _LOADING = frozenset(
         "manifest",
     }
 )
-_KNOWN_HTML = (b"text/html",)
 
 
 @dataclass(slots=True)
@@ -90,9 +89,10 @@ class Responder:
         status = message["status"]
         headers: list[Header] = [(name.lower(), value) for name, value in message.get("headers", ())]
         self.seen.status = status
-        content_type = next((value for name, value in headers if name == b"content-type"), b"")
-        self.seen.content_type = content_type.decode("latin-1")
-        page = content_type.strip().lower().startswith(_KNOWN_HTML)
+        types = [value for name, value in headers if name == b"content-type"]
+        self.seen.content_type = types[0].decode("latin-1") if types else ""
+        # Where there are several, browsers take the last; whichever it is, a page is read as one.
+        page = any(b"text/html" in value.lower() for value in types)
         if page and status == 206:
             await self._refuse()
             return
@@ -147,7 +147,7 @@ class Responder:
             if self._held is not None:
                 await self._refuse()
                 return
-            raise ResponseAborted from None
+            raise ResponseAbortedError from None
         self.seen.size += len(out)
         if self._held is not None and (out or not more):
             held, self._held = self._held, None

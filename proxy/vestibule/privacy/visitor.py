@@ -84,5 +84,6 @@ def read(policy: SitePolicy, scheme: str, authority: str, headers: Iterable[tupl
     if choice is not None and choice.revision != config.policy.revision:
         choice = None
     signal = next((each for each in config.consent.honour if signals.get(SIGNALS[each]) == b"1"), "")
+    authority = authority.lower()
     host = authority.rpartition(":")[0] if authority.rpartition(":")[2].isdigit() else authority
     return Visitor(scheme, host.strip("[]"), authority, tuple(jar), choice, signal, language, now)

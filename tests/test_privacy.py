@@ -1,0 +1,329 @@
+"""What visitors meet under ``/_privacy``: the choice, the centre, the parts of the banner."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pytest
+from starlette.applications import Starlette
+
+from tests.servers import serve_asgi
+from tests.sites import Front, Recording, configured, front
+from vestibule.core.errors import LinkError
+from vestibule.middleware import ConsentMiddleware
+from vestibule.privacy.origin import from_own_pages, local_path
+from vestibule.privacy.texts import choose, languages, texts
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Front]:
+    folder = tmp_path_factory.mktemp("privacy")
+    with front("middleware", configured(folder), folder / "state") as running:
+        yield running
+
+
+# -- the choice --------------------------------------------------------------------------------------------------------
+
+
+def test_a_form_leads_back_with_the_choice_in_a_cookie(site: Front) -> None:
+    answer = site.post("/_privacy/consent", "choice=accept&next=%2Fpage%3Fa%3D1")
+    assert (answer.status, answer.get("location")) == (303, "/page?a=1")
+    cookie = answer.all("set-cookie")[0]
+    assert cookie.startswith("vestibule=")
+    for attribute in ("Path=/", "Max-Age=15552000", "HttpOnly", "SameSite=Lax"):
+        assert f"; {attribute}" in cookie
+
+
+@pytest.mark.parametrize(
+    ("form", "purposes", "recorded"),
+    [
+        ("choice=accept", {"preferences": True, "statistics": True, "marketing": True}, True),
+        ("choice=reject", {"preferences": False, "statistics": False, "marketing": False}, False),
+        ("choice=save", {"preferences": False, "statistics": False, "marketing": False}, False),
+        ("choice=save&purpose=statistics", {"preferences": False, "statistics": True, "marketing": False}, True),
+        ("choice=save&purpose=nonsense", {"preferences": False, "statistics": False, "marketing": False}, False),
+        ("choice=reject&purpose=marketing", {"preferences": False, "statistics": False, "marketing": False}, False),
+    ],
+)
+def test_what_a_form_means(site: Front, form: str, purposes: dict[str, bool], recorded: bool) -> None:
+    site.recording.records.clear()
+    answer = site.post("/_privacy/consent", form, ("Accept", "application/json"))
+    state = json.loads(answer.body)
+    assert state["purposes"] == purposes
+    assert (state["record"] is not None) is recorded
+    (record,) = site.recording.records
+    assert record["id"] == (state["record"] or "")
+    assert record["purposes"] == [name for name, granted in purposes.items() if granted]
+
+
+def test_a_record_says_what_was_shown_and_nothing_of_the_visitor(site: Front) -> None:
+    site.recording.records.clear()
+    site.post("/_privacy/consent", "choice=accept&surface=centre", ("Accept-Language", "de-AT,de;q=0.9"))
+    (record,) = site.recording.records
+    assert set(record) == {
+        "id", "hour", "site", "revision", "texts", "language", "purposes", "services", "surface"
+    }  # fmt: skip
+    assert str(record["hour"]).endswith(":00:00Z")
+    assert (record["language"], record["surface"], record["revision"]) == ("de", "centre", "1")
+    assert len(str(record["texts"])) == 64
+
+
+def test_one_service_can_be_let_in_beside_what_holds(site: Front) -> None:
+    first = site.choice("reject")
+    answer = site.post("/_privacy/consent", "choice=add&service=youtube", first, ("Accept", "application/json"))
+    state = json.loads(answer.body)
+    assert state["services"] == {"youtube": True}
+    cookie = answer.all("set-cookie")[0].partition(";")[0]
+    text = site.ask("/page", ("Cookie", cookie)).text
+    assert ' src="https://www.youtube.com' in text
+    assert ' src="https://www.googletagmanager.com' not in text
+
+
+@pytest.mark.parametrize("service", ["hotjar", "stripe", "nobody"])
+def test_only_what_is_asked_for_can_be_let_in(site: Front, service: str) -> None:
+    answer = site.post("/_privacy/consent", f"choice=add&service={service}", ("Accept", "application/json"))
+    assert json.loads(answer.body)["services"] == {}
+
+
+def test_json_is_a_choice_too(site: Front) -> None:
+    body = json.dumps({"purposes": {"statistics": True}, "services": {"youtube": True, "google-analytics": False}})
+    answer = site.post("/_privacy/consent", body, ("Content-Type", "application/json"))
+    assert answer.status == 200
+    state = json.loads(answer.body)
+    assert state["purposes"] == {"preferences": False, "statistics": True, "marketing": False}
+    assert state["services"] == {"youtube": True, "google-analytics": False}
+
+
+@pytest.mark.parametrize(
+    ("content_type", "body"),
+    [
+        ("application/x-www-form-urlencoded", ""),
+        ("application/x-www-form-urlencoded", "choice=perhaps"),
+        ("application/x-www-form-urlencoded", "choice=accept&" + "&".join(f"a{n}=1" for n in range(300))),
+        ("application/json", "[1]"),
+        ("application/json", '{"purposes": {"statistics": "yes"}}'),
+        ("application/json", "{}"),
+        ("application/json", "{" * 5000),
+        ("text/plain", "choice=accept"),
+        ("multipart/form-data; boundary=x", "--x"),
+    ],
+)
+def test_what_says_no_choice_changes_nothing(site: Front, content_type: str, body: str) -> None:
+    answer = site.post("/_privacy/consent", body, ("Content-Type", content_type))
+    assert answer.status == 400
+    assert answer.all("set-cookie") == []
+
+
+def test_a_huge_body_is_not_read(site: Front) -> None:
+    assert site.post("/_privacy/consent", "choice=accept&x=" + "y" * 20_000).status == 413
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ([("Sec-Fetch-Site", "same-origin")], 303),
+        ([("Sec-Fetch-Site", "none")], 303),
+        ([("Sec-Fetch-Site", "same-site")], 403),
+        ([("Sec-Fetch-Site", "cross-site")], 403),
+        ([("Sec-Fetch-Site", "cross-site"), ("Origin", "http://relaso.com")], 403),
+        ([("Sec-Fetch-Site", "same-origin"), ("Origin", "null")], 303),
+        ([("Sec-Fetch-Site", ""), ("Origin", "http://relaso.com")], 303),
+        ([("Sec-Fetch-Site", ""), ("Origin", "https://evil.example")], 403),
+        ([("Sec-Fetch-Site", ""), ("Origin", "null")], 403),
+        ([("Sec-Fetch-Site", "")], 403),
+    ],
+)
+@pytest.mark.parametrize("path", ["/_privacy/consent", "/_privacy/erase"])
+def test_only_the_sites_own_pages_change_anything(
+    site: Front, path: str, headers: list[tuple[str, str]], status: int
+) -> None:
+    answer = site.post(path, "choice=accept", *headers)
+    assert answer.status == status
+    assert (answer.all("set-cookie") != []) is (status == 303 and path.endswith("consent"))
+
+
+@pytest.mark.parametrize(
+    ("target", "expected"),
+    [
+        ("/page", "/page"),
+        ("/page?x=1#y", "/page?x=1#y"),
+        ("", "/"),
+        ("page", "/"),
+        ("//evil.example", "/"),
+        ("/\\evil.example", "/"),
+        ("/\t/evil.example", "/"),
+        ("\t//evil.example", "/"),
+        ("/x\r\nSet-Cookie: a=b", "/"),
+        ("https://evil.example/", "/"),
+        ("javascript:alert(1)", "/"),
+        ("/" + "x" * 5000, "/"),
+        ("/ümlaut", "/"),
+    ],
+)
+def test_the_way_back_never_leaves_the_site(target: str, expected: str) -> None:
+    assert local_path(target) == expected
+
+
+@pytest.mark.parametrize("origin", ["http://RELASO.com", "http://relaso.com"])
+def test_origins_are_compared_without_case(origin: str) -> None:
+    assert from_own_pages({b"origin": origin.encode()}, "http://relaso.com")
+
+
+def test_withdrawing_expires_what_was_granted(site: Front) -> None:
+    accepted = site.choice("accept")
+    answer = site.post("/_privacy/consent", "choice=reject", ("Cookie", f"{accepted[1]}; _ga=1; session=2"))
+    expired = {value.partition("=")[0] for value in answer.all("set-cookie") if "Max-Age=0" in value}
+    assert expired == {"_ga"}
+
+
+class Refusing(Recording):
+    """A recorder that is away."""
+
+    async def record(self, record: Mapping[str, object]) -> None:
+        raise LinkError("away")
+
+
+def test_while_the_recorder_is_away_the_record_is_on_disk_before_the_answer(tmp_path: Path) -> None:
+    app = ConsentMiddleware(Starlette(), configured(tmp_path), secrets=["x"], sender=Refusing(), state=tmp_path / "s")
+    with serve_asgi(app) as url:
+        assert Front(url, Recording()).post("/_privacy/consent", "choice=accept").status == 303
+        (journal,) = (tmp_path / "s" / "journal").iterdir()
+        assert json.loads(journal.read_text(encoding="utf-8"))["purposes"] == ["preferences", "statistics", "marketing"]
+        assert journal.stat().st_mode & 0o077 == 0
+
+
+def test_a_choice_that_cannot_be_proved_is_none(tmp_path: Path) -> None:
+    (tmp_path / "s").write_text("in the way", encoding="utf-8")
+    app = ConsentMiddleware(Starlette(), configured(tmp_path), secrets=["x"], sender=Refusing(), state=tmp_path / "s")
+    with serve_asgi(app) as url:
+        answer = Front(url, Recording()).post("/_privacy/consent", "choice=accept")
+        assert answer.status == 503
+        assert answer.all("set-cookie") == []
+
+
+# -- the rest of what lies under /_privacy -----------------------------------------------------------------------------
+
+
+def test_the_state_as_json(site: Front) -> None:
+    before = json.loads(site.ask("/_privacy/consent").body)
+    assert (before["asked"], before["purposes"]) == (True, None)
+    after = json.loads(site.ask("/_privacy/consent", site.choice("accept")).body)
+    assert (after["asked"], after["purposes"]["marketing"]) == (False, True)
+    assert json.loads(site.ask("/_privacy/consent", ("Sec-GPC", "1")).body)["signal"] == "gpc"
+
+
+def test_the_centre_shows_the_choice_the_services_and_what_is_held(site: Front) -> None:
+    name, cookies = site.choice("accept")
+    answer = site.ask("/_privacy/", (name, f'{cookies}; session="><script>alert(1)</script>'))
+    assert answer.status == 200
+    assert answer.text.count("checked") == 3
+    for shown in ("YouTube", "Google Analytics", "Stripe", "legal@relaso.com"):
+        assert shown in answer.text
+    assert "<script>" not in answer.text
+    assert "default-src 'none'" in (answer.get("content-security-policy") or "")
+    assert answer.get("cache-control") == "no-store"
+
+
+def test_the_centre_speaks_the_visitors_language(site: Front) -> None:
+    assert "Datenschutz-Center" in site.ask("/_privacy/", ("Accept-Language", "de")).text
+
+
+def test_the_visitor_can_take_their_data(site: Front) -> None:
+    data = json.loads(site.ask("/_privacy/data", ("Cookie", "session=abc; _ga=1")).body)
+    held = {item["name"]: item["purpose"] for item in data["cookies_in_your_browser"]}
+    assert held == {"session": "necessary", "_ga": "statistics"}
+
+
+def test_everything_can_be_erased(site: Front) -> None:
+    name, choice = site.choice("accept")
+    answer = site.post("/_privacy/erase", "", (name, f"{choice}; session=1"))
+    assert answer.status == 303
+    assert {value.partition("=")[0] for value in answer.all("set-cookie")} == {"vestibule", "session"}
+    assert answer.get("clear-site-data") == '"cookies", "storage"'
+
+
+@pytest.mark.parametrize("name", ["banner.js", "banner.css", "centre.css"])
+def test_the_parts_never_change_their_meaning(site: Front, name: str) -> None:
+    answer = site.ask(f"/_privacy/{name}?v=1")
+    assert answer.status == 200
+    assert answer.get("cache-control") == "public, max-age=31536000, immutable"
+    assert answer.get("set-cookie") is None
+
+
+def test_a_pixel_counts_and_holds_nothing(site: Front) -> None:
+    site.recording.hits.clear()
+    answer = site.ask("/_privacy/pixel/newsletter-11.gif?id=someone")
+    assert (answer.status, len(answer.body), answer.get("cache-control")) == (200, 43, "no-store")
+    (hit,) = site.told()
+    assert (hit.kind, hit.event, hit.query) == ("pixel", (("name", "newsletter-11"),), "")
+    assert site.ask("/_privacy/pixel/a%20b.gif").status == 404
+
+
+def test_reports_are_counted_by_service(site: Front) -> None:
+    site.recording.hits.clear()
+    report = {"csp-report": {"blocked-uri": "https://www.youtube.com/x", "effective-directive": "frame-src"}}
+    headers = (("Content-Type", "application/csp-report"), ("Sec-Fetch-Site", "same-origin"))
+    assert site.post("/_privacy/csp", json.dumps(report), *headers).status == 204
+    assert site.told()[0].blocked == (("youtube", "preferences", "", "csp"),)
+    assert site.post("/_privacy/csp", "{" * 9000, *headers).status == 204
+    assert site.post("/_privacy/csp", "x" * 40_000, *headers).status == 413
+
+
+def test_global_privacy_control_is_announced(site: Front) -> None:
+    assert json.loads(site.ask("/.well-known/gpc.json").body)["gpc"] is True
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("GET", "/_privacy", 308),
+        ("GET", "/_privacy/nothing", 404),
+        ("DELETE", "/_privacy/consent", 405),
+        ("GET", "/_privacy/erase", 405),
+        ("HEAD", "/_privacy/", 200),
+        ("HEAD", "/_privacy/banner.css", 200),
+        ("POST", "/_privacy/pixel/x.gif", 404),
+    ],
+)
+def test_what_is_answered_where(site: Front, method: str, path: str, status: int) -> None:
+    assert site.ask(path, method=method).status == status
+
+
+# -- languages ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("header", "tag"),
+    [
+        ("", "en"),
+        ("de", "de"),
+        ("de-CH, en;q=0.5", "de"),
+        ("xx, de;q=0.2, en;q=0.8", "en"),
+        ("DE;q=1.0", "de"),
+        ("en;q=0, de;q=0.1", "de"),
+        ("*;q=x", "en"),
+        ("../../etc/passwd", "en"),
+    ],
+)
+def test_the_language_is_the_one_liked_best(header: str, tag: str) -> None:
+    assert choose(header) == tag
+
+
+def test_every_language_has_every_text_and_every_placeholder() -> None:
+    def leaves(data: object, path: str = "") -> Iterator[tuple[str, str]]:
+        if isinstance(data, dict):
+            for key, value in data.items():
+                yield from leaves(value, f"{path}.{key}")
+        else:
+            yield path, str(data)
+
+    import re
+
+    english = dict(leaves(texts("en").data))
+    for tag in languages():
+        own = dict(leaves(texts(tag).data))
+        assert own.keys() == english.keys(), tag
+        for path, text in english.items():
+            assert sorted(re.findall(r"\{\w+\}", text)) == sorted(re.findall(r"\{\w+\}", own[path])), (tag, path)
