@@ -1,0 +1,12 @@
+"""The admin app: dashboard, stats API, sign-in, health and metrics, on a listener of its own.
+
+It reads through ``Backend`` and imports neither the store nor the recorder; whoever composes the process hands one in.
+"""
+
+from __future__ import annotations
+
+from vestibule.dashboard.app import create_app, first_login_path
+from vestibule.dashboard.backend import Account, Backend, Role
+from vestibule.dashboard.settings import Settings
+
+__all__ = ["Account", "Backend", "Role", "Settings", "create_app", "first_login_path"]

@@ -1,0 +1,246 @@
+"""The stats API: breakdowns and time series as JSON or CSV."""
+
+from __future__ import annotations
+
+import asyncio
+import csv
+import io
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any
+
+from starlette.datastructures import QueryParams
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from vestibule.core.errors import VestibuleError
+from vestibule.dashboard import periods
+from vestibule.dashboard.address import LONGEST_VALUE
+from vestibule.dashboard.backend import Backend
+from vestibule.dashboard.dimensions import INTERVALS, KINDS
+from vestibule.dashboard.page import TIMEOUT
+from vestibule.dashboard.problems import Fault, problem
+from vestibule.dashboard.settings import Settings
+from vestibule.dashboard.values import RARE
+
+DEFAULT_LIMIT = 100
+LARGEST_LIMIT = 1000
+DEEPEST = 3
+"""Levels of a tree below its top."""
+LONGEST_BY_MINUTE = 7
+"""Days that a series by minute may span (10,080 points)."""
+LONGEST_BY_HOUR = 93
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What both endpoints are asked. ``where``: dimension and value."""
+
+    kind: str
+    start: date
+    end: date
+    where: tuple[str, str] | None
+
+    @property
+    def days(self) -> int:
+        return (self.end - self.start).days + 1
+
+
+class StatsApi:
+    """``today``: the site's local time now."""
+
+    def __init__(self, backend: Backend, settings: Settings, today: Callable[[], datetime]) -> None:
+        self._backend = backend
+        self._settings = settings
+        self._now = today
+
+    async def breakdown(self, request: Request) -> Response:
+        faults: list[Fault] = []
+        question = read_question(request.query_params, self._now().date(), faults, {*_COMMON, "by", "limit", "level"})
+        by = _one_of(request.query_params, "by", KINDS.get(question.kind, ()), faults)
+        limit = _number(request.query_params, "limit", DEFAULT_LIMIT, 1, LARGEST_LIMIT, faults)
+        level = None
+        if "level" in request.query_params:
+            level = _number(request.query_params, "level", 0, 0, DEEPEST, faults)
+            if question.where is not None:
+                faults.append(Fault("level", "can't be asked together with where"))
+        if question.where is not None and question.where[0] == by:
+            faults.append(Fault("where", f"a breakdown by {by} can't be narrowed by {by}"))
+        if faults:
+            return _refused(faults)
+        answer = self._backend.breakdown(
+            site=self._settings.site,
+            kind=question.kind,
+            by=by,
+            start=question.start,
+            end=question.end,
+            where=question.where,
+            limit=limit,
+            level=level,
+        )
+        return await _answered(request, answer, _breakdown_rows, f"{question.kind}-by-{by}")
+
+    async def timeseries(self, request: Request) -> Response:
+        faults: list[Fault] = []
+        question = read_question(request.query_params, self._now().date(), faults, {*_COMMON, "interval"})
+        interval = _one_of(request.query_params, "interval", INTERVALS, faults)
+        longest = {"minute": LONGEST_BY_MINUTE, "hour": LONGEST_BY_HOUR}.get(interval, periods.LONGEST)
+        if question.where is not None and interval == "minute":
+            faults.append(Fault("where", "minutes are counted without attributes"))
+        if question.days > longest:
+            faults.append(Fault("from", f"by {interval} at most {longest} days can be asked for at once"))
+        if faults:
+            return _refused(faults)
+        answer = self._backend.timeseries(
+            site=self._settings.site,
+            kind=question.kind,
+            interval=interval,
+            start=question.start,
+            end=question.end,
+            where=question.where,
+        )
+        return await _answered(request, answer, _timeseries_rows, f"{question.kind}-by-{interval}")
+
+
+_COMMON = frozenset({"kind", "from", "to", "where", "format"})
+
+
+def read_question(query: QueryParams, today: date, faults: list[Fault], known: set[str]) -> Question:
+    """Read what both endpoints share, adding to ``faults`` all that is wrong; days default to today."""
+    for name in dict.fromkeys(query.keys()):
+        if name not in known:
+            faults.append(Fault(name[:50], "is not a parameter; known are " + ", ".join(sorted(known))))
+        elif len(query.getlist(name)) > 1:
+            faults.append(Fault(name, "is given more than once"))
+    kind = _one_of(query, "kind", tuple(KINDS), faults)
+    end = _day(query, "to", today, faults)
+    start = _day(query, "from", end, faults)
+    if start > end:
+        faults.append(Fault("from", "is after to"))
+    elif (end - start).days >= periods.LONGEST:
+        faults.append(Fault("from", f"at most {periods.LONGEST} days can be asked for at once"))
+    if query.get("format", "csv") not in ("csv", "json"):
+        faults.append(Fault("format", "is one of csv, json"))
+    return Question(kind, start, end, _where(query, kind, faults))
+
+
+def _where(query: QueryParams, kind: str, faults: list[Fault]) -> tuple[str, str] | None:
+    if "where" not in query:
+        return None
+    dimension, colon, value = query["where"].partition(":")
+    allowed = KINDS.get(kind, ())
+    if not colon or not value or len(value) > LONGEST_VALUE:
+        faults.append(Fault("where", "is DIMENSION:VALUE, such as country:DE"))
+    elif kind in KINDS and dimension not in allowed:
+        faults.append(Fault("where", f"{kind} is kept by {', '.join(allowed)}"))
+    return dimension, value
+
+
+def _one_of(query: QueryParams, name: str, allowed: Sequence[str], faults: list[Fault]) -> str:
+    value = query.get(name, "")
+    if not value:
+        faults.append(Fault(name, "is missing"))
+    elif value not in allowed and allowed:
+        faults.append(Fault(name, "is one of " + ", ".join(allowed)))
+    return value
+
+
+def _day(query: QueryParams, name: str, default: date, faults: list[Fault]) -> date:
+    text = query.get(name)
+    if text is None:
+        return default
+    try:
+        day = datetime.strptime(text, "%Y-%m-%d").date()
+    except ValueError:
+        faults.append(Fault(name, "is a day such as 2026-11-22"))
+        return default
+    if not 2000 <= day.year <= 2199:
+        faults.append(Fault(name, "is out of range"))
+        return default
+    return day
+
+
+def _number(query: QueryParams, name: str, default: int, low: int, high: int, faults: list[Fault]) -> int:
+    text = query.get(name, str(default))
+    if text.isascii() and text.isdigit() and len(text) <= 6 and low <= int(text) <= high:
+        return int(text)
+    faults.append(Fault(name, f"is a number from {low} to {high}"))
+    return default
+
+
+def _refused(faults: list[Fault]) -> Response:
+    return problem(400, "invalid-parameter", "The question can't be understood", faults=faults)
+
+
+async def _answered(
+    request: Request,
+    question: Awaitable[Mapping[str, Any]],
+    rows: Callable[[Mapping[str, Any]], Iterable[Sequence[object]]],
+    name: str,
+) -> Response:
+    try:
+        async with asyncio.timeout(TIMEOUT):
+            answer = await question
+    except TimeoutError:
+        return problem(503, "store-slow", "The store takes too long", headers={"Retry-After": "10"})
+    except VestibuleError:
+        return problem(503, "store-unavailable", "The store does not answer", headers={"Retry-After": "10"})
+    if wants_csv(request):
+        headers = {"Content-Disposition": f'attachment; filename="{name}.csv"', "Vary": "Accept"}
+        return Response(to_csv(rows(answer)), media_type="text/csv", headers=headers)
+    return JSONResponse(dict(answer), headers={"Vary": "Accept"})
+
+
+def _breakdown_rows(answer: Mapping[str, Any]) -> Iterable[Sequence[object]]:
+    yield "value", "count", "visitors"
+    for row in answer["rows"]:
+        yield row["value"], row["count"], row["visitors"]
+    if answer["rare"]["count"]:
+        yield RARE, answer["rare"]["count"], answer["rare"]["visitors"]
+
+
+def _timeseries_rows(answer: Mapping[str, Any]) -> Iterable[Sequence[object]]:
+    yield "time", "count"
+    for point in answer["points"]:
+        yield point["time"], point["count"]
+
+
+def wants_csv(request: Request) -> bool:
+    """Whether CSV is wanted: ``format=csv``, or ``text/csv`` preferred in ``Accept`` (RFC 9110, section 12.5.1)."""
+    if "format" in request.query_params:
+        return request.query_params["format"] == "csv"
+    weights = {"text/csv": 0.0, "application/json": 0.0}
+    for item in request.headers.get("accept", "*/*").split(",")[:50]:
+        media_type, *parameters = (part.strip().lower() for part in item.split(";"))
+        weight = next((_weight(text[2:]) for text in parameters if text.startswith("q=")), 1.0)
+        if media_type in weights:
+            weights[media_type] = weight
+    return weights["text/csv"] > weights["application/json"]
+
+
+def _weight(text: str) -> float:
+    try:
+        return min(max(float(text), 0.0), 1.0)
+    except ValueError:
+        return 0.0
+
+
+def to_csv(rows: Iterable[Sequence[object]]) -> str:
+    """Return CSV (RFC 4180) that no spreadsheet takes for formulas."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\r\n")
+    writer.writerows([neutral(cell) if isinstance(cell, str) else cell for cell in row] for row in rows)
+    return out.getvalue()
+
+
+def neutral(cell: str) -> str:
+    """Return a cell with an apostrophe in front where a spreadsheet would read a formula, also behind white space and
+    as full-width signs."""
+    first = cell.lstrip()[:1]
+    if (first in _FORMULA and first) or cell[:1] in ("\t", "\r", "\n"):
+        return f"'{cell}"
+    return cell
+
+
+_FORMULA = "=+-@＝＋－＠|%"

@@ -1,0 +1,129 @@
+"""The graph that is drawn without JavaScript: an arcade of bars as one SVG path, and the words along its axes.
+
+Coordinates are those of a view box of ``WIDTH`` × ``HEIGHT`` that the browser stretches; no text is inside it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+
+from vestibule.dashboard.periods import Period
+
+WIDTH = 1000
+HEIGHT = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """time: local ISO text as the API gives it. label: for people. open: still being counted."""
+
+    time: str
+    label: str
+    count: int
+    open: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Chart:
+    """path, path_open: outlines of the bars (closed intervals; the current one). top: the y axis' end.
+    ticks: where words stand along the x axis, as per cent of its width, and the words."""
+
+    points: tuple[Point, ...]
+    path: str
+    path_open: str
+    top: int
+    ticks: tuple[tuple[float, str], ...]
+
+    @property
+    def total(self) -> int:
+        return sum(point.count for point in self.points)
+
+
+def draw(points: Sequence[Point], ticks: int = 7) -> Chart:
+    top = nice_top(max((point.count for point in points), default=0))
+    return Chart(
+        points=tuple(points),
+        path=bars(points, top, current=False),
+        path_open=bars(points, top, current=True),
+        top=top,
+        ticks=pick_ticks(points, ticks),
+    )
+
+
+def nice_top(largest: int) -> int:
+    """Return the even number of 4, 6, 8, 10, 12, 16, 20 … at or above ``largest``, at least 4."""
+    scale = 1
+    while True:
+        for step in (4, 6, 8, 10, 12, 16, 20, 30):
+            if step * scale >= largest:
+                return step * scale
+        scale *= 10
+
+
+def bars(points: Sequence[Point], top: int, *, current: bool) -> str:
+    """Return SVG path data: each bar stands on the floor; its height is the count's share of ``top``."""
+    if not points:
+        return ""
+    slot = WIDTH / len(points)
+    gap = min(slot * 0.3, 14)
+    parts = []
+    for index, point in enumerate(points):
+        if point.open is not current or point.count <= 0:
+            continue
+        height = max(point.count / top * HEIGHT, 1.5)
+        left, width = index * slot + gap / 2, slot - gap
+        parts.append(f"M{left:.1f} {HEIGHT}v{-height:.1f}h{width:.1f}v{height:.1f}z")
+    return "".join(parts)
+
+
+def pick_ticks(points: Sequence[Point], wanted: int) -> tuple[tuple[float, str], ...]:
+    """Return at most ``wanted`` evenly spaced labels, the first point's among them, each below its bar."""
+    if not points:
+        return ()
+    step = -(-len(points) // wanted)
+    return tuple(
+        (round((index + 0.5) / len(points) * 100, 2), points[index].label) for index in range(0, len(points), step)
+    )
+
+
+def by_day(counts: Mapping[str, int], period: Period, today: date) -> list[Point]:
+    """Return a point for each day of the period; ``counts`` by ISO date."""
+    points = []
+    for offset in range(period.days):
+        day = period.start + timedelta(days=offset)
+        text = day.isoformat()
+        points.append(Point(text, f"{day.day} {day:%b}", counts.get(text, 0), day == today))
+    return points
+
+
+def by_hour(counts: Mapping[str, int], period: Period, now: datetime) -> list[Point]:
+    """Return a point for each hour of the period's days; ``counts`` by ``2026-11-22T10:00``."""
+    points = []
+    for offset in range(period.days * 24):
+        hour = datetime.combine(period.start, datetime.min.time()) + timedelta(hours=offset)
+        text = hour.strftime("%Y-%m-%dT%H:00")
+        label = f"{hour:%H}:00" if period.days == 1 else f"{hour.day} {hour:%b %H}:00"
+        points.append(Point(text, label, counts.get(text, 0), text == now.strftime("%Y-%m-%dT%H:00")))
+    return points
+
+
+def by_minute(counts: Mapping[str, int], now: datetime, minutes: int) -> list[Point]:
+    """Return the last ``minutes`` minutes, the current one included; ``counts`` by ``2026-11-22T10:05``."""
+    points = []
+    for back in range(minutes - 1, -1, -1):
+        minute = now - timedelta(minutes=back)
+        text = minute.strftime("%Y-%m-%dT%H:%M")
+        points.append(Point(text, f"{minute:%H:%M}", counts.get(text, 0), back == 0))
+    return points
+
+
+def counts_of(points: Sequence[Mapping[str, object]], length: int) -> dict[str, int]:
+    """Return the API's points by time, cut to ``length`` characters; those of one time (an hour that comes twice at
+    the end of summer time) add up."""
+    counts: dict[str, int] = {}
+    for point in points:
+        time = str(point["time"])[:length]
+        counts[time] = counts.get(time, 0) + int(str(point["count"]))
+    return counts

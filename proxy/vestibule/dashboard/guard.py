@@ -1,0 +1,88 @@
+"""What every answer of the admin app carries, and which posts it believes.
+
+No page of this listener may be framed, sniffed, cached or made to load or send anything elsewhere; a post counts only
+from a page of this listener itself.
+"""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import Request
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
+    "frame-ancestors 'none'; base-uri 'none'; form-action 'self'"
+)
+HEADERS = {
+    "Content-Security-Policy": POLICY,
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
+    "X-Robots-Tag": "noindex, nofollow",
+}
+LARGEST_FORM = 16 * 1024
+
+
+class ProtectiveHeaders:
+    """Adds ``HEADERS`` to every answer, and ``Cache-Control: no-store`` where the answer says nothing of caching."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+
+        async def guarded_send(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name, value in HEADERS.items():
+                    headers[name] = value
+                headers.setdefault("Cache-Control", "no-store")
+            await send(message)
+
+        await self._app(scope, receive, guarded_send)
+
+
+def own_post(headers: Headers) -> bool:
+    """Whether a state-changing request comes from a page of this listener: by ``Sec-Fetch-Site``, and where a browser
+    does not send that, by an ``Origin`` with the host that was asked."""
+    site = headers.get("sec-fetch-site")
+    if site is not None:
+        return site in ("same-origin", "none")
+    origin = headers.get("origin")
+    if origin is None:
+        return False
+    return urlsplit(origin).netloc == headers.get("host", "") != ""
+
+
+def from_here(request: Request) -> bool:
+    """Whether a request comes from this machine and was not passed on by a proxy, whose visitors may be anyone."""
+    passed_on = any(name in request.headers for name in ("forwarded", "x-forwarded-for", "x-real-ip", "via"))
+    return request.client is not None and request.client.host in ("127.0.0.1", "::1") and not passed_on
+
+
+async def bounded_body(request: Request, limit: int = LARGEST_FORM) -> bytes | None:
+    """Return the body, or None where it is longer than ``limit`` bytes."""
+    body = b""
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > limit:
+            return None
+    return body
+
+
+def local_path(path: str) -> str:
+    """Return ``path`` where it is one of this listener, else ``/``: no scheme, no host, nothing a browser reads so."""
+    if not path.startswith("/") or path.startswith("//") or len(path) > 4096:
+        return "/"
+    if any(char == "\\" or ord(char) < 0x20 or ord(char) == 0x7F for char in path):
+        return "/"
+    return path
