@@ -1,0 +1,270 @@
+"""The commands: names, arguments, words of help. What they do is imported when they run."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(
+    name="vestibule",
+    help="The entrance hall of a website: a cookie-consent and analytics proxy.",
+    no_args_is_help=True,
+    add_completion=False,
+    # Plain text: errors stay short, and rich is not loaded only to draw boxes.
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+trackers_app = typer.Typer(help="List what trackers.yaml says, or change it.", rich_markup_mode=None)
+stats_app = typer.Typer(help="Ask for numbers; answers in JSON.", no_args_is_help=True, rich_markup_mode=None)
+users_app = typer.Typer(help="Who may sign in to the dashboard.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(trackers_app, name="trackers")
+app.add_typer(stats_app, name="stats")
+app.add_typer(users_app, name="users")
+
+
+class Interval(StrEnum):
+    """The step of a time series."""
+
+    MINUTE = "minute"
+    HOUR = "hour"
+    DAY = "day"
+
+
+class Role(StrEnum):
+    """What a user of the dashboard may do."""
+
+    VIEWER = "viewer"
+    ENGINEER = "engineer"
+    OFFICER = "officer"
+
+
+class TrackerState(StrEnum):
+    """What trackers.yaml may say of a service."""
+
+    ALLOW = "allow"
+    ASK = "ask"
+    BLOCK = "block"
+
+
+ConfigDir = Annotated[Path, typer.Option("--config", metavar="DIR", help="The configuration folder.")]
+StateDir = Annotated[Path, typer.Option("--state", metavar="DIR", help="The folder for what Vestibule keeps.")]
+Dev = Annotated[
+    bool, typer.Option("--dev", help="Try things out: a secret of its own, and localhost as the site's first host.")
+]
+Kind = Annotated[str, typer.Option("--kind", help="What was counted: view, visit, error, blocked, consent …")]
+From = Annotated[str, typer.Option("--from", metavar="DATE", help="First day, YYYY-MM-DD (the site's time zone).")]
+To = Annotated[str, typer.Option("--to", metavar="DATE", help="Last day, YYYY-MM-DD.")]
+Where = Annotated[str, typer.Option("--where", metavar="DIM:VALUE", help="Only what has this value.")]
+
+CONFIG = Path("config")
+STATE = Path(".vestibule")
+
+
+@app.command()
+def serve(
+    config: ConfigDir = CONFIG,
+    state: StateDir = STATE,
+    workers: Annotated[str, typer.Option(metavar="N|auto", help="Worker processes; auto: one a core.")] = "",
+    dev: Dev = False,
+) -> None:
+    """Run everything: the proxy, the recorder and the dashboard."""
+    from vestibule.cli import serving
+
+    serving.serve(config, state, workers, dev)
+
+
+@app.command()
+def recorder(config: ConfigDir = CONFIG, state: StateDir = STATE, dev: Dev = False) -> None:
+    """Run only the recorder and the dashboard.
+
+    For apps that carry ConsentMiddleware inside themselves.
+    """
+    from vestibule.cli import serving
+
+    serving.recorder(config, state, dev)
+
+
+@app.command()
+def check(config: ConfigDir = CONFIG, state: StateDir = STATE) -> None:  # noqa: ARG001 - every command takes both
+    """Print every problem of the configuration.
+
+    One a line, as file:line: setting: message; exit status 1 if there is any.
+    """
+    from vestibule.cli import checking
+
+    checking.check(config)
+
+
+@app.command()
+def explain(
+    url: Annotated[str, typer.Argument(metavar="[URL]", help="The address of a script, image, frame …")] = "",
+    page: Annotated[str, typer.Option(metavar="URL", help="The page that loads it.")] = "",
+    type_: Annotated[str, typer.Option("--type", metavar="TYPE", help="What it is loaded as.")] = "script",
+    cookie: Annotated[str, typer.Option(metavar="NAME", help="Explain a cookie instead.")] = "",
+    config: ConfigDir = CONFIG,
+    state: StateDir = STATE,  # noqa: ARG001 - every command takes both
+) -> None:
+    """Say which rule decides on a URL or cookie, and why."""
+    from vestibule.cli import explaining
+
+    explaining.explain(config, url=url, page=page, kind=type_, cookie=cookie)
+
+
+@app.command()
+def rewrite(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="An HTML file; - for stdin.")],
+    page: Annotated[str, typer.Option(metavar="URL", help="The address the page is served at.")],
+    consent: Annotated[str, typer.Option(metavar="none|all|PURPOSES", help="What the visitor agreed to.")] = "none",
+    config: ConfigDir = CONFIG,
+    state: StateDir = STATE,  # noqa: ARG001 - every command takes both
+) -> None:
+    """Print a page as a visitor would receive it.
+
+    A summary goes to stderr as JSON.
+    """
+    from vestibule.cli import rewriting
+
+    rewriting.rewrite(config, file, page=page, consent=consent)
+
+
+@app.command("import")
+def import_(
+    logs: Annotated[list[Path], typer.Argument(metavar="LOG...", help="Access logs, may be compressed; - for stdin.")],
+    format_: Annotated[str, typer.Option("--format", metavar="NAME", help="combined, common …; else found out.")] = "",
+    config: ConfigDir = CONFIG,
+    state: StateDir = STATE,
+) -> None:
+    """Count access logs through the same pipeline.
+
+    Days that are over are closed.
+    """
+    from vestibule.cli import importing
+
+    importing.import_logs(config, state, logs, format_)
+
+
+@trackers_app.callback(invoke_without_command=True)
+def trackers(context: typer.Context, config: ConfigDir = CONFIG, state: StateDir = STATE) -> None:  # noqa: ARG001
+    """List what trackers.yaml says, or change it."""
+    if context.invoked_subcommand is None:
+        from vestibule.cli import toggling
+
+        toggling.show(config)
+
+
+@trackers_app.command("set")
+def trackers_set(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A service, or `unknown`.")],
+    wanted: Annotated[TrackerState, typer.Argument(metavar="STATE", help="allow, ask or block.")],
+    config: ConfigDir = CONFIG,
+    state: StateDir = STATE,  # noqa: ARG001 - every command takes both
+) -> None:
+    """Set a service to allow, ask or block.
+
+    Comments and order in the file stay; the change is live within a second.
+    """
+    from vestibule.cli import toggling
+
+    toggling.change(config, name, wanted.value)
+
+
+@stats_app.command("breakdown")
+def stats_breakdown(
+    by: Annotated[str, typer.Option("--by", help="The dimension: page, referrer, browser, country …")],
+    kind: Kind = "view",
+    start: From = "",
+    end: To = "",
+    where: Where = "",
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="Rows at most.")] = 100,
+    config: ConfigDir = CONFIG,
+    state: StateDir = STATE,
+) -> None:
+    """Values of a dimension with their counts, the largest first."""
+    from vestibule.cli import asking
+
+    asking.breakdown(config, state, kind=kind, by=by, start=start, end=end, where=where, limit=limit)
+
+
+@stats_app.command("timeseries")
+def stats_timeseries(
+    kind: Kind = "view",
+    interval: Annotated[Interval, typer.Option(help="The step.")] = Interval.HOUR,
+    start: From = "",
+    end: To = "",
+    where: Where = "",
+    config: ConfigDir = CONFIG,
+    state: StateDir = STATE,
+) -> None:
+    """Counts over time."""
+    from vestibule.cli import asking
+
+    asking.timeseries(config, state, kind=kind, interval=interval.value, start=start, end=end, where=where)
+
+
+@users_app.command("add")
+def users_add(
+    name: Annotated[str, typer.Argument(metavar="NAME")],
+    role: Annotated[Role, typer.Option(help="viewer, engineer or officer.")] = Role.VIEWER,
+    config: ConfigDir = CONFIG,
+    state: StateDir = STATE,
+) -> None:
+    """Add a user.
+
+    Asks for the password, or reads it as a line of stdin where that is no terminal.
+    """
+    from vestibule.cli import staff
+
+    staff.add(config, state, name, role.value)
+
+
+@users_app.command("list")
+def users_list(config: ConfigDir = CONFIG, state: StateDir = STATE) -> None:
+    """List the users and their roles."""
+    from vestibule.cli import staff
+
+    staff.show(config, state)
+
+
+@users_app.command("remove")
+def users_remove(
+    name: Annotated[str, typer.Argument(metavar="NAME")], config: ConfigDir = CONFIG, state: StateDir = STATE
+) -> None:
+    """Remove a user."""
+    from vestibule.cli import staff
+
+    staff.remove(config, state, name)
+
+
+@app.command("close-day")
+def close_day(
+    day: Annotated[str, typer.Argument(metavar="[DATE]", help="YYYY-MM-DD; every day that is over if left out.")] = "",
+    config: ConfigDir = CONFIG,
+    state: StateDir = STATE,
+) -> None:
+    """Close days that are over.
+
+    Releases their numbers and drops their cells and salts. Repeating it changes nothing.
+    """
+    from vestibule.cli import asking
+
+    asking.close_day(config, state, day)
+
+
+@app.command()
+def purge(config: ConfigDir = CONFIG, state: StateDir = STATE) -> None:
+    """Remove what is older than the configuration allows."""
+    from vestibule.cli import asking
+
+    asking.purge(config, state)
+
+
+@app.command()
+def migrate(config: ConfigDir = CONFIG, state: StateDir = STATE) -> None:
+    """Bring the store's tables up to this version."""
+    from vestibule.cli import asking
+
+    asking.migrate(config, state)

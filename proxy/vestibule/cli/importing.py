@@ -1,0 +1,117 @@
+"""``vestibule import``: access logs through the pipeline that counts what is seen live."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import chain, islice
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+
+from vestibule import config
+from vestibule.cli.asking import recorder
+from vestibule.core.errors import VestibuleError
+from vestibule.core.visit import Hit
+from vestibule.recorder import logs
+
+BATCH = 1000
+"""Hits that are handed over at once."""
+
+LOOK = 50
+"""Lines of a log that are looked at to find its format out."""
+
+
+@dataclass(slots=True)
+class Tally:
+    """What became of a log's lines. ``skipped``: parts of pages and directives, which are not counted."""
+
+    lines: int = 0
+    hits: int = 0
+    skipped: int = 0
+    unreadable: int = 0
+
+
+def import_logs(directory: Path, state: Path, files: Iterable[Path], format_: str) -> None:
+    """Count the logs one after the other, then close the days that are over; prints what became of the lines."""
+    site = config.load(directory, os.environ).site.name
+    opened = list(files)
+    for path in opened:
+        if str(path) != "-" and not path.is_file():
+            raise VestibuleError(f"import: {path} is no file")
+    if format_ and format_ not in logs.FORMATS:
+        raise VestibuleError(f"import: --format: must be one of {', '.join(logs.FORMATS)}; is {format_!r}")
+    with recorder(directory, state) as call, _progress() as progress:
+        for path in opened:
+            _import(path, format_, site, call, progress)
+        figures = call("finish")
+    _report(figures)
+
+
+def _import(path: Path, format_: str, site: str, call: Callable[..., Any], progress: Progress) -> None:
+    tally = Tally()
+    try:
+        with logs.LogFile(path) as log:
+            task = progress.add_task(path.name, total=log.size or None)
+            lines = iter(log)
+            first = list(islice(lines, LOOK))
+            name = format_ or next(filter(None, map(logs.detect, first)), "")
+            if not name and first:
+                known = ", ".join(logs.FORMATS)
+                raise VestibuleError(f"import: {path} is of no format that is known; --format names one of {known}")
+            if first:
+                for batch in _batches(_hits(logs.parser(name, site), chain(first, lines), tally)):
+                    call("count", hits=[hit.to_json() for hit in batch])
+                    progress.update(task, completed=log.position)
+            progress.update(task, completed=log.size)
+    except OSError as error:
+        raise VestibuleError(f"import: {path} cannot be read: {error.strerror or error}") from None
+    except ValueError as error:
+        raise VestibuleError(f"import: {path}: {error}") from None
+    print(
+        f"{path}: {tally.lines:,} lines ({name or 'empty'}): {tally.hits:,} looked at,"
+        f" {tally.skipped:,} parts of pages, {tally.unreadable:,} unreadable"
+    )
+
+
+def _hits(parser: logs.Parser, lines: Iterable[str], tally: Tally) -> Iterator[Hit]:
+    for line in lines:
+        if not line:
+            continue
+        tally.lines += 1
+        try:
+            hit = parser.parse(line)
+        except logs.UnreadableError:
+            tally.unreadable += 1
+            continue
+        if hit is None:
+            tally.skipped += 1
+            continue
+        tally.hits += 1
+        yield hit
+
+
+def _batches(hits: Iterator[Hit]) -> Iterator[list[Hit]]:
+    while batch := list(islice(hits, BATCH)):
+        yield batch
+
+
+@contextmanager
+def _progress() -> Iterator[Progress]:
+    """A bar on stderr, where that is a terminal."""
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), disable=not sys.stderr.isatty(), transient=True) as progress:
+        yield progress
+
+
+def _report(figures: Mapping[str, Any]) -> None:
+    for title, numbers in (("counted", figures.get("facts", {})), ("not counted", figures.get("drops", {}))):
+        shown = ", ".join(f"{name} {number:,}" for name, number in sorted(numbers.items()))
+        print(f"{title}: {shown or 'nothing'}")
+    if figures.get("closed"):
+        print(f"closed: {', '.join(figures['closed'])}")

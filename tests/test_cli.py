@@ -1,0 +1,378 @@
+"""The command line: what it prints, how it refuses, and how little it loads."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from ruamel.yaml import YAML
+
+from vestibule import cli
+from vestibule.cli.toggling import edited
+
+SITE = """\
+site: {name: example.test, hosts: [example.test, www.example.test], upstream: "http://127.0.0.1:3000"}
+cookies:
+  declare:
+    session: {purpose: necessary}
+"""
+TRACKERS = """\
+# toggled by engineers
+unknown: block            # what nothing names
+services:
+  google-analytics: ask   # since March
+
+  hotjar: "block"
+custom:
+  partner-widget: {hosts: [widget.partner.example], purpose: marketing, state: ask}
+"""
+
+
+@dataclass
+class Ended:
+    code: int
+    out: str
+    err: str
+
+
+class Shell:
+    """Runs commands in this process, as the console script does."""
+
+    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+        self.folder = folder
+        self._monkeypatch = monkeypatch
+        self._capsys = capsys
+
+    def __call__(self, *arguments: str) -> Ended:
+        command = ["vestibule", *arguments, "--config", str(self.folder)]
+        self._monkeypatch.setattr(sys, "argv", command)
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        captured = self._capsys.readouterr()
+        return Ended(int(ended.value.code or 0), captured.out, captured.err)
+
+
+@pytest.fixture
+def shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Shell:
+    folder = tmp_path / "config"
+    folder.mkdir()
+    (folder / "site.yaml").write_text(SITE)
+    (folder / "trackers.yaml").write_text(TRACKERS)
+    return Shell(folder, monkeypatch, capsys)
+
+
+class TestCheck:
+    def test_says_that_all_is_fine(self, shell: Shell) -> None:
+        assert shell("check") == Ended(0, f"{shell.folder}/: fine\n", "")
+
+    def test_prints_every_problem_with_its_place(self, shell: Shell) -> None:
+        (shell.folder / "site.yaml").write_text(SITE + "mode: sometimes\nlisten: here\nmood: good\n")
+        (shell.folder / "trackers.yaml").write_text("services: {hotjar: perhaps}\n")
+        ended = shell("check")
+        assert (ended.code, ended.out) == (1, "")
+        places = [line.split(": ")[:2] for line in ended.err.splitlines()]
+        assert places == [
+            [f"{shell.folder}/site.yaml:5", "mode"],
+            [f"{shell.folder}/site.yaml:6", "listen"],
+            [f"{shell.folder}/site.yaml:7", "mood"],
+            [f"{shell.folder}/trackers.yaml:1", "services.hotjar"],
+        ]
+
+    @pytest.mark.parametrize("text", ["", "- a\n- b\n", "site: [", "\0", "just words\n"])
+    def test_what_is_no_configuration_is_one_line(self, text: str, shell: Shell) -> None:
+        (shell.folder / "site.yaml").write_text(text)
+        ended = shell("check")
+        assert ended.code == 1
+        assert ended.err.startswith(f"{shell.folder}/site.yaml:")
+        assert len(ended.err.splitlines()) == 1
+
+    def test_a_missing_folder_is_one_line(self, shell: Shell) -> None:
+        shell.folder = shell.folder / "none"
+        ended = shell("check")
+        assert (ended.code, len(ended.err.splitlines())) == (1, 1)
+        assert str(shell.folder) in ended.err
+
+
+class TestExplain:
+    @pytest.mark.parametrize(
+        ("arguments", "expected"),
+        [
+            (
+                ["https://www.google-analytics.com/g/collect?v=2"],
+                ["google-analytics", "statistics", "ask: loads after consent to statistics", "trackers.yaml:4"],
+            ),
+            (["static.hotjar.com/c/hotjar-1.js"], ["hotjar", "block: never loads", "trackers.yaml:6"]),
+            (["https:\\\\STATIC.hotjar.com:443/c/hotjar-1.js"], ["hotjar"]),
+            (["https://example.test:8443/app.js"], ["nothing names it"]),
+            (["https://example.test:8443/app.js", "--page", "https://example.test:8443/"], ["the site itself"]),
+            (["//widget.partner.example/w.js"], ["partner-widget", "marketing", "ask: "]),
+            (["https://nobody.example/x.js"], ["nothing names it", "unknown: block", "trackers.yaml:2"]),
+            (["/app.js"], ["the site itself", "allow: always loads", "first party"]),
+            (["https://cdn.example.test/app.js"], ["the site itself"]),
+            (["--cookie", "_ga"], ["google-analytics", "ask: is let through after consent to statistics"]),
+            (["--cookie", "session"], ["necessary", "allow: always is let through", "site.yaml"]),
+            (["--cookie", "whatever"], ["block: never is let through"]),
+        ],
+    )
+    def test_names_the_rule_and_its_place(self, arguments: list[str], expected: list[str], shell: Shell) -> None:
+        ended = shell("explain", *arguments)
+        assert (ended.code, ended.err) == (0, "")
+        for words in expected:
+            assert words in ended.out
+
+    @pytest.mark.parametrize(
+        "arguments",
+        [[], ["https://a.example/", "--cookie", "a"], ["mailto:a@b.example"], ["https://[::1/"], ["http://"]],
+    )
+    def test_refuses_in_one_line(self, arguments: list[str], shell: Shell) -> None:
+        ended = shell("explain", *arguments)
+        assert (ended.code, ended.out) == (1, "")
+        assert ended.err.startswith("explain: ")
+        assert len(ended.err.splitlines()) == 1
+
+
+class TestTrackers:
+    def test_lists_what_the_file_says(self, shell: Shell) -> None:
+        ended = shell("trackers")
+        assert ended.code == 0
+        assert [line.split()[:2] for line in ended.out.splitlines()] == [
+            ["unknown", "block"],
+            ["google-analytics", "ask"],
+            ["hotjar", "block"],
+            ["partner-widget", "ask"],
+        ]
+
+    @pytest.mark.parametrize(
+        ("name", "state", "old", "new"),
+        [
+            ("google-analytics", "block", "google-analytics: ask ", "google-analytics: block "),
+            ("hotjar", "allow", '"block"', "allow"),
+            ("unknown", "ask", "unknown: block ", "unknown: ask "),
+            ("partner-widget", "block", "state: ask", "state: block"),
+            ("stripe", "allow", '  hotjar: "block"\n', '  hotjar: "block"\n  stripe: allow\n'),
+            ("hotjar", "block", "", ""),
+        ],
+    )
+    def test_changes_one_place_and_nothing_else(self, name: str, state: str, old: str, new: str, shell: Shell) -> None:
+        path = shell.folder / "trackers.yaml"
+        path.chmod(0o640)
+        assert shell("trackers", "set", name, state) == Ended(0, f"{name}: {state}\n", "")
+        assert path.read_text() == TRACKERS.replace(old, new)
+        assert path.stat().st_mode & 0o777 == 0o640
+        assert sorted(each.name for each in shell.folder.iterdir()) == ["site.yaml", "trackers.yaml"]
+
+    def test_a_name_that_nothing_has_is_one_line_and_changes_nothing(self, shell: Shell) -> None:
+        ended = shell("trackers", "set", "hotjr", "block")
+        assert (ended.code, ended.err) == (1, "trackers: no service named hotjr; did you mean hotjar?\n")
+        assert (shell.folder / "trackers.yaml").read_text() == TRACKERS
+
+    @pytest.mark.parametrize(
+        ("text", "where", "expected"),
+        [
+            ("", ("unknown",), "unknown: ask\n"),
+            ("# only a remark\n", ("unknown",), "# only a remark\nunknown: ask\n"),
+            ("unknown: block\n", ("services", "a"), "unknown: block\nservices:\n  a: ask\n"),
+            ("services:\n  b: allow", ("services", "a"), "services:\n  b: allow\n  a: ask\n"),
+            ("services:\n    b: allow # x\nlists: []\n", ("services", "a"), None),
+            ("services: {b: allow}  # x\n", ("services", "b"), "services: {b: ask}  # x\n"),
+            ("services: {b: allow}  # x\n", ("services", "a"), "services: {b: allow, a: ask} # x\n"),
+            ("custom:\n  b: {purpose: marketing}\n", ("custom", "b", "state"), None),
+            ("services:\n  'b': 'allow'\n", ("services", "b"), "services:\n  'b': ask\n"),
+            ("services: # none yet\nlists: []\n", ("services", "a"), None),
+        ],
+    )
+    def test_edits_files_of_any_shape(self, text: str, where: tuple[str, ...], expected: str | None) -> None:
+        after = edited(text, where, "ask")
+        value = YAML(typ="safe").load(after)
+        for key in where:
+            value = value[key]
+        assert value == "ask"
+        if expected is not None:
+            assert after == expected
+        for remark in ("# x", "# none yet", "# only a remark"):
+            assert (remark in text) == (remark in after)
+
+    names = st.sampled_from(["a", "b", "c-d", "e2"])
+    states = st.sampled_from(["ask", "allow", "block", '"ask"', "'block'"])
+
+    @given(
+        entries=st.dictionaries(names, states),
+        indent=st.integers(1, 6),
+        remark=st.sampled_from(["", "   # why"]),
+        name=names,
+    )
+    def test_changes_exactly_the_wanted_setting(
+        self, entries: dict[str, str], indent: int, remark: str, name: str
+    ) -> None:
+        body = "".join(f"{' ' * indent}{key}: {value}{remark}\n" for key, value in entries.items())
+        text = f"unknown: block\nservices:\n{body}lists: []\n"
+        before, after = (YAML(typ="safe").load(each) for each in (text, edited(text, ("services", name), "ask")))
+        assert after == before | {"services": {**(before["services"] or {}), name: "ask"}}
+
+
+AGENT = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/131.0.0.0 Safari/537.36"
+
+
+def combined(address: str, day: date, path: str, status: int = 200) -> str:
+    return f'{address} - - [{day:%d/%b/%Y}:12:00:00 +0000] "GET {path} HTTP/1.1" {status} 5120 "-" "{AGENT}"\n'
+
+
+def access_log(day: date) -> str:
+    """Eight visitors of one page, six of another, two of a third, parts of pages, and a line of something else."""
+    lines = [combined(f"203.0.{number}.77", day, "/pricing") for number in range(8)]
+    lines += [combined(f"203.0.{number}.77", day, "/docs") for number in range(6)]
+    lines += [combined(f"203.0.{number}.77", day, "/for-two") for number in range(2)]
+    lines += [combined("203.0.0.77", day, "/style.css"), combined("203.0.0.77", day, "/app.js")]
+    return "".join((*lines, "what is this\n"))
+
+
+class TestStore:
+    """Commands that count and ask, with no recorder running: they open the store themselves."""
+
+    @pytest.fixture
+    def run(self, tmp_path: Path) -> Callable[..., Ended]:
+        folder = tmp_path / "config"
+        folder.mkdir()
+        (folder / "site.yaml").write_text(f"{SITE}store: chdb://{tmp_path}/store\n")
+
+        def run(*arguments: str, stdin: str = "") -> Ended:
+            ended = subprocess.run(
+                [sys.executable, "-m", "vestibule", *arguments, "--config", folder, "--state", tmp_path / "state"],
+                env={**os.environ, "VESTIBULE_SECRET": "a secret that is long enough"},
+                input=stdin,
+                capture_output=True,
+                text=True,
+                timeout=60,
+                check=False,
+            )
+            return Ended(ended.returncode, ended.stdout, ended.stderr)
+
+        return run
+
+    def test_a_log_is_counted_released_and_leaves_no_person_behind(
+        self, run: Callable[..., Ended], tmp_path: Path
+    ) -> None:
+        day = datetime.now(UTC).date() - timedelta(days=4)
+        (tmp_path / "old.log.gz").write_bytes(gzip.compress(access_log(day).encode()))
+        imported = run("import", str(tmp_path / "old.log.gz"))
+        assert (imported.code, imported.err) == (0, "")
+        assert "19 lines (combined): 16 looked at, 2 parts of pages, 1 unreadable" in imported.out
+        assert "view 16" in imported.out
+        assert f"closed: {day}" in imported.out
+
+        period = ("--from", str(day), "--to", str(day))
+        pages = json.loads(run("stats", "breakdown", "--kind", "view", "--by", "page", *period).out)
+        assert [(row["value"], row["count"], row["visitors"]) for row in pages["rows"]] == [("/pricing", 8, 8)]
+        # Two visitors are too few to be shown, and six more keep them company, or a subtraction would show them.
+        assert (pages["rare"]["count"], pages["rare"]["visitors"] >= 5) == (8, True)
+        assert pages["provisional"] is False
+        days = json.loads(run("stats", "timeseries", "--kind", "view", "--interval", "day", *period).out)
+        assert [(point["time"], point["count"]) for point in days["points"]] == [(str(day), 16)]
+
+        kept = b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file() and path.suffix != ".gz")
+        for personal in (b"203.0.7.77", AGENT.encode(), AGENT.encode()[:40]):
+            assert personal not in kept
+        assert run("close-day", str(day)) == Ended(0, "no day is to be closed\n", "")
+
+    def test_users_come_and_go(self, run: Callable[..., Ended]) -> None:
+        assert run("users", "add", "anna", "--role", "officer", stdin="correct horse battery\n").code == 0
+        assert run("users", "list") == Ended(0, "anna  officer\n", "")
+        assert run("users", "remove", "anna") == Ended(0, "anna is removed\n", "")
+        assert run("users", "remove", "anna") == Ended(1, "", "users: there is no user named anna\n")
+
+    @pytest.mark.parametrize(
+        ("arguments", "message"),
+        [
+            (["stats", "breakdown", "--by", "shoe-size"], "--by: must be one of page, "),
+            (["stats", "breakdown", "--by", "page", "--kind", "vue"], "--kind: must be one of view, "),
+            (["stats", "breakdown", "--by", "page", "--from", "May"], "--from: must be a day such as "),
+            (["stats", "timeseries", "--where", "DE"], "--where: is DIMENSION:VALUE"),
+            (["stats", "timeseries", "--from", "2026-02-02", "--to", "2026-02-01"], "--from: 2026-02-02 is after"),
+            (["import", "no-such.log"], "import: no-such.log is no file"),
+            (["import", __file__, "--format", "odd"], "import: --format: must be one of combined, "),
+            (["users", "add", "a b"], "users: a name has 1 to 64"),
+        ],
+    )
+    def test_what_makes_no_sense_is_one_line(
+        self, arguments: list[str], message: str, shell: Shell, tmp_path: Path
+    ) -> None:
+        ended = shell(*arguments, "--state", str(tmp_path / "state"))
+        assert (ended.code, ended.out) == (1, "")
+        assert ended.err.startswith(message)
+        assert len(ended.err.splitlines()) == 1
+
+
+class TestRewrite:
+    PAGE = (
+        b"<!doctype html><html><head><title>A</title></head><body><p>\xc3\xa4</p>"
+        b'<script src="https://www.google-analytics.com/analytics.js"></script>'
+        b'<img src="https://nobody.example/p.gif"></body></html>'
+    )
+
+    def rewrite(self, shell: Shell, consent: str) -> tuple[str, dict[str, Any]]:
+        file = shell.folder.parent / "page.html"
+        file.write_bytes(self.PAGE)
+        ended = shell("rewrite", str(file), "--page", "https://example.test/a?b=c", "--consent", consent)
+        assert ended.code == 0, ended.err
+        return ended.out, json.loads(ended.err)
+
+    def test_shows_what_each_visitor_receives(self, shell: Shell) -> None:
+        before, summary = self.rewrite(shell, "none")
+        assert 'src="https://www.google-analytics.com' not in before.replace("data-vestibule-src", "")
+        assert {held["service"] for held in summary["held"]} == {"google-analytics", "unknown:nobody.example"}
+        assert "google-analytics" not in summary["content-security-policy"]
+        assert 'name="choice"' in before
+
+        after, summary = self.rewrite(shell, "statistics")
+        assert '<script src="https://www.google-analytics.com/analytics.js"></script>' in after
+        assert {held["service"] for held in summary["held"]} == {"unknown:nobody.example"}
+        assert "google-analytics" in summary["content-security-policy"]
+        assert 'name="choice"' not in after
+
+    @pytest.mark.parametrize(
+        ("arguments", "message"),
+        [
+            (["--page", "https://elsewhere.test/"], "--page: elsewhere.test is not among site.hosts"),
+            (["--page", "/a"], "--page: must be an address such as https://example.test/"),
+            (["--page", "https://example.test/", "--consent", "some"], "--consent: must be none, all, or some of"),
+        ],
+    )
+    def test_refuses_in_one_line(self, arguments: list[str], message: str, shell: Shell) -> None:
+        ended = shell("rewrite", __file__, *arguments)
+        assert (ended.code, ended.out) == (1, "")
+        assert ended.err.startswith(message)
+        assert len(ended.err.splitlines()) == 1
+
+    def test_a_missing_file_is_one_line(self, shell: Shell) -> None:
+        ended = shell("rewrite", "no-such.html", "--page", "https://example.test/")
+        assert (ended.code, ended.err) == (1, "rewrite: no-such.html cannot be read: No such file or directory\n")
+
+
+class TestLightness:
+    """Commands that only read the configuration never load the store, an engine or a server."""
+
+    @pytest.mark.parametrize("arguments", [["--help"], ["check"], ["explain", "https://a.example/"], ["trackers"]])
+    def test_loads_no_engine(self, arguments: list[str], shell: Shell) -> None:
+        code = (
+            "import atexit, sys; atexit.register(lambda: print('LOADED', *sys.modules));"
+            "from vestibule.cli import main; main()"
+        )
+        options = [] if "--help" in arguments else ["--config", str(shell.folder)]
+        command = [sys.executable, "-c", code, *arguments, *options]
+        ended = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+        assert ended.returncode == 0, ended.stderr
+        loaded = set(ended.stdout.rpartition("LOADED ")[2].split())
+        assert "vestibule.cli.app" in loaded
+        heavy = {"chdb", "clickhouse_connect", "numpy", "pandas", "starlette", "uvicorn", "rich", "vestibule.store"}
+        assert not heavy & loaded
