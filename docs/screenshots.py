@@ -1,0 +1,158 @@
+"""Takes the screenshots of this folder from the running demo: `make docs`.
+
+A month of made-up traffic is imported first, so that the dashboard has something to show.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from tests.servers import free_port
+
+ROOT = Path(__file__).resolve().parents[1]
+IMAGES = ROOT / "docs" / "images"
+PATIENCE = 90.0
+FLAGS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--hide-scrollbars",
+)
+
+
+class Demo:
+    """The running demo: where it answers and how the dashboard is entered for the first time."""
+
+    def __init__(self, site: str, dashboard: str, setup: str) -> None:
+        self.site = site
+        self.dashboard = dashboard
+        self.setup = setup
+
+
+@contextmanager
+def demo(folder: Path) -> Iterator[Demo]:
+    """Import traffic, then start the demo on free ports with its state in ``folder``."""
+    listen, dashboard = f"127.0.0.1:{free_port()}", f"127.0.0.1:{free_port()}"
+    environ = {
+        **os.environ,
+        "PYTHONPATH": f"{ROOT / 'proxy'}{os.pathsep}{ROOT}",
+        "DEMO_PORT": str(free_port()),
+        "VESTIBULE_LISTEN": listen,
+        "VESTIBULE_DASHBOARD__LISTEN": dashboard,
+        "VESTIBULE_SECRET": "for these pictures only",
+    }
+    import_traffic(folder, environ)
+    log = folder / "demo.log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "demo"],
+            cwd=folder,
+            env=environ,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+        )
+    try:
+        setup = _wait_for(log, r"http://\S+/setup\?token=\S+", process)
+        port = listen.rpartition(":")[2]
+        yield Demo(f"http://localhost:{port}", f"http://{dashboard}", setup)
+    finally:
+        process.send_signal(signal.SIGINT)
+        process.wait(timeout=60)
+
+
+def import_traffic(folder: Path, environ: dict[str, str]) -> None:
+    """Count a month of made-up traffic."""
+    log = folder / "access.log"
+    with log.open("wb") as output:
+        subprocess.run(
+            [sys.executable, "-m", "demo.traffic"], cwd=folder, env=environ, stdout=output, check=True, timeout=PATIENCE
+        )
+    command = [sys.executable, "-m", "vestibule", "import", str(log), "--config", str(ROOT / "demo" / "config")]
+    subprocess.run([*command, "--state", ".vestibule"], cwd=folder, env=environ, check=True, timeout=600)
+
+
+def _wait_for(log: Path, pattern: str, process: subprocess.Popen[bytes]) -> str:
+    deadline = time.monotonic() + PATIENCE
+    while time.monotonic() < deadline:
+        text = log.read_text(encoding="utf-8", errors="replace")
+        found = re.search(pattern, text)
+        if found:
+            return found[0]
+        if process.poll() is not None:
+            raise SystemExit(f"the demo ended by itself:\n{text}")
+        time.sleep(0.2)
+    raise SystemExit(f"waited {PATIENCE:.0f} s in vain for the demo; its log: {log}")
+
+
+def take(page: Page, name: str) -> None:
+    IMAGES.mkdir(exist_ok=True)
+    page.wait_for_timeout(400)
+    page.screenshot(path=IMAGES / f"{name}.png")
+    sys.stdout.write(f"docs/images/{name}.png\n")
+
+
+def site_pages(browser: Browser, running: Demo) -> None:
+    """The banner, its second layer, a placeholder, the privacy centre."""
+    context = browser.new_context(viewport={"width": 1280, "height": 800})
+    page = context.new_page()
+    page.goto(f"{running.site}/")
+    take(page, "banner")
+    page.click("#vestibule summary")
+    take(page, "banner-choose")
+    page.goto(f"{running.site}/_privacy/")
+    take(page, "centre")
+    context.close()
+    phone = browser.new_context(viewport={"width": 360, "height": 740}, color_scheme="dark")
+    page = phone.new_page()
+    page.goto(f"{running.site}/pricing")
+    take(page, "banner-phone-dark")
+    phone.close()
+
+
+def dashboard_pages(browser: Browser, running: Demo) -> None:
+    """The dashboard of the last 28 days, light and dark."""
+    context = browser.new_context(viewport={"width": 1280, "height": 1000})
+    page = context.new_page()
+    page.goto(running.setup)
+    page.fill("input[name=name]", "officer")
+    for field in page.query_selector_all("input[type=password]"):
+        field.fill("a long enough passphrase")
+    page.click("form button")
+    page.wait_for_load_state()
+    page.goto(f"{running.dashboard}/?period=28d")
+    take(page, "dashboard")
+    page.emulate_media(color_scheme="dark")
+    take(page, "dashboard-dark")
+    context.close()
+
+
+def main() -> None:
+    chromium = shutil.which("chromium")
+    if chromium is None:
+        raise SystemExit("docs: Chromium is not on the PATH; install Debian's package chromium")
+    with tempfile.TemporaryDirectory() as folder, demo(Path(folder)) as running, sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
+        site_pages(browser, running)
+        dashboard_pages(browser, running)
+        browser.close()
+
+
+if __name__ == "__main__":
+    main()
