@@ -212,6 +212,14 @@ def test_a_material_change_is_announced_thirty_days_ahead(
         assert problems(tmp_path, today=today)[0].startswith("site.yaml:6: policy.notice.effective: must be 30 days")
 
 
+@pytest.mark.parametrize("signature", ["", "ab", "(", "window.*x", "abc(d)+"])
+def test_a_signature_that_cannot_be_searched_for_is_refused(tmp_path: Path, signature: str) -> None:
+    custom = "custom:\n  x:\n    hosts: [x.example]\n    purpose: marketing\n"
+    found = problems(written(tmp_path, SITE, custom + f'    inline: ["{signature}"]\n'))
+    assert len(found) == 1
+    assert found[0].startswith("trackers.yaml:5: custom.x.inline.0: ")
+
+
 def test_the_revision_changes_with_any_setting(tmp_path: Path) -> None:
     before = load(written(tmp_path), {}).revision
     assert load(written(tmp_path, SITE + "# a comment\n"), {}).revision == before

@@ -24,6 +24,12 @@ def test_the_lock_names_who_is_open() -> None:
     )
 
 
+def test_a_page_over_plain_http_may_load_over_it_too() -> None:
+    policy = lock(["localhost:8080"], ["js.stripe.com"], "/_privacy/csp", secure=False)
+    assert "http://js.stripe.com ws://js.stripe.com" in policy
+    assert "https:" not in policy
+
+
 def test_a_long_list_is_cut_which_closes_the_rest() -> None:
     policy = lock(["relaso.com"], [f"host{number}.example" for number in range(500)], "/_privacy/csp")
     assert len(policy) <= MAX_POLICY

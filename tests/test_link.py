@@ -1,0 +1,263 @@
+"""The socket between workers and recorder, over real sockets."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+import struct
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from vestibule.core.errors import LinkError, StoreError
+from vestibule.core.visit import Hit
+from vestibule.link import MAX_FRAME, Receiver, Sender, call
+
+
+class Recorder:
+    """The other end: remembers what it gets."""
+
+    def __init__(self) -> None:
+        self.hits: list[Hit] = []
+        self.dropped = 0
+        self.records: list[Mapping[str, Any]] = []
+        self.delay = 0.0
+
+    async def on_hits(self, hits: Sequence[Hit], dropped: int) -> None:
+        self.hits += hits
+        self.dropped += dropped
+
+    async def on_record(self, record: Mapping[str, Any]) -> None:
+        await asyncio.sleep(self.delay)
+        self.records.append(record)
+
+    async def on_call(self, name: str, given: Mapping[str, Any]) -> Any:
+        if name == "echo":
+            return dict(given)
+        if name == "slow":
+            await asyncio.sleep(self.delay)
+            return "late"
+        if name == "closed":
+            raise StoreError("store: away")
+        if name == "huge":
+            return "x" * (MAX_FRAME + 1)
+        raise ZeroDivisionError("secret words")
+
+    async def serve(self, path: str) -> Receiver:
+        receiver = Receiver()
+        await receiver.serve(path, self.on_hits, self.on_record, self.on_call)
+        return receiver
+
+
+def hit(number: int) -> Hit:
+    return Hit(
+        "relaso.com",
+        float(number),
+        address="192.0.2.1",
+        path=f"/{number}",
+        blocked=(("ga", "statistics", "", "url"),),
+        event=(("choice", "accept"),),
+    )
+
+
+async def until(true: Callable[[], bool]) -> None:
+    async with asyncio.timeout(10):
+        while not true():  # noqa: ASYNC110 - it is another's state
+            await asyncio.sleep(0.01)
+
+
+def with_recorder(body: Callable[[Recorder, Sender, str], Awaitable[None]], path: str, **options: Any) -> None:
+    async def run() -> None:
+        recorder = Recorder()
+        receiver = await recorder.serve(path)
+        sender = Sender(path, **options)
+        running = asyncio.create_task(sender.run())
+        try:
+            await body(recorder, sender, path)
+        finally:
+            await sender.close()
+            await running
+            await receiver.close()
+
+    asyncio.run(run())
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> str:
+    return str(tmp_path / "r.sock")
+
+
+def test_hits_arrive_whole_and_in_order(path: str) -> None:
+    async def body(recorder: Recorder, sender: Sender, _: str) -> None:
+        for number in range(1200):
+            sender.send(hit(number))
+        await until(lambda: len(recorder.hits) == 1200)
+        assert recorder.hits == [hit(number) for number in range(1200)]
+        assert (recorder.dropped, sender.dropped) == (0, 0)
+
+    with_recorder(body, path)
+
+
+def test_what_is_left_is_sent_on_closing(path: str) -> None:
+    async def run() -> None:
+        recorder = Recorder()
+        receiver = await recorder.serve(path)
+        sender = Sender(path)
+        running = asyncio.create_task(sender.run())
+        await asyncio.sleep(0.05)
+        sender.send(hit(1))
+        await sender.close()
+        await running
+        await until(lambda: recorder.hits == [hit(1)])
+        await receiver.close()
+
+    asyncio.run(run())
+
+
+def test_the_socket_is_private(path: str) -> None:
+    async def body(_: Recorder, __: Sender, path: str) -> None:
+        assert await asyncio.to_thread(lambda: Path(path).stat().st_mode & 0o777) == 0o600
+
+    with_recorder(body, path)
+
+
+def test_without_a_recorder_the_buffer_is_bounded_and_drops_are_told(path: str) -> None:
+    async def run() -> None:
+        sender = Sender(path, capacity=10)
+        running = asyncio.create_task(sender.run())
+        for number in range(25):
+            sender.send(hit(number))
+        await asyncio.sleep(0.3)
+        assert sender.dropped == 15
+        recorder = Recorder()
+        receiver = await recorder.serve(path)
+        await until(lambda: len(recorder.hits) == 10)
+        assert [each.path for each in recorder.hits] == [f"/{number}" for number in range(10)]
+        assert recorder.dropped == 15
+        await sender.close()
+        await running
+        await receiver.close()
+
+    asyncio.run(run())
+
+
+def test_a_recorder_that_comes_back_is_found(path: str) -> None:
+    async def run() -> None:
+        first = Recorder()
+        receiver = await first.serve(path)
+        sender = Sender(path)
+        running = asyncio.create_task(sender.run())
+        sender.send(hit(1))
+        await sender.record({"id": "a"})
+        await until(lambda: len(first.hits) == 1)
+        await receiver.close()
+        with pytest.raises(LinkError):
+            await sender.record({"id": "b"})
+        second = Recorder()
+        receiver = await second.serve(path)
+        await sender.record({"id": "c"})
+        await asyncio.sleep(0.3)
+        sender.send(hit(2))
+        await until(lambda: any(each == hit(2) for each in second.hits))
+        assert second.records == [{"id": "c"}]
+        await sender.close()
+        await running
+        await receiver.close()
+
+    asyncio.run(run())
+
+
+def test_records_are_acknowledged_and_late_ones_refused(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("vestibule.link._ASK_TIMEOUT", 0.2)
+
+    async def body(recorder: Recorder, sender: Sender, _: str) -> None:
+        await sender.record({"id": "a", "purposes": ["statistics"]})
+        assert recorder.records == [{"id": "a", "purposes": ["statistics"]}]
+        recorder.delay = 0.5
+        with pytest.raises(LinkError, match="TimeoutError"):
+            await sender.record({"id": "late"})
+        recorder.delay = 0
+        # The late answer must not pass for this one's.
+        await sender.record({"id": "b"})
+        assert recorder.records[-1] == {"id": "b"}
+
+    with_recorder(body, path)
+
+
+def test_many_at_a_time_get_their_own_answers(path: str) -> None:
+    async def body(_: Recorder, sender: Sender, __: str) -> None:
+        answers = await asyncio.gather(*(sender.call("echo", number=number) for number in range(50)))
+        assert answers == [{"number": number} for number in range(50)]
+
+    with_recorder(body, path)
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [("closed", "store: away"), ("fail", "the recorder failed: ZeroDivisionError"), ("huge", "too long")],
+)
+def test_failures_are_told_in_one_line(path: str, name: str, words: str) -> None:
+    async def body(_: Recorder, sender: Sender, path: str) -> None:
+        with pytest.raises(LinkError, match=words) as caught:
+            await sender.call(name)
+        assert "secret words" not in str(caught.value)
+        with pytest.raises(LinkError, match=words):
+            await asyncio.to_thread(call, path, name)
+        assert await sender.call("echo") == {}
+
+    with_recorder(body, path)
+
+
+def test_commands_ask_too(path: str) -> None:
+    async def body(_: Recorder, __: Sender, path: str) -> None:
+        assert await asyncio.to_thread(call, path, "echo", by="page", limit=3) == {"by": "page", "limit": 3}
+
+    with_recorder(body, path)
+
+
+def test_commands_are_told_when_nobody_is_there(path: str) -> None:
+    with pytest.raises(LinkError, match="cannot be reached"):
+        call(path, "echo")
+
+
+def frame(data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + data
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        struct.pack(">I", MAX_FRAME + 1),
+        frame(b"not json"),
+        frame(b"[1, 2]"),
+        frame(b'{"hits": 3}'),
+        frame(b'{"hits": [[]]}'),
+        frame(json.dumps({"hits": [["site", "no time"]]}).encode()),
+        frame(b"{}")[:3],
+    ],
+)
+def test_nonsense_ends_its_connection_and_nothing_else(path: str, data: bytes) -> None:
+    async def body(recorder: Recorder, sender: Sender, path: str) -> None:
+        reader, writer = await asyncio.open_unix_connection(path)
+        writer.write(data)
+        writer.write_eof()
+        assert await asyncio.wait_for(reader.read(), 5) == b""
+        writer.close()
+        await sender.record({"id": "a"})
+        sender.send(hit(1))
+        await until(lambda: recorder.hits == [hit(1)])
+
+    with_recorder(body, path)
+
+
+def test_a_socket_that_a_dead_process_left_is_replaced(path: str) -> None:
+    with socket.socket(socket.AF_UNIX) as left:
+        left.bind(path)
+
+    async def body(_: Recorder, sender: Sender, __: str) -> None:
+        assert await sender.call("echo") == {}
+
+    with_recorder(body, path)

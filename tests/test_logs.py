@@ -1,0 +1,289 @@
+"""Access logs of five formats become hits; what isn't counted is told early, what can't be read is said so."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import json
+import lzma
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import zstandard
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vestibule.core.agents import UNRECORDED
+from vestibule.core.visit import Hit
+from vestibule.recorder.logs import FORMATS, MAX_LINE, LogFile, UnreadableError, detect, parser
+
+AGENT = "Mozilla/5.0 (X11; Linux x86_64; rv:131.0) Gecko/20100101 Firefox/131.0"
+TIME = 1_795_003_262.0
+"""2026-11-18 12:01:02 UTC."""
+
+COMBINED = (
+    '203.0.113.7 - - [18/Nov/2026:13:01:02 +0100] "GET /blog/x?utm_source=a HTTP/1.1" 200 5120 '
+    f'"https://example.com/a" "{AGENT}"'
+)
+COMMON = '203.0.113.7 - jane [18/Nov/2026:12:01:02 +0000] "GET /blog/x?utm_source=a HTTP/1.1" 200 5120'
+NGINX = json.dumps(
+    {
+        "time_iso8601": "2026-11-18T13:01:02+01:00",
+        "remote_addr": "203.0.113.7",
+        "request_method": "GET",
+        "request_uri": "/blog/x?utm_source=a",
+        "status": "200",
+        "body_bytes_sent": "5120",
+        "http_referer": "https://example.com/a",
+        "http_user_agent": AGENT,
+    }
+)
+CADDY = json.dumps(
+    {
+        "level": "info",
+        "ts": TIME,
+        "logger": "http.log.access",
+        "msg": "handled request",
+        "request": {
+            "remote_ip": "10.0.0.1",
+            "client_ip": "203.0.113.7",
+            "method": "GET",
+            "host": "relaso.com",
+            "uri": "/blog/x?utm_source=a",
+            "headers": {
+                "User-Agent": [AGENT],
+                "Referer": ["https://example.com/a"],
+                "Accept-Language": ["de-DE"],
+                "Sec-Gpc": ["1"],
+                "Sec-Fetch-Dest": ["document"],
+            },
+        },
+        "size": 5120,
+        "status": 200,
+        "resp_headers": {"Content-Type": ["text/html; charset=utf-8"]},
+    }
+)
+W3C_HEAD = (
+    "#Version: 1.0",
+    "#Fields: date time c-ip cs-method cs-uri-stem cs-uri-query sc-status sc-bytes cs(User-Agent) cs(Referer)",
+)
+W3C = (
+    f"2026-11-18 12:01:02 203.0.113.7 GET /blog/x utm_source=a 200 5120 {AGENT.replace(' ', '+')} https://example.com/a"
+)
+LINES = {"combined": COMBINED, "common": COMMON, "nginx": NGINX, "caddy": CADDY, "w3c": W3C}
+
+
+def ready(name: str) -> Any:
+    """A parser that has read what comes before the first line of its format."""
+    found = parser(name, "relaso.com")
+    if name == "w3c":
+        assert [found.parse(line) for line in W3C_HEAD] == [None, None]
+    return found
+
+
+def hit(name: str, line: str) -> Hit:
+    found = ready(name).parse(line)
+    assert isinstance(found, Hit)
+    return found
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_every_format_tells_the_same_story(name: str) -> None:
+    found = hit(name, LINES[name])
+    assert (found.site, found.host) == ("relaso.com", "relaso.com")
+    assert found.time == TIME
+    assert found.address == "203.0.113.7"
+    assert (found.method, found.path, found.query) == ("GET", "/blog/x", "utm_source=a")
+    assert (found.status, found.size) == (200, 5120)
+    assert found.agent == (UNRECORDED if name == "common" else AGENT)
+    assert found.referrer == ("" if name == "common" else "https://example.com/a")
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_formats_are_told_apart(name: str) -> None:
+    assert detect(W3C_HEAD[0] if name == "w3c" else LINES[name]) == name
+
+
+@pytest.mark.parametrize("line", ["", "hello", "# a comment", "{", "[1]", "2026-11-18 12:01:02 GET /"])
+def test_other_lines_are_of_no_format(line: str) -> None:
+    assert detect(line) is None
+
+
+def test_headers_that_a_log_has_are_used() -> None:
+    found = hit("caddy", CADDY)
+    assert (found.language, found.objects, found.fetch_dest) == ("de-DE", "gpc", "document")
+    assert found.content_type == "text/html; charset=utf-8"
+    found = hit("nginx", json.dumps({**json.loads(NGINX), "http_dnt": "1", "http_sec_fetch_mode": "navigate"}))
+    assert (found.objects, found.fetch_mode) == ("dnt", "navigate")
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        (lambda line: line.replace("203.0.113.7 -", "2001:db8::1 -", 1), {"address": "2001:db8::1"}),
+        (lambda line: "www.relaso.com:443 " + line, {"host": "www.relaso.com", "address": "203.0.113.7"}),
+        (lambda line: line.replace(" 5120 ", " - "), {"size": 0}),
+        (lambda line: line.replace("- - [", "- Jane Doe ["), {"path": "/blog/x"}),
+        (lambda line: line.replace("GET /", "GET https://relaso.com/"), {"path": "/blog/x"}),
+        (lambda line: line.replace(" HTTP/1.1", ""), {"path": "/blog/x"}),
+        (lambda line: line.replace("/blog/x", r"/b\"log\x20x"), {"path": r"/b\"log\x20x"}),
+        (lambda line: line.replace("Mozilla", r"\"Mo\\zilla\xc3"), {"agent": '"Mo\\zillaÃ' + AGENT[7:]}),
+        (lambda line: line.replace("https://example.com/a", "-"), {"referrer": ""}),
+        (lambda line: line + ' "203.0.113.9" 0.003', {"address": "203.0.113.7"}),
+        (lambda line: line.replace("18/Nov/2026:13:01:02 +0100", "31/Dec/2026:23:59:60 -0330"), {"time": 1798774200.0}),
+    ],
+)  # fmt: skip
+def test_spellings_of_combined(change: Callable[[str], str], expected: dict[str, Any]) -> None:
+    found = hit("combined", change(COMBINED))
+    assert {name: getattr(found, name) for name in expected} == expected
+
+
+@pytest.mark.parametrize(
+    ("stamp", "time"),
+    [
+        ({"time_iso8601": None, "time_local": "18/Nov/2026:13:01:02 +0100"}, TIME),
+        ({"time_iso8601": None, "msec": "1795003262.500"}, TIME + 0.5),
+        ({"time_iso8601": None, "@timestamp": "2026-11-18T12:01:02Z"}, TIME),
+        ({"time_iso8601": None, "ts": 1795003262500}, TIME + 0.5),
+        ({"time_iso8601": "2026-11-18T12:01:02"}, TIME),
+    ],
+)
+def test_times_of_json(stamp: dict[str, Any], time: float) -> None:
+    assert hit("nginx", json.dumps({**json.loads(NGINX), **stamp})).time == time
+
+
+def test_a_request_line_serves_where_nginx_logs_no_uri() -> None:
+    entry = json.loads(NGINX)
+    del entry["request_uri"], entry["request_method"]
+    found = hit("nginx", json.dumps({**entry, "request": "HEAD /blog/x?a=b HTTP/2.0"}))
+    assert (found.method, found.path, found.query) == ("HEAD", "/blog/x", "a=b")
+
+
+def test_w3c_columns_follow_the_fields_directive() -> None:
+    found = parser("w3c", "relaso.com")
+    with pytest.raises(UnreadableError, match="Fields"):
+        found.parse(W3C)
+    found.parse("#Date: 2026-11-18 12:00:00")
+    found.parse("#Fields: time cs-method cs-uri sc-status c-ip")
+    first = found.parse("12:01:02 GET /a?b=c 200 203.0.113.7")
+    assert isinstance(first, Hit)
+    assert (first.time, first.path, first.query, first.agent) == (TIME, "/a", "b=c", UNRECORDED)
+    found.parse("#Fields: date\ttime\tx-host-header\tcs-uri-stem\tsc-status\tcs(User-Agent)")
+    second = found.parse("2026-11-18\t12:01:02\twww.relaso.com\t/b\t404\tMozilla/5.0%2520(X11)")
+    assert isinstance(second, Hit)
+    assert (second.host, second.status, second.agent) == ("www.relaso.com", 404, "Mozilla/5.0 (X11)")
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_assets_are_passed_over_unless_they_fail(name: str) -> None:
+    line = LINES[name].replace("/blog/x", "/static/app.css")
+    assert ready(name).parse(line) is None
+    failed = line.replace(" 200 ", " 404 ").replace('"status": "200"', '"status": "404"')
+    assert hit(name, failed.replace('"status": 200', '"status": 404')).status == 404
+
+
+@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize(
+    "line", ["", "nonsense", "\x16\x03\x01", '"', "{}", "[]", "null", '{"request": {}}', "a b c d e f g h i j"]
+)
+def test_unreadable_lines_are_said_so(name: str, line: str) -> None:
+    with pytest.raises(UnreadableError) as caught:
+        ready(name).parse(line)
+    assert line not in str(caught.value) or len(line) < 3
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        COMBINED.replace("GET /blog/x?utm_source=a HTTP/1.1", r"\x16\x03\x01\x00"),
+        COMBINED.replace("GET /blog/x?utm_source=a HTTP/1.1", "-"),
+        COMBINED.replace("18/Nov", "18/Foo"),
+        COMBINED.replace("18/Nov/2026:13:01:02 +0100", "x" * 26),
+        COMBINED.replace("GET /", "CONNECT "),
+        NGINX.replace("2026-11-18T13", "yesterday"),
+        CADDY.replace(str(TIME), "-5"),
+    ],
+)
+def test_broken_fields_are_said_so(line: str) -> None:
+    with pytest.raises(UnreadableError):
+        ready("combined" if line.startswith("2") else "caddy" if "logger" in line else "nginx").parse(line)
+
+
+def test_caddy_writes_other_lines_too() -> None:
+    assert ready("caddy").parse('{"level":"info","ts":1,"logger":"tls","msg":"certificate obtained"}') is None
+
+
+@given(st.sampled_from(list(FORMATS)), st.integers(0, 200), st.integers(0, 60), st.text(max_size=20))
+def test_damaged_lines_never_raise_anything_else(name: str, start: int, length: int, text: str) -> None:
+    line = LINES[name]
+    damaged = line[:start] + text + line[start + length :]
+    try:
+        found = ready(name).parse(damaged)
+    except UnreadableError:
+        return
+    assert found is None or isinstance(found, Hit)
+
+
+def test_unknown_formats_are_refused_with_those_that_are_known() -> None:
+    with pytest.raises(ValueError, match="combined, common, nginx, caddy, w3c"):
+        parser("squid", "relaso.com")
+
+
+# -- files -----------------------------------------------------------------------------------------------------------
+
+TEXT = "".join(f"line {number} – ä\n" for number in range(2000)).encode()
+
+
+def members(data: bytes) -> bytes:
+    """Two gzip members."""
+    return gzip.compress(data[:99]) + gzip.compress(data[99:])
+
+
+def zstd(data: bytes) -> bytes:
+    """Two frames, as a rotated and appended log has."""
+    return zstandard.compress(data[:9000]) + zstandard.compress(data[9000:])
+
+
+@pytest.mark.parametrize(
+    "compress",
+    [bytes, gzip.compress, members, zstd, bz2.compress, lzma.compress],
+    ids=["plain", "gzip", "gzip members", "zstd", "bzip2", "xz"],
+)
+def test_files_are_unpacked_by_content(tmp_path: Path, compress: Callable[[bytes], bytes]) -> None:
+    path = tmp_path / "access.log"
+    path.write_bytes(compress(TEXT))
+    with LogFile(path) as log:
+        assert "\n".join(log) + "\n" == TEXT.decode()
+        assert log.position == log.size == path.stat().st_size
+
+
+def test_an_empty_file_has_no_lines(tmp_path: Path) -> None:
+    path = tmp_path / "empty.log"
+    path.touch()
+    with LogFile(path) as log:
+        assert list(log) == []
+
+
+def test_a_line_without_end_is_bounded(tmp_path: Path) -> None:
+    path = tmp_path / "long.log"
+    path.write_bytes(b"a" * (3 * MAX_LINE + 5) + b"\nnext\n" + b"b" * (MAX_LINE - 1) + b"\nlast")
+    with LogFile(path) as log:
+        assert [len(line) for line in log] == [MAX_LINE, 4, MAX_LINE - 1, 4]
+
+
+@pytest.mark.parametrize("compress", [gzip.compress, zstandard.compress, bz2.compress, lzma.compress])
+def test_a_file_cut_short_is_said_so(tmp_path: Path, compress: Callable[[bytes], bytes]) -> None:
+    path = tmp_path / "cut.log"
+    path.write_bytes(compress(TEXT * 20)[:-30])
+    with LogFile(path) as log, pytest.raises(ValueError, match="middle of compressed data"):
+        list(log)
+
+
+def test_bytes_that_are_no_utf_8_do_no_harm(tmp_path: Path) -> None:
+    path = tmp_path / "latin.log"
+    path.write_bytes(COMBINED.encode().replace(b"/a", b"/\xe4"))
+    with LogFile(path) as log:
+        (line,) = log
+    assert hit("combined", line).referrer == "https://example.com/�"

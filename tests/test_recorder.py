@@ -1,0 +1,554 @@
+"""The recorder on chDB: from hits to released numbers, through outages, restarts, imports and the ends of days."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from vestibule.core.errors import LinkError, StoreError
+from vestibule.core.visit import Hit, Settings
+from vestibule.link import call
+from vestibule.recorder.backend import Backend, Calls, RequestError
+from vestibule.recorder.lookups import Tables
+from vestibule.recorder.service import Plan, Recorder
+from vestibule.recorder.sessions import IDLE, Sessions
+from vestibule.recorder.storing import StoreThread
+from vestibule.store import Store
+
+pytest.importorskip("chdb", reason='the extra "embedded" is not installed')
+
+SITE = "relaso.com"
+BERLIN = ZoneInfo("Europe/Berlin")
+DAY = date(2026, 11, 22)
+NOON = datetime(2026, 11, 22, 12, tzinfo=UTC).timestamp()
+CHROME = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/{} Safari/537.36"
+
+
+@pytest.fixture(scope="module")
+def tables() -> Iterator[Tables]:
+    made = Tables()
+    yield made
+    made.close()
+
+
+class Clock:
+    """A clock that tests set."""
+
+    def __init__(self, now: float = NOON) -> None:
+        self.now = now
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Site:
+    """A site's recorder and what is needed to start it again."""
+
+    def __init__(self, folder: Path, tables: Tables, store: str = "") -> None:
+        self.folder, self.tables, self.clock = folder, tables, Clock()
+        self.plan = Plan(
+            site=SITE,
+            store=store or f"chdb://{folder / 'store'}",
+            secret="a secret of the tests",
+            settings=Settings(hosts=frozenset({SITE}), timezone=BERLIN),
+            timezone="Europe/Berlin",
+            live_every=1,
+        )
+
+    def run(self, body: Callable[[Recorder, Calls], Awaitable[None]]) -> None:
+        """One life of the recorder, without its loops: tests do what they would do."""
+
+        async def run() -> None:
+            recorder = Recorder(self.plan, self.folder, self.tables, clock=self.clock)
+            await recorder.start()
+            try:
+                await body(recorder, Calls(recorder, Backend(recorder)))
+            finally:
+                await recorder.stop()
+
+        asyncio.run(run())
+
+
+@pytest.fixture
+def site(tmp_path: Path, tables: Tables) -> Site:
+    return Site(tmp_path, tables)
+
+
+def view(visitor: int, path: str, moment: float = NOON, **more: Any) -> Hit:
+    return Hit(
+        SITE,
+        moment,
+        address=f"198.51.{visitor // 250}.{visitor % 250 + 1}",
+        host=SITE,
+        path=path,
+        content_type="text/html",
+        agent=CHROME.format("131.0.0.0"),
+        language="de-DE",
+        accept="text/html,*/*",
+        fetch_dest="document",
+        fetch_mode="navigate",
+        fetch_site="none",
+        fetch_user="?1",
+        **more,
+    )
+
+
+def views(numbers: dict[str, int], moment: float = NOON) -> list[Hit]:
+    return [view(visitor, path, moment) for path, number in numbers.items() for visitor in range(number)]
+
+
+async def settle(recorder: Recorder) -> None:
+    await recorder.flush()
+    await recorder.ship()
+    await recorder.snapshot()
+
+
+async def pages(calls: Calls, kind: str = "view", day: date = DAY) -> dict[str, int]:
+    by = {"view": "page", "visit": "entry"}.get(kind, "choice")
+    given = {"kind": kind, "by": by, "from": day.isoformat(), "to": day.isoformat()}
+    answer = await calls("breakdown", given)
+    found = {row["value"]: row["count"] for row in answer["rows"]}
+    return {**found, **({"rare": answer["rare"]["count"]} if answer["rare"]["count"] else {})}
+
+
+async def total(calls: Calls, kind: str = "view", day: date = DAY) -> int:
+    given = {"kind": kind, "interval": "day", "from": day.isoformat(), "to": day.isoformat()}
+    return sum(point["count"] for point in (await calls("timeseries", given))["points"])
+
+
+def test_hits_become_released_numbers(site: Site) -> None:
+    async def body(recorder: Recorder, calls: Calls) -> None:
+        rare = [view(100 + number, path) for number, path in enumerate(("/contact", "/contact", "/a", "/b", "/c"))]
+        await recorder.hits([*views({"/": 20}), *(view(50 + number, "/pricing") for number in range(10)), *rare])
+        await settle(recorder)
+        assert await pages(calls) == {"/": 20, "/pricing": 10, "rare": 5}
+        assert await total(calls) == 35
+
+    site.run(body)
+
+
+def test_nothing_on_disk_tells_a_visitor(site: Site) -> None:
+    async def body(recorder: Recorder, calls: Calls) -> None:
+        for hits in (views({"/": 30}), views({"/pricing": 30})):
+            await recorder.hits(hits)
+            await recorder.flush()
+            look(site.folder)
+            await recorder.ship()
+            await recorder.snapshot()
+            look(site.folder)
+        assert await total(calls) == 60
+
+    site.run(body)
+    look(site.folder)
+
+
+def look(folder: Path) -> None:
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    assert files
+    for path in files:
+        data = path.read_bytes()
+        for secret in (b"198.51.0.7", b"Mozilla", b"AppleWebKit", b"Chrome/131", b"a secret of the tests"):
+            assert secret not in data, path
+
+
+def test_objectors_count_as_objections_only(site: Site) -> None:
+    async def body(recorder: Recorder, calls: Calls) -> None:
+        await recorder.hits([view(visitor, "/", objects="gpc") for visitor in range(8)])
+        await settle(recorder)
+        assert await total(calls) == 0
+        assert await pages(calls, "consent") == {"objection": 5}
+        assert (await calls("health", {}))["drops"] == {"objection": 8}
+
+    site.run(body)
+
+
+def test_other_sites_are_not_counted(site: Site) -> None:
+    async def body(recorder: Recorder, calls: Calls) -> None:
+        await recorder.hits([Hit("other.example", NOON, address="198.51.0.1", agent="x")])
+        await settle(recorder)
+        assert (await calls("health", {}))["drops"] == {"site": 1}
+
+    site.run(body)
+
+
+def test_a_restart_changes_nothing(site: Site) -> None:
+    """Visitors who come before and after it are the same ones, and what was not shipped is shipped then."""
+
+    async def before(recorder: Recorder, _: Calls) -> None:
+        await recorder.hits(views({"/": 12}))
+        await recorder.flush()
+
+    async def after(recorder: Recorder, calls: Calls) -> None:
+        await recorder.hits(views({"/": 12}))
+        await settle(recorder)
+        assert await total(calls) == 24
+        answer = await calls("breakdown", {"by": "page", "from": "2026-11-22", "to": "2026-11-22"})
+        assert answer["rows"] == [{"value": "/", "count": 20, "visitors": 10}]
+
+    site.run(before)
+    site.run(after)
+
+
+def test_while_the_store_is_away_nothing_is_lost(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = StoreThread.do
+
+    async def away(self: StoreThread, action: Any, *args: Any, **kwargs: Any) -> Any:
+        raise StoreError("store: it does not answer")
+
+    async def body(recorder: Recorder, calls: Calls) -> None:
+        await recorder.hits(views({"/": 12}))
+        await recorder.flush()
+        with pytest.raises(StoreError):
+            await recorder.ship()
+        await recorder.record({"id": "r1", "site": SITE, "time": NOON})
+        monkeypatch.setattr(StoreThread, "do", real)
+        await recorder.hits(views({"/": 12}))
+        await settle(recorder)
+        assert await total(calls) == 24
+        assert (await calls("consent_record", {"id": "r1"}))["site"] == SITE
+        # The salt that was made up meanwhile became the store's, so nobody counts twice.
+        answer = await calls("breakdown", {"by": "page", "from": "2026-11-22", "to": "2026-11-22"})
+        assert answer["rows"] == [{"value": "/", "count": 20, "visitors": 10}]
+
+    monkeypatch.setattr(StoreThread, "do", away)
+    site.run(body)
+
+
+def test_a_reply_that_is_lost_counts_nothing_twice(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = Store.insert_totals
+    failures = iter([True, True, False])
+
+    def lost(self: Store, batch: str, totals: Any) -> None:
+        real(self, batch, totals)
+        if next(failures):
+            raise StoreError("store: connection reset")
+
+    async def body(recorder: Recorder, calls: Calls) -> None:
+        await recorder.hits(views({"/": 12}))
+        await recorder.flush()
+        for _ in range(2):
+            with pytest.raises(StoreError):
+                await recorder.ship()
+        await settle(recorder)
+        assert await total(calls) == 12
+        assert await pages(calls) == {"/": 10}
+
+    monkeypatch.setattr(Store, "insert_totals", lost)
+    site.run(body)
+
+
+def test_days_are_closed_two_hours_after_they_end(site: Site) -> None:
+    midnight = datetime(2026, 11, 23, tzinfo=BERLIN).timestamp()
+
+    async def body(recorder: Recorder, calls: Calls) -> None:
+        await recorder.hits(views({"/": 13, "/pricing": 7}))
+        site.clock.now = midnight + 7199
+        assert await recorder.close_days() == []
+        site.clock.now = midnight + 7200
+        assert await recorder.close_days() == ["2026-11-22"]
+        assert await recorder.close_days() == []
+        assert await pages(calls) == {"/": 13, "/pricing": 7}
+        assert await pages(calls, "visit") == {"/": 13}
+        await recorder.hits(views({"/": 5}))
+        await settle(recorder)
+        assert await pages(calls) == {"/": 13, "/pricing": 7}
+        assert (await calls("health", {}))["drops"]["closed"] == 5
+
+    site.run(body)
+
+
+def test_a_closed_day_s_salt_is_nowhere_on_disk(site: Site) -> None:
+    async def body(recorder: Recorder, calls: Calls) -> None:
+        await recorder.hits(views({"/": 13}))
+        await settle(recorder)
+        salt = await recorder.store.do(Store.salt, SITE, DAY, b"")
+        assert holding(site.folder, salt)
+        site.clock.now = datetime(2026, 11, 23, 3, tzinfo=BERLIN).timestamp()
+        assert await calls("close_day", {"day": "2026-11-22"}) == ["2026-11-22"]
+        salts.append(salt)
+
+    salts: list[bytes] = []
+    site.run(body)
+    assert not holding(site.folder, salts[0])
+
+
+def holding(folder: Path, salt: bytes) -> list[Path]:
+    """The files that hold a salt, as bytes or digits."""
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    return [path for path in files if salt in (data := path.read_bytes()) or salt.hex().encode() in data]
+
+
+def test_what_waited_too_long_for_a_closed_day_is_refused_and_counted(site: Site) -> None:
+    async def body(recorder: Recorder, calls: Calls) -> None:
+        await recorder.hits(views({"/": 13}))
+        await recorder.flush()
+        # Another recorder has closed the day meanwhile.
+        await recorder.store.do(
+            Store.close_day, SITE, DAY, k=5, owner="another", now=datetime(2026, 11, 23, 3, tzinfo=UTC)
+        )
+        await settle(recorder)
+        assert recorder.refused > 0
+        assert await total(calls) == 0
+
+    site.run(body)
+
+
+def test_the_day_is_the_site_s(site: Site) -> None:
+    """23:30 UTC is half past midnight in Berlin: another day, other keys, other visitors."""
+    late = datetime(2026, 11, 22, 23, 30, tzinfo=UTC).timestamp()
+
+    async def body(recorder: Recorder, calls: Calls) -> None:
+        await recorder.hits([*views({"/": 6}), *views({"/": 7}, late)])
+        await settle(recorder)
+        assert await total(calls) == 6
+        assert await total(calls, day=DAY + timedelta(days=1)) == 7
+        assert {day for _, day in await recorder.store.do(Store.open_days)} >= {DAY, DAY + timedelta(days=1)}
+
+    site.run(body)
+
+
+def test_visits(site: Site) -> None:
+    async def body(recorder: Recorder, calls: Calls) -> None:
+        for visitor in range(6):
+            for step, path in enumerate(("/", "/pricing", "/contact")):
+                await recorder.hits([view(visitor, path, NOON + 60 * step)])
+        site.clock.now = NOON + 120 + IDLE + 1
+        await recorder.flush()
+        await settle(recorder)
+        assert await total(calls, "visit") == 6
+        for by, value in (("entry", "/"), ("exit", "/contact"), ("depth", "3"), ("duration", "1-2 min")):
+            given = {"kind": "visit", "by": by, "from": "2026-11-22", "to": "2026-11-22"}
+            assert [row["value"] for row in (await calls("breakdown", given))["rows"]] == [value]
+
+    site.run(body)
+
+
+def test_sessions_are_bounded_and_end_in_order() -> None:
+    sessions = Sessions(limit=3)
+    ended = []
+    for number in range(5):
+        ended += list(sessions.view(SITE, "d", bytes([number]), float(number), {"page": ("/",)}))
+    assert [session.visitor for session in ended] == [b"\0", b"\1"]
+    assert len(sessions) == 3
+    assert list(sessions.view(SITE, "d", b"\2", 100.0, {"page": ("/b",)})) == []
+    assert [session.visitor for session in sessions.ended(IDLE + 4.5)] == [b"\3", b"\4"]
+    (again,) = sessions.view(SITE, "d", b"\2", 100.0 + IDLE + 1, {"page": ("/c",)})
+    assert (again.values["depth"], again.values["exit"]) == (("2",), ("/b",))
+    assert [session.entry for session in sessions.all()] == [("/c",)]
+
+
+def test_imports_close_the_days_they_bring(site: Site) -> None:
+    days = [DAY - timedelta(days=back) for back in (3, 2, 1)]
+
+    def rows(day: date) -> list[Any]:
+        moment = datetime(day.year, day.month, day.day, 12, tzinfo=UTC).timestamp()
+        return [hit.to_json() for hit in views({"/": 9, "/pricing": 6}, moment)]
+
+    async def body(recorder: Recorder, calls: Calls) -> None:
+        for day in days:
+            await calls("count", {"hits": rows(day)})
+            await recorder.flush()
+            await recorder.ship()
+            # The recorder's own loop must not close a day that the import may still add to.
+            assert await recorder.close_days() == []
+        figures = await calls("finish", {})
+        assert figures["closed"] == [day.isoformat() for day in days]
+        assert figures["facts"] == {"view": 45, "visit": 27}
+        for day in days:
+            assert await pages(calls, day=day) == {"/": 9, "/pricing": 6}
+        await calls("count", {"hits": rows(days[0])})
+        assert (await calls("finish", {}))["drops"] == {"closed": 15}
+        assert await pages(calls, day=days[0]) == {"/": 9, "/pricing": 6}
+
+    site.run(body)
+
+
+def test_a_full_disk_keeps_what_was_counted_in_memory(site: Site) -> None:
+    async def body(recorder: Recorder, calls: Calls) -> None:
+        pages_ = await recorder._spool.do(limit, None)
+        await recorder._spool.do(limit, pages_)
+        for _ in range(3):
+            await recorder.hits(views({f"/{number}": 8 for number in range(40)}))
+            await recorder.flush()
+        await recorder._spool.do(limit, 1_000_000)
+        await settle(recorder)
+        assert await total(calls) == 3 * 320
+
+    site.run(body)
+
+
+def limit(spool: Any, number: int | None) -> int:
+    pragma = "PRAGMA page_count" if number is None else f"PRAGMA max_page_count = {number}"
+    return int(spool._database.execute(pragma).fetchone()[0])
+
+
+BAD: list[tuple[str, dict[str, Any], str]] = [
+    ("nonsense", {}, "no such call"),
+    ("breakdown", {}, "by"),
+    ("breakdown", {"by": "page", "from": "yesterday"}, "YYYY-MM-DD"),
+    ("breakdown", {"by": "page", "from": "2026-11-23", "to": "2026-11-22"}, "after"),
+    ("breakdown", {"by": "page", "where": "country"}, "DIMENSION:VALUE"),
+    ("breakdown", {"by": "page", "limit": -1}, "limit"),
+    ("breakdown", {"by": "page", "limit": "many"}, "limit"),
+    ("close_day", {"day": "2026-11-22"}, "not over"),
+    ("count", {"hits": [["x"]]}, "hits"),
+]
+
+
+def test_bad_calls_are_refused_by_name(site: Site) -> None:
+    async def body(_: Recorder, calls: Calls) -> None:
+        for name, given, words in BAD:
+            with pytest.raises(RequestError, match=words):
+                await calls(name, given)
+
+    site.run(body)
+
+
+def test_accounts_through_the_calls(site: Site) -> None:
+    async def body(_: Recorder, calls: Calls) -> None:
+        await calls("add_user", {"name": "ada", "password_hash": "$argon2id$x", "role": "officer"})
+        assert await calls("users", {}) == [{"name": "ada", "role": "officer"}]
+        assert await calls("remove_user", {"name": "ada"}) is True
+        assert await calls("users", {}) == []
+
+    site.run(body)
+
+
+def test_a_new_configuration_is_taken_up(site: Site) -> None:
+    async def body(recorder: Recorder, calls: Calls) -> None:
+        folding = Settings(hosts=frozenset({SITE}), timezone=BERLIN, pages={"/deals/*": "/deals/:id"})
+        recorder.reload(replace(recorder.plan, settings=folding, k=2))
+        await recorder.hits([*views({"/deals/a": 1, "/deals/b": 2, "/": 4})])
+        await settle(recorder)
+        assert await pages(calls) == {"/": 4, "/deals/:id": 2}
+
+    site.run(body)
+
+
+# -- the process -------------------------------------------------------------------------------------------------------
+
+CONFIG = """
+site: {{name: relaso.com, hosts: [relaso.com], upstream: "http://127.0.0.1:9"}}
+analytics: {{live_every: 1s}}
+store: chdb://{store}
+dashboard: {{listen: "127.0.0.1:{port}"}}
+"""
+
+
+class Process:
+    """A recorder process."""
+
+    def __init__(self, folder: Path, port: int) -> None:
+        (folder / "config").mkdir(exist_ok=True)
+        (folder / "config" / "site.yaml").write_text(CONFIG.format(store=folder / "store", port=port))
+        self.socket = str(folder / "state" / "recorder.sock")
+        self.command = [sys.executable, "-m", "vestibule.counting"]
+        self.command += ["--config", str(folder / "config"), "--state", str(folder / "state")]
+        self.environ = {
+            **os.environ,
+            "VESTIBULE_SECRET": "secret of the tests",
+            "PYTHONPATH": os.pathsep.join(sys.path),
+        }
+        self.start()
+
+    def start(self) -> None:
+        self.process = subprocess.Popen(self.command, env=self.environ, stderr=subprocess.PIPE, text=True)
+        self.until(lambda: self.call("health")["store"] == "ok")
+
+    def call(self, name: str, **given: Any) -> Any:
+        return call(self.socket, name, **given)
+
+    def until(self, true: Callable[[], bool], seconds: float = 30) -> None:
+        end = time.monotonic() + seconds
+        while True:
+            try:
+                if true():
+                    return
+            except LinkError:
+                assert self.process.poll() is None, self.process.communicate()[1]
+            assert time.monotonic() < end
+            time.sleep(0.05)
+
+    def kill(self, number: signal.Signals) -> str:
+        self.process.send_signal(number)
+        return self.process.communicate(timeout=30)[1]
+
+
+def send(path: str, hits: Sequence[Hit]) -> None:
+    from vestibule.link import Sender
+
+    async def run() -> None:
+        sender = Sender(path)
+        for hit in hits:
+            sender.send(hit)
+        running = asyncio.create_task(sender.run())
+        await sender.record({"id": f"r{len(hits)}", "site": SITE, "time": time.time()})
+        await sender.close()
+        await running
+
+    asyncio.run(run())
+
+
+def test_a_process_that_is_killed_and_one_that_is_ended(tmp_path: Path) -> None:
+    from tests.servers import free_port
+
+    recorder = Process(tmp_path, free_port())
+    try:
+        now = time.time()
+        send(recorder.socket, views({"/": 30}, now))
+        # Acknowledged records and what is older than a second survive any kill.
+        recorder.until(lambda: recorder.call("health")["facts"].get("view") == 30)
+        time.sleep(1.2)
+        recorder.kill(signal.SIGKILL)
+        recorder.start()
+        send(recorder.socket, views({"/pricing": 20}, now))
+        recorder.until(lambda: recorder.call("health")["facts"].get("view") == 20)
+        assert memory(recorder.process.pid) <= 500
+        said = recorder.kill(signal.SIGTERM)
+        assert recorder.process.returncode == 0
+        assert "first login http://127.0.0.1" in said
+        assert "Traceback" not in said
+        recorder.start()
+        recorder.call("flush")
+        days = sorted({datetime.fromtimestamp(now, UTC).date(), datetime.now(UTC).date()})
+        given = {"from": days[0].isoformat(), "to": days[-1].isoformat()}
+        answer = recorder.call("timeseries", interval="day", **given)
+        assert sum(point["count"] for point in answer["points"]) == 50
+        answer = recorder.call("breakdown", by="page", **given)
+        assert {row["value"]: row["visitors"] for row in answer["rows"]} == {"/": 30, "/pricing": 20}
+        recorder.until(lambda: recorder.call("consent_record", id="r20") is not None)
+        assert recorder.call("consent_record", id="r30") is not None
+    finally:
+        if recorder.process.poll() is None:
+            recorder.kill(signal.SIGKILL)
+
+
+def memory(process: int) -> float:
+    """Resident megabytes."""
+    lines = Path(f"/proc/{process}/status").read_text().splitlines()
+    return int(next(line for line in lines if line.startswith("VmRSS:")).split()[1]) / 1024
+
+
+def test_without_a_secret_or_configuration_one_line_says_so(tmp_path: Path) -> None:
+    (tmp_path / "site.yaml").write_text(CONFIG.format(store=tmp_path / "store", port=1))
+    command = [sys.executable, "-m", "vestibule.counting", "--state", str(tmp_path / "state"), "--config"]
+    environ = {key: value for key, value in os.environ.items() if key != "VESTIBULE_SECRET"}
+    environ["PYTHONPATH"] = os.pathsep.join(sys.path)
+    for folder, words in ((tmp_path, "VESTIBULE_SECRET is not set"), (tmp_path / "nowhere", "no such folder")):
+        done = subprocess.run(
+            [*command, str(folder)], env=environ, capture_output=True, text=True, timeout=30, check=False
+        )
+        assert (done.returncode, len(done.stderr.splitlines())) == (1, 1)
+        assert words in done.stderr

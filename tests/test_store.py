@@ -1,0 +1,396 @@
+"""The store on chDB: tables, exactly once, release, close, questions."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+import pytest
+
+from vestibule.core.cells import Accumulator, Partial
+from vestibule.core.errors import StoreError
+from vestibule.core.keys import SALT_BYTES, day_keys, visitor_key
+from vestibule.store import DayClosedError, Store, User, open_store
+
+pytest.importorskip("chdb", reason='the extra "embedded" is not installed')
+
+SITE = "relaso.com"
+DAY, NEXT = date(2026, 11, 22), date(2026, 11, 23)
+NOON = int(datetime(2026, 11, 22, 12, tzinfo=UTC).timestamp())
+LATER = datetime(2026, 11, 24, 3, tzinfo=UTC)
+BERLIN = "Europe/Berlin"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "store"
+
+
+@pytest.fixture
+def store(folder: Path) -> Iterator[Store]:
+    opened = open_store(f"chdb://{folder}")
+    opened.migrate()
+    yield opened
+    opened.close()
+
+
+def views(numbers: dict[tuple[str, str], int], day: date = DAY, first: int = 0) -> Partial:
+    """So many visitors on each page from each country, one view each."""
+    keys = day_keys("secret", bytes(SALT_BYTES), SITE, day.isoformat())
+    cells, visitor = Accumulator(), first
+    for (page, country), number in numbers.items():
+        folders = (f"/{page.split('/')[1]}/*",) if page.count("/") > 1 else ()
+        for _ in range(number):
+            visitor += 1
+            values = {
+                "page": (page, *folders),
+                "country": (country, "EU"),
+                "hour": (f"{12 + visitor % 2}",),
+            }
+            cells.add(SITE, day.isoformat(), keys, "view", NOON + visitor, values, visitor_key(keys, str(visitor)))
+    return cells.take()
+
+
+NUMBERS = {("/", "DE"): 20, ("/", "FR"): 15, ("/blog/a", "DE"): 9, ("/blog/b", "DE"): 3, ("/blog/c", "DE"): 4}
+
+
+def add(store: Store, partial: Partial, batch: str = "b1") -> None:
+    store.insert_cells(batch, partial)
+    store.insert_totals(batch, partial.totals.items())
+
+
+def pages(store: Store, start: date = DAY, end: date = DAY, where: tuple[str, str] | None = None) -> dict[str, int]:
+    answer = store.breakdown(site=SITE, kind="view", by="page", start=start, end=end, where=where)
+    found = {row["value"]: row["count"] for row in answer["rows"]}
+    return {**found, "rare": answer["rare"]["count"]}
+
+
+def test_migrations_are_applied_once(store: Store) -> None:
+    assert store.migrate() == []
+
+
+def test_a_newer_schema_is_refused(store: Store) -> None:
+    store._client.command("INSERT INTO schema_migrations (number, name) VALUES (9999, 'of the future')")
+    with pytest.raises(StoreError, match="newer version"):
+        store.migrate()
+
+
+def test_the_time_to_keep_follows_the_setting(store: Store) -> None:
+    for seconds in (86_400 * 40, 86_400 * 40, 86_400 * 50):
+        store.keep(seconds)
+        (engine,) = store._client.query("SELECT engine_full FROM system.tables WHERE name = 'cells'").result_rows[0]
+        assert f"toIntervalSecond({seconds})" in engine
+
+
+def test_a_batch_counts_once_even_after_a_restart(folder: Path) -> None:
+    for _ in range(2):
+        store = open_store(f"chdb://{folder}")
+        store.migrate()
+        for _ in range(2):
+            add(store, views(NUMBERS))
+        store.close()
+    store = open_store(f"chdb://{folder}")
+    try:
+        assert store._client.query("SELECT sum(count) FROM totals").result_rows == [(51,)]
+        singles = "SELECT sum(count), uniqCombined64Merge(visitors) FROM open_cells WHERE a = '' GROUP BY a"
+        assert store._client.query(singles).result_rows == [(51, 51)]
+    finally:
+        store.close()
+
+
+def test_equal_batches_of_other_names_count_each(store: Store) -> None:
+    add(store, views(NUMBERS), "b1")
+    add(store, views(NUMBERS), "b2")
+    singles = "SELECT sum(count), uniqCombined64Merge(visitors) FROM open_cells WHERE a = '' GROUP BY a"
+    assert store._client.query(singles).result_rows == [(102, 51)]
+
+
+def test_a_live_snapshot_is_rounded_and_marked(store: Store) -> None:
+    add(store, views(NUMBERS))
+    assert pages(store) == {"rare": 0}
+    assert store.release(SITE, DAY, k=5, owner="o")
+    assert pages(store) == {"/": 35, "/blog/a": 5, "/blog/* (others)": 5, "rare": 0}
+    answer = store.breakdown(site=SITE, kind="view", by="page", start=DAY, end=DAY)
+    assert answer["provisional"] is True
+
+
+def test_closing_releases_exactly_and_forgets_the_rest(store: Store) -> None:
+    store.salt(SITE, DAY, bytes(SALT_BYTES))
+    add(store, views(NUMBERS))
+    store.release(SITE, DAY, k=5, owner="o")
+    assert store.open_days() == [(SITE, DAY)]
+    assert store.close_day(SITE, DAY, k=5, owner="o", now=LATER)
+    answer = store.breakdown(site=SITE, kind="view", by="page", start=DAY, end=DAY)
+    assert answer == {
+        "rows": [
+            {"value": "/", "count": 35, "visitors": 35},
+            {"value": "/blog/a", "count": 9, "visitors": 9},
+            {"value": "/blog/* (others)", "count": 7, "visitors": 7},
+        ],
+        "rare": {"count": 0, "visitors": 0},
+        "provisional": False,
+    }
+    for table in ("open_cells", "salts"):
+        assert store._client.query(f"SELECT count() FROM {table}").result_rows == [(0,)]
+    assert store.open_days() == []
+    assert store.closed() == {(SITE, DAY)}
+
+
+def test_closing_again_changes_nothing(store: Store) -> None:
+    add(store, views(NUMBERS))
+    store.close_day(SITE, DAY, k=5, owner="o", now=LATER)
+    before = store._client.query("SELECT * FROM cells ORDER BY ALL").result_rows
+    add(store, views(NUMBERS), "late")
+    assert not store.close_day(SITE, DAY, k=5, owner="o", now=LATER)
+    assert not store.close_day(SITE, DAY, k=5, owner="another", now=LATER)
+    assert not store.release(SITE, DAY, k=5, owner="o")
+    assert store._client.query("SELECT * FROM cells ORDER BY ALL").result_rows == before
+
+
+def test_a_close_that_was_cut_short_is_finished(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    add(store, views(NUMBERS))
+    with monkeypatch.context() as patched:
+        patched.setattr(Store, "_note_closed", cut_before_done)
+        with pytest.raises(KeyboardInterrupt):
+            store.close_day(SITE, DAY, k=5, owner="o", now=LATER)
+    assert store.open_days() == [(SITE, DAY)]
+    assert store.close_day(SITE, DAY, k=5, owner="o", now=LATER)
+    assert pages(store) == {"/": 35, "/blog/a": 9, "/blog/* (others)": 7, "rare": 0}
+    assert store.open_days() == []
+
+
+original = Store._note_closed
+
+
+def cut_before_done(self: Store, site: str, day: date, state: str, owner: str, now: datetime) -> None:
+    if state == "done":
+        raise KeyboardInterrupt
+    original(self, site, day, state, owner, now)
+
+
+def test_a_claimed_day_is_another_s_until_it_has_taken_too_long(store: Store) -> None:
+    add(store, views(NUMBERS))
+    assert store._claim(SITE, DAY, "first", LATER, 3600)
+    assert not store.close_day(SITE, DAY, k=5, owner="second", now=LATER)
+    assert store.close_day(SITE, DAY, k=5, owner="second", now=LATER.replace(hour=5))
+    assert pages(store)["/"] == 35
+
+
+def test_other_days_and_sites_are_left_alone(store: Store) -> None:
+    add(store, views(NUMBERS), "b1")
+    add(store, views(NUMBERS, NEXT), "b2")
+    store.release(SITE, NEXT, k=5, owner="o")
+    before = pages(store, NEXT, NEXT)
+    store.close_day(SITE, DAY, k=5, owner="o", now=LATER)
+    assert pages(store, NEXT, NEXT) == before
+    assert store.open_days() == [(SITE, NEXT)]
+    assert pages(store, DAY, NEXT)["/"] == 70
+
+
+def test_a_site_s_name_may_be_anything(store: Store) -> None:
+    site = "it's \\ a `site`"
+    store.salt(site, DAY, bytes(SALT_BYTES))
+    assert store.close_day(site, DAY, k=5, owner="o", now=LATER)
+    assert store.open_days() == []
+
+
+def test_a_day_has_one_salt(store: Store) -> None:
+    first = store.salt(SITE, DAY, b"a" * SALT_BYTES)
+    assert store.salt(SITE, DAY, b"b" * SALT_BYTES) == first == b"a" * SALT_BYTES
+    assert store.salt(SITE, NEXT, b"c" * SALT_BYTES) != first
+    store.close_day(SITE, DAY, k=5, owner="o", now=LATER)
+    with pytest.raises(DayClosedError):
+        store.salt(SITE, DAY, b"d" * SALT_BYTES)
+
+
+def test_levels_of_a_tree_add_up(store: Store) -> None:
+    add(store, views({**NUMBERS, ("/x/y", "DE"): 2}))
+    store.close_day(SITE, DAY, k=5, owner="o", now=LATER)
+    for level in (None, 0, 1, 2):
+        answer = store.breakdown(site=SITE, kind="view", by="page", start=DAY, end=DAY, level=level)
+        assert sum(row["count"] for row in answer["rows"]) + answer["rare"]["count"] == 53
+    top = store.breakdown(site=SITE, kind="view", by="page", start=DAY, end=DAY, level=0)
+    assert top["rows"] == [{"value": "/", "count": 35, "visitors": 35}]
+    assert top["rare"]["count"] == 18
+
+
+def test_a_limit_leaves_the_rare_row(store: Store) -> None:
+    add(store, views({("/a", "DE"): 9, ("/b", "DE"): 8, ("/c", "DE"): 7, ("/d", "DE"): 3, ("/e", "DE"): 3}))
+    store.close_day(SITE, DAY, k=5, owner="o", now=LATER)
+    answer = store.breakdown(site=SITE, kind="view", by="page", start=DAY, end=DAY, limit=2)
+    assert [row["value"] for row in answer["rows"]] == ["/a", "/b"]
+    assert answer["rare"] == {"count": 6, "visitors": 6}
+
+
+BIG = {
+    ("/", "DE"): 40, ("/", "FR"): 15, ("/blog/a", "DE"): 30, ("/blog/a", "FR"): 25,
+    ("/blog/b", "DE"): 12, ("/blog/b", "FR"): 11,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("where", "wanted"),
+    [
+        (("country", "DE"), {"/": 40, "/blog/a": 30, "/blog/b": 12, "rare": 0}),
+        (("country", "EU"), {"/": 55, "/blog/a": 55, "/blog/b": 23, "rare": 0}),
+        (("country", "nowhere"), {"rare": 0}),
+        (("hour", "12"), {"/": 27, "/blog/a": 28, "/blog/b": 11, "rare": 0}),
+    ],
+)
+def test_a_filter_narrows(store: Store, where: tuple[str, str], wanted: dict[str, int]) -> None:
+    add(store, views(BIG))
+    store.close_day(SITE, DAY, k=5, owner="o", now=LATER)
+    assert pages(store, where=where) == wanted
+
+
+def test_a_filter_by_a_folder_takes_all_below(store: Store) -> None:
+    add(store, views(BIG))
+    store.close_day(SITE, DAY, k=5, owner="o", now=LATER)
+    answer = store.breakdown(site=SITE, kind="view", by="country", start=DAY, end=DAY, where=("page", "/blog/*"))
+    assert [(row["value"], row["count"]) for row in answer["rows"]] == [("DE", 42), ("FR", 36)]
+
+
+def test_what_a_filter_holds_back_is_rare(store: Store) -> None:
+    add(store, views({**BIG, ("/c", "DE"): 40, ("/c", "FR"): 2, ("/d", "DE"): 40, ("/d", "FR"): 4}))
+    store.close_day(SITE, DAY, k=5, owner="o", now=LATER)
+    found = pages(store, where=("country", "FR"))
+    assert sum(found.values()) == 57
+    assert "/c" not in found
+    assert found["rare"] >= 6
+
+
+@pytest.mark.parametrize(
+    ("interval", "wanted"),
+    [
+        ("minute", [("2026-11-22T13:00", 51)]),
+        ("hour", [("2026-11-22T13:00", 51)]),
+        ("day", [("2026-11-22", 51)]),
+    ],
+)
+def test_time_series(store: Store, interval: str, wanted: list[tuple[str, int]]) -> None:
+    add(store, views(NUMBERS))
+    answer = store.timeseries(site=SITE, kind="view", interval=interval, start=DAY, end=DAY, timezone=BERLIN)
+    assert [(point["time"], point["count"]) for point in answer["points"]] == wanted
+    assert not store.timeseries(site=SITE, kind="view", interval=interval, start=NEXT, end=NEXT, timezone=BERLIN)[
+        "points"
+    ]
+
+
+def test_time_series_with_a_filter(store: Store) -> None:
+    add(store, views(BIG))
+    store.close_day(SITE, DAY, k=5, owner="o", now=LATER)
+    asked = {"site": SITE, "kind": "view", "start": DAY, "end": DAY, "timezone": BERLIN, "where": ("page", "/blog/*")}
+    assert store.timeseries(interval="day", **asked)["points"] == [  # type: ignore[arg-type]
+        {"time": "2026-11-22", "count": 78, "visitors": 78}
+    ]
+    hours = store.timeseries(interval="hour", **asked)["points"]  # type: ignore[arg-type]
+    assert [(point["time"], point["count"]) for point in hours] == [("2026-11-22T12:00", 39), ("2026-11-22T13:00", 39)]
+    with pytest.raises(StoreError, match="not by minute"):
+        store.timeseries(interval="minute", **asked)  # type: ignore[arg-type]
+
+
+def test_a_day_of_25_hours(store: Store) -> None:
+    """Clocks go back on 25 October 2026 in Berlin: that day's last minute is 23:59, 22:59 UTC."""
+    keys = day_keys("secret", bytes(SALT_BYTES), SITE, "2026-10-25")
+    cells = Accumulator()
+    for hour in range(25):
+        begin = datetime(2026, 10, 24, 22, tzinfo=UTC).timestamp()
+        cells.add(SITE, "2026-10-25", keys, "view", begin + 3600 * hour, {}, b"v" * 16)
+    add(store, cells.take())
+    day = date(2026, 10, 25)
+    answer = store.timeseries(site=SITE, kind="view", interval="day", start=day, end=day, timezone=BERLIN)
+    assert [(point["time"], point["count"]) for point in answer["points"]] == [("2026-10-25", 25)]
+    hours = store.timeseries(site=SITE, kind="view", interval="hour", start=day, end=day, timezone=BERLIN)["points"]
+    assert len(hours) == 24
+    assert {point["time"]: point["count"] for point in hours}["2026-10-25T02:00"] == 2
+
+
+def test_consent_records_are_kept_once(store: Store) -> None:
+    record = {"id": "r1", "site": SITE, "time": NOON, "purposes": ["statistics"]}
+    for _ in range(2):
+        store.insert_consent("c1", [record])
+    assert store.consent_record(SITE, "r1") == record
+    assert store.consent_record(SITE, "r2") is None
+    assert store._client.query("SELECT count() FROM consent_records").result_rows == [(1,)]
+
+
+def test_accounts(store: Store) -> None:
+    store.add_user(User("ada", "hash 1", "officer"), LATER)
+    store.add_user(User("bob", "hash 2"), LATER)
+    store.add_user(User("ada", "hash 3", "viewer"), LATER.replace(hour=4))
+    assert store.users() == [User("ada", "hash 3", "viewer"), User("bob", "hash 2", "viewer")]
+    assert "hash" not in repr(store.user("bob"))
+    assert store.remove_user("ada", LATER.replace(hour=5))
+    assert not store.remove_user("ada", LATER.replace(hour=6))
+    assert store.user("ada") is None
+    assert store._client.query("SELECT count() FROM users WHERE password_hash = 'hash 3'").result_rows == [(0,)]
+
+
+def test_errors_are_one_line_without_values(store: Store) -> None:
+    store._client.command("DROP TABLE cells")
+    with pytest.raises(StoreError) as caught:
+        pages(store, where=("country", "/secret-value"))
+    assert "UNKNOWN_TABLE" in str(caught.value)
+    assert "secret-value" not in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("dsn", "words"),
+    [
+        ("postgres://x", "must be chdb:///PATH"),
+        ("chdb://relative/path", "absolute path"),
+        ("chdb:////proc/nowhere", "/proc/nowhere"),
+        ("clickhouse://u:hunter2@127.0.0.1:9/v", "does not answer"),
+        ("clickhouse://h/v?cluster=main", "cluster"),
+    ],
+)
+def test_what_cannot_be_opened_is_said_in_one_line(dsn: str, words: str) -> None:
+    with pytest.raises(StoreError) as caught:
+        open_store(dsn)
+    assert words in str(caught.value)
+    assert "hunter2" not in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def run(code: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+
+
+def test_a_folder_that_is_in_use_is_said_so(store: Store, folder: Path) -> None:
+    done = run(f"""
+from vestibule.store import open_store
+from vestibule.core.errors import StoreError
+try: open_store("chdb://{folder}")
+except StoreError as error: print(error)
+""")
+    assert "belongs to one process at a time" in done.stdout
+
+
+def test_without_the_extra_one_line_says_what_to_install() -> None:
+    done = run("""
+import importlib.util
+found = importlib.util.find_spec
+importlib.util.find_spec = lambda name, *rest: None if name == "chdb" else found(name, *rest)
+from vestibule.store import open_store
+from vestibule.core.errors import StoreError
+try: open_store("chdb:///tmp/x")
+except StoreError as error: print(error)
+""")
+    assert done.stdout == 'store: chdb:///tmp/x needs the extra "embedded": pip install "vestibule[embedded]"\n'
+
+
+def test_neither_pandas_nor_pyarrow_is_loaded(tmp_path: Path) -> None:
+    done = run(f"""
+import sys
+from vestibule.store import open_store
+assert "chdb" not in sys.modules and "clickhouse_connect" not in sys.modules
+store = open_store("chdb://{tmp_path}")
+store.migrate()
+print([name for name in ("pandas", "pyarrow") if sys.modules.get(name)], "chdb" in sys.modules)
+store.close()
+""")
+    assert (done.stdout, done.returncode) == ("[] True\n", 0), done.stderr

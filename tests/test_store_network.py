@@ -1,0 +1,144 @@
+"""The store over the network: the same contract as on chDB, and what a network adds to it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+import pytest
+
+from tests.clickhouse_http import Server
+from tests.servers import free_port
+from tests.test_recorder import Clock, Site, pages, settle, tables, total, views
+from tests.test_store import DAY, LATER, NUMBERS, SITE, add
+from tests.test_store import pages as stored_pages
+from tests.test_store import views as partial_of
+from vestibule.core.errors import StoreError
+from vestibule.core.keys import SALT_BYTES
+from vestibule.recorder.backend import Calls
+from vestibule.recorder.lookups import Tables
+from vestibule.recorder.service import Recorder
+from vestibule.store import Store, User, open_store
+
+pytest.importorskip("chdb", reason='the extra "embedded" is not installed')
+
+__all__ = ["tables"]
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    started = Server(tmp_path_factory.mktemp("clickhouse"), free_port())
+    yield started
+    started.kill()
+
+
+@pytest.fixture
+def store(server: Server) -> Iterator[Store]:
+    before = open_store(server.dsn)
+    before._client.command("DROP DATABASE vestibule")
+    before.close()
+    opened = open_store(server.dsn)
+    opened.migrate()
+    yield opened
+    opened.close()
+
+
+def test_a_day_over_the_network(store: Store) -> None:
+    assert store.migrate() == []
+    store.keep(86_400 * 40)
+    salt = store.salt(SITE, DAY, b"a" * SALT_BYTES)
+    assert store.salt(SITE, DAY, b"b" * SALT_BYTES) == salt
+    for _ in range(2):
+        add(store, partial_of(NUMBERS))
+    assert store.release(SITE, DAY, k=5, owner="o")
+    assert stored_pages(store) == {"/": 35, "/blog/a": 5, "/blog/* (others)": 5, "rare": 0}
+    assert store.close_day(SITE, DAY, k=5, owner="o", now=LATER)
+    assert stored_pages(store) == {"/": 35, "/blog/a": 9, "/blog/* (others)": 7, "rare": 0}
+    assert store.open_days() == []
+    answer = store.timeseries(site=SITE, kind="view", interval="hour", start=DAY, end=DAY, timezone="Europe/Berlin")
+    assert answer["points"] == [{"time": "2026-11-22T13:00", "count": 51}]
+
+
+def test_people_over_the_network(store: Store) -> None:
+    store.add_user(User("it's ada", "hash", "officer"), LATER)
+    assert store.users() == [User("it's ada", "hash", "officer")]
+    store.insert_consent("c1", [{"id": "r1", "site": SITE, "time": 1}])
+    assert store.consent_record(SITE, "r1") is not None
+
+
+def test_a_reply_that_is_lost_after_the_commit(store: Store, server: Server) -> None:
+    """Whether the client repeats the batch by itself or raises: it counts once."""
+    server.fail({"match": "incoming", "kind": "lost"}, {"match": "INTO totals", "kind": "lost"})
+    for _ in range(3):
+        try:
+            add(store, partial_of(NUMBERS))
+            break
+        except StoreError:
+            continue
+    assert store._client.query("SELECT sum(count) FROM totals").result_rows == [(51,)]
+    assert store._client.query("SELECT sum(count) FROM open_cells WHERE a = ''").result_rows == [(51,)]
+
+
+def test_a_server_that_fails_is_an_error_and_may_be_asked_again(store: Store, server: Server) -> None:
+    server.fail({"match": "incoming", "kind": "error"})
+    with pytest.raises(StoreError, match="202"):
+        add(store, partial_of(NUMBERS))
+    add(store, partial_of(NUMBERS))
+    assert store._client.query("SELECT sum(count) FROM open_cells WHERE a = ''").result_rows == [(51,)]
+
+
+def test_a_server_that_was_killed_comes_back_with_everything(server: Server, store: Store) -> None:
+    add(store, partial_of(NUMBERS))
+    server.kill()
+    with pytest.raises(StoreError, match="store: "):
+        add(store, partial_of(NUMBERS, date(2026, 11, 21)), "b2")
+    server.start()
+    add(store, partial_of(NUMBERS))
+    add(store, partial_of(NUMBERS, date(2026, 11, 21)), "b2")
+    assert store._client.query("SELECT sum(count) FROM totals").result_rows == [(102,)]
+
+
+def test_two_recorders_on_one_store_are_as_good_as_one(
+    store: Store, server: Server, tmp_path: Path, tables: Tables
+) -> None:
+    """Visitors spread over both count once, and either may close the day."""
+    hits = views({"/": 14, "/pricing": 9, "/a": 4, "/b": 3})
+    clock = Clock()
+
+    async def run() -> None:
+        recorders = []
+        for name in ("one", "two"):
+            (tmp_path / name).mkdir()
+            site = Site(tmp_path / name, tables, server.dsn)
+            recorder = Recorder(site.plan, site.folder, tables, clock=clock)
+            await recorder.start()
+            recorders.append(recorder)
+        for number, hit in enumerate([*hits, *hits]):
+            await recorders[(number // 3) % 2].hits([hit])
+        for recorder in recorders:
+            await recorder.flush()
+            await recorder.ship()
+        clock.now = datetime(2026, 11, 23, 3, tzinfo=UTC).timestamp()
+        closed = await asyncio.gather(*(recorder.close_days() for recorder in recorders))
+        assert sorted(map(len, closed)) == [0, 1]
+        for recorder in recorders:
+            await recorder.stop()
+
+    asyncio.run(run())
+    both = store.breakdown(site=SITE, kind="view", by="page", start=DAY, end=DAY)
+
+    async def body(recorder: Recorder, calls: Calls) -> None:
+        await recorder.hits([*hits, *hits])
+        await settle(recorder)
+        alone.clock.now = clock.now
+        await calls("close_day", {"day": "2026-11-22"})
+        assert await total(calls) == 60
+        rare = both["rare"]["count"]
+        assert await pages(calls) == {row["value"]: row["count"] for row in both["rows"]} | (
+            {"rare": rare} if rare else {}
+        )
+
+    alone = Site(tmp_path, tables)
+    alone.run(body)
