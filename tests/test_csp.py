@@ -18,7 +18,7 @@ JS, CSS, BASE = f"{ORIGIN}/_privacy/banner.js", f"{ORIGIN}/_privacy/banner.css",
 def test_the_lock_names_who_is_open() -> None:
     policy = lock(["relaso.com"], ["js.stripe.com"], "/_privacy/csp")
     assert policy == (
-        "default-src 'self' https://relaso.com wss://relaso.com https://js.stripe.com wss://js.stripe.com "
+        "default-src 'self' https://relaso.com https://js.stripe.com wss://relaso.com wss://js.stripe.com "
         "data: blob: mediastream: filesystem: 'unsafe-inline' 'unsafe-eval' 'wasm-unsafe-eval'; "
         "report-uri /_privacy/csp"
     )
@@ -26,14 +26,19 @@ def test_the_lock_names_who_is_open() -> None:
 
 def test_a_page_over_plain_http_may_load_over_it_too() -> None:
     policy = lock(["localhost:8080"], ["js.stripe.com"], "/_privacy/csp", secure=False)
-    assert "http://js.stripe.com ws://js.stripe.com" in policy
+    assert " http://js.stripe.com ws://localhost:8080 ws://js.stripe.com" in policy
     assert "https:" not in policy
+
+
+def test_a_source_with_a_path_is_no_websocket() -> None:
+    assert "wss://www.google.com" not in lock([], ["www.google.com/recaptcha/"], "/_privacy/csp")
 
 
 def test_a_long_list_is_cut_which_closes_the_rest() -> None:
     policy = lock(["relaso.com"], [f"host{number}.example" for number in range(500)], "/_privacy/csp")
     assert len(policy) <= MAX_POLICY
     assert "https://relaso.com" in policy
+    assert "https://host80.example" in policy, "WebSockets come last"
     assert policy.endswith("; report-uri /_privacy/csp")
 
 

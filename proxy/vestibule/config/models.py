@@ -19,6 +19,7 @@ from vestibule.config.values import (
     Origin,
     PolicyUrl,
     ServiceId,
+    Signature,
     SitePath,
     Size,
     StoreUrl,
@@ -178,7 +179,7 @@ class CustomService(Model):
     paths: tuple[SitePath, ...] = Field((), description="Paths on them (* stands for anything); none: all.")
     purpose: Purpose = Field(description="Why it is used.")
     state: State = Field(State.ASK, description="allow, ask or block.")
-    inline: tuple[str, ...] = Field((), description="Words by which an inline script of it is known.")
+    inline: tuple[Signature, ...] = Field((), description="Words by which an inline script of it is known.")
     cookies: tuple[CookieName, ...] = Field((), description="Cookies that it sets.")
 
     @field_validator("hosts")

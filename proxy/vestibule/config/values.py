@@ -12,6 +12,8 @@ from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
+from vestibule.core import signatures
+
 DAY = 86400
 MONTH = 365.25 / 12 * DAY
 _UNITS = {
@@ -145,6 +147,13 @@ def _cookie_name(value: str) -> str:
     return value
 
 
+def _signature(value: str) -> str:
+    fault = signatures.check(value)
+    if fault is not None:
+        raise ValueError(fault)
+    return value
+
+
 def _service_id(value: str) -> str:
     if not re.fullmatch(r"[a-z0-9]+(?:-[a-z0-9]+)*", value):
         raise ValueError("must be in kebab-case, such as google-tag-manager")
@@ -163,4 +172,5 @@ Listen = Annotated[str, AfterValidator(_listen)]
 Network = Annotated[str, AfterValidator(_network)]
 SitePath = Annotated[str, AfterValidator(_path)]
 CookieName = Annotated[str, AfterValidator(_cookie_name)]
+Signature = Annotated[str, AfterValidator(_signature)]
 ServiceId = Annotated[str, AfterValidator(_service_id)]

@@ -16,22 +16,26 @@ MAX_POLICY = 3072
 _OPEN = "data: blob: mediastream: filesystem: 'unsafe-inline' 'unsafe-eval' 'wasm-unsafe-eval'"
 
 
-def lock(first_party: Iterable[str], allowed: Iterable[str], report: str) -> str:
+def lock(first_party: Iterable[str], allowed: Iterable[str], report: str, *, secure: bool = True) -> str:
     """The second policy: everything but ``first_party`` and ``allowed`` hosts is closed.
 
     first_party, allowed: host sources without scheme (``example.com``, ``*.example.com``). report: the path that
-    violations are reported to.
+    violations are reported to. secure: whether the page comes over https; one over plain http may also load over it
+    (``http:`` and ``ws:`` stand for their secure forms too, CSP3, section 6.7.2.8).
     """
-    head, tail = f"default-src 'self' {_OPEN}", f"; report-uri {report}"
-    sources: list[str] = []
-    size = len(head) + len(tail)
-    for host in dict.fromkeys((*first_party, *allowed)):
-        pair = f" https://{host} wss://{host}"
-        if size + len(pair) > MAX_POLICY:
+    web, socket = ("https", "wss") if secure else ("http", "ws")
+    head, tail = "default-src 'self'", f" {_OPEN}; report-uri {report}"
+    hosts = list(dict.fromkeys((*first_party, *allowed)))
+    # All hosts come before any WebSocket: pages load from many, and speak to few. A source with a path is a file's.
+    sources = [f" {web}://{host}" for host in hosts]
+    sources += [f" {socket}://{host}" for host in hosts if "/" not in host]
+    room = MAX_POLICY - len(head) - len(tail)
+    for source in sources:
+        room -= len(source)
+        if room < 0:
             break
-        sources.append(pair)
-        size += len(pair)
-    return f"default-src 'self'{''.join(sources)} {_OPEN}{tail}"
+        head += source
+    return head + tail
 
 
 @dataclass(frozen=True, slots=True)

@@ -123,7 +123,7 @@ class ConsentMiddleware:
         """Answer for a path of the site's own that only passes data on to a service that is closed."""
         policy, visitor = asked.snapshot.policy, asked.visitor
         host = policy.config.site.hosts[0] if visitor.host in policy.local else visitor.host
-        verdict = policy.rules.decide(host, asked.scope["path"], "relay")
+        verdict = policy.rules.decide(host, asked.target, "relay")
         if verdict.open(visitor.effective):
             return False
         _Counter(self._sender, asked).blocked(verdict.service or f"unknown:{host}", verdict.purpose.value, "relay")

@@ -30,7 +30,9 @@ class Gate:
             return self._hold(None, "url")  # what cannot be read may mean anything to a browser
         if not target.host:
             return None
-        verdict = self._policy.rules.decide(self._host(target), target.path, kind)
+        query = url.partition("#")[0].partition("?")[2]
+        path = f"{target.path}?{query}" if query else target.path
+        verdict = self._policy.rules.decide(self._host(target), path, kind)
         return None if verdict.open(self._choice) else self._hold(verdict, "url")
 
     def inline(self, text: bytes) -> Gated | None:

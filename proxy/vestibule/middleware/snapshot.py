@@ -42,19 +42,19 @@ class Snapshot:
     def lock(self, visitor: Visitor) -> Header | None:
         """The second Content-Security-Policy for this visitor; None where nothing is closed or it is switched off."""
         choice = visitor.effective
-        key = (visitor.authority, None if choice is None else (choice.purposes, tuple(sorted(choice.services.items()))))
+        key = (visitor.origin, None if choice is None else (choice.purposes, tuple(sorted(choice.services.items()))))
         if key in self._locks:
             return self._locks[key]
-        made = self._make_lock(choice, visitor.authority)
+        made = self._make_lock(choice, visitor)
         if len(self._locks) < _MAX_LOCKS:
             self._locks[key] = made
         return made
 
-    def _make_lock(self, choice: Choice | None, authority: str) -> Header | None:
+    def _make_lock(self, choice: Choice | None, visitor: Visitor) -> Header | None:
         config = self.policy.config
         allowed = self.policy.rules.allowed_hosts(choice)
         if config.csp == "off" or "*" in allowed:
             return None
         report_only = config.csp == "report" or self.policy.observe
         name = b"content-security-policy-report-only" if report_only else b"content-security-policy"
-        return name, lock((authority,), allowed, REPORT).encode("latin-1")
+        return name, lock((visitor.authority,), allowed, REPORT, secure=visitor.secure).encode("latin-1")
