@@ -29,12 +29,26 @@ Fault = dict[str, Any]
 
 TRANSPORT = frozenset(
     [
-        "buffer_size", "cancel_http_readonly_queries_on_client_close", "client_protocol_version", "compress",
-        "database", "decompress", "default_format", "enable_http_compression", "http_headers_progress_interval_ms", "query",
-        "query_id", "quota_key", "role", "send_progress_in_http_headers", "session_check", "session_id",
-        "session_timeout", "wait_end_of_query",
+        "buffer_size",
+        "cancel_http_readonly_queries_on_client_close",
+        "client_protocol_version",
+        "compress",
+        "database",
+        "decompress",
+        "default_format",
+        "enable_http_compression",
+        "http_headers_progress_interval_ms",
+        "query",
+        "query_id",
+        "quota_key",
+        "role",
+        "send_progress_in_http_headers",
+        "session_check",
+        "session_id",
+        "session_timeout",
+        "wait_end_of_query",
     ]
-)  # fmt: skip
+)
 
 
 class Handler(BaseHTTPRequestHandler):

@@ -226,3 +226,14 @@ def test_sqlite_errors_don_t_leak(spool: Spool) -> None:
     with pytest.raises(SpoolError):
         spool.freeze()
     assert issubclass(sqlite3.ProgrammingError, sqlite3.Error)
+
+
+def test_what_cannot_be_read_is_given_up_and_does_not_stand_in_the_way(spool: Spool) -> None:
+    spool.append(partial("/a", range(3)))
+    assert spool.freeze() is not None
+    spool.append(partial("/b", range(3)))
+    spool.append(partial("/c", range(3)))
+    spool._database.execute("UPDATE batches SET data = x'00'")
+    spool._database.execute("UPDATE pending SET data = x'00' WHERE id = (SELECT min(id) FROM pending)")
+    assert contents(drain(spool)) == contents([partial("/c", range(3))])
+    assert spool.shed == 2

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from vestibule.core.cells import Accumulator, Partial
+from vestibule.core.cells import Accumulator, Partial, merge
 from vestibule.core.errors import StoreError
 from vestibule.core.keys import SALT_BYTES, day_keys, visitor_key
 from vestibule.store import DayClosedError, Store, User, open_store
@@ -394,3 +394,9 @@ print([name for name in ("pandas", "pyarrow") if sys.modules.get(name)], "chdb" 
 store.close()
 """)
     assert (done.stdout, done.returncode) == ("[] True\n", 0), done.stderr
+
+
+def test_a_batch_may_bring_very_many_days(store: Store) -> None:
+    parts = [views({("/", "DE"): 1}, date.fromordinal(DAY.toordinal() - back)) for back in range(150)]
+    add(store, merge(parts))
+    assert len(store.open_days()) == 150

@@ -1,0 +1,202 @@
+"""What goes into counting and what comes out: hits, facts, why a hit was dropped, and what is needed to tell."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, tzinfo
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Any, NamedTuple, Protocol
+
+from vestibule.core import networks
+from vestibule.core.agents import Agent
+from vestibule.core.memo import Memo
+from vestibule.core.pages import Folder, clean
+from vestibule.core.trees import Trees
+
+NONE = "(none)"
+UNKNOWN = "(unknown)"
+MAX_TEXTS = 5_000
+"""Texts and languages remembered."""
+
+DIMENSIONS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "view": (
+            "page",
+            "referrer",
+            "campaign",
+            "medium",
+            "hour",
+            "country",
+            "network",
+            "language",
+            "browser",
+            "os",
+            "device",
+            "previous",
+        ),
+        "visit": ("entry", "exit", "referrer", "campaign", "country", "device", "depth", "duration"),
+        "client": ("timezone", "screen", "page", "country", "device"),
+        "error": ("status", "page", "referrer", "browser"),
+        "file": ("path", "type", "referrer", "country"),
+        "event": ("name", "value", "page"),
+        "outbound": ("host", "page"),
+        "pixel": ("name", "country"),
+        "consent": ("choice", "purpose", "surface", "language", "country"),
+        "blocked": ("service", "purpose", "page", "reason"),
+        "bot": ("name", "page", "status"),
+    }
+)
+"""The dimensions of each kind, in the order in which they are written down."""
+
+
+class Hit(NamedTuple):
+    """What a worker saw of one exchange. It lives in memory only. (A tuple, since workers make one for each request.)
+
+    time: seconds since the epoch, UTC. address: in full; it is truncated before anything is kept.
+    path, query: as requested, still percent-encoded. content_type: of the answer. size: bytes of the body sent.
+    objects: ``""``, or the signal that objects to counting: ``gpc``, ``dnt``, ``objection``.
+    blocked: ``(service, purpose, page, reason)`` of what was held back; an empty page means this one.
+    kind: ``""`` for an exchange with the site, else an explicit fact, whose dimensions are in ``event``.
+    count: False where the site answered ``Vestibule-Count: no``.
+    """
+
+    site: str
+    time: float
+    address: str = ""
+    method: str = "GET"
+    host: str = ""
+    path: str = "/"
+    query: str = ""
+    status: int = 200
+    content_type: str = ""
+    size: int = 0
+    agent: str = ""
+    language: str = ""
+    referrer: str = ""
+    accept: str = ""
+    fetch_dest: str = ""
+    fetch_mode: str = ""
+    fetch_site: str = ""
+    fetch_user: str = ""
+    purpose: str = ""
+    ch_ua: str = ""
+    ch_mobile: str = ""
+    ch_platform: str = ""
+    objects: str = ""
+    blocked: tuple[tuple[str, str, str, str], ...] = ()
+    event: tuple[tuple[str, str], ...] | None = None
+    kind: str = ""
+    count: bool = True  # type: ignore[assignment]  # hides the method of tuples, which nobody needs here
+
+    def to_json(self) -> list[Any]:
+        """Return the fields as a flat list, in the order of the class, for ``json.dumps``."""
+        return list(self)
+
+    @classmethod
+    def from_json(cls, row: list[Any]) -> Hit:
+        """Return the hit of a list that :meth:`to_json` made. Raises ValueError where it is none."""
+        if len(row) != len(cls._fields):
+            raise ValueError("not a hit: wrong number of fields")
+        values = list(row)
+        try:
+            values[_BLOCKED] = tuple((service, purpose, page, why) for service, purpose, page, why in row[_BLOCKED])
+            if row[_EVENT] is not None:
+                values[_EVENT] = tuple((name, value) for name, value in row[_EVENT])
+        except (TypeError, ValueError) as error:
+            raise ValueError("not a hit: what was blocked and events are lists of tuples") from error
+        hit = cls._make(values)
+        if not isinstance(hit.time, (int, float)) or not isinstance(hit.status, int):
+            raise ValueError("not a hit: time and status must be numbers")
+        return hit
+
+
+_BLOCKED, _EVENT = Hit._fields.index("blocked"), Hit._fields.index("event")
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """One thing to count.
+
+    values: for each dimension the value and its ancestors, the nearest first.
+    visitor: the text that identifies the visitor for today; it is keyed by the recorder at once and never stored.
+    """
+
+    site: str
+    kind: str
+    time: float
+    values: Mapping[str, tuple[str, ...]]
+    visitor: str
+
+
+class Drop(StrEnum):
+    """Why a hit is not counted, or not as a person's."""
+
+    UNCOUNTED = "uncounted"
+    METHOD = "method"
+    STATUS = "status"
+    ASSET = "asset"
+    PREFETCH = "prefetch"
+    OWN = "own"
+    HEALTH = "health"
+    SPAM = "spam"
+    OBJECTION = "objection"
+    BOT_AGENT = "bot-agent"
+    BOT_VERSION = "bot-version"
+    BOT_HEADERS = "bot-headers"
+    MALFORMED = "malformed"
+
+
+class Lookups(Protocol):
+    """The tables and databases that facts are read from. Answers may be cached without end: nothing in them is new."""
+
+    @property
+    def trees(self) -> Trees: ...
+
+    def agent(self, agent: str) -> Agent:
+        """What a user agent string says; never raises."""
+
+    def country(self, address: str) -> str:
+        """The ISO 3166-1 code of a truncated address, or an empty text."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What the site's configuration says about counting.
+
+    hosts: the site's own names. first_party: more hosts that are ours, with all below them. timezone: where days begin.
+    pages: patterns that fold pages. own: addresses or networks (CIDR) that are not counted; broken ones are left out.
+    spam: more referring hosts, with all below them, whose visits are dropped.
+    """
+
+    hosts: frozenset[str] = frozenset()
+    first_party: frozenset[str] = frozenset()
+    timezone: tzinfo = UTC
+    pages: Mapping[str, str] = field(default_factory=dict)
+    own: tuple[str, ...] = ()
+    spam: frozenset[str] = frozenset()
+    folder: Folder = field(init=False, repr=False, compare=False)
+    language: Callable[[str], str] = field(init=False, repr=False, compare=False)
+    text: Callable[[str], str] = field(init=False, repr=False, compare=False)
+    own_networks: tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...] = field(
+        init=False, repr=False, compare=False
+    )
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "folder", Folder(self.pages))
+        object.__setattr__(self, "language", Memo(networks.language, MAX_TEXTS))
+        object.__setattr__(self, "text", Memo(clean, MAX_TEXTS))
+        object.__setattr__(self, "own_networks", tuple(_networks(self.own)))
+        ours = {name.removeprefix("www.") for name in map(str.lower, self.hosts)}
+        object.__setattr__(self, "hosts", frozenset(ours))
+        object.__setattr__(self, "first_party", frozenset(map(str.lower, self.first_party)))
+
+
+def _networks(texts: Iterable[str]) -> Iterable[ipaddress.IPv4Network | ipaddress.IPv6Network]:
+    for text in texts:
+        try:
+            yield ipaddress.ip_network(text, strict=False)
+        except ValueError:
+            continue
