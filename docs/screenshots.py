@@ -5,7 +5,9 @@ A month of made-up traffic is imported first, so that the dashboard has somethin
 
 from __future__ import annotations
 
+import http.client
 import os
+import random
 import re
 import shutil
 import signal
@@ -19,11 +21,14 @@ from pathlib import Path
 
 from playwright.sync_api import Browser, Page, sync_playwright
 
+from demo.traffic import AGENTS, PAGES
 from tests.servers import free_port
 
 ROOT = Path(__file__).resolve().parents[1]
 IMAGES = ROOT / "docs" / "images"
 PATIENCE = 90.0
+VISITORS = 90
+RELEASED = 15.0
 FLAGS = (
     "--no-sandbox",
     "--disable-gpu",
@@ -101,6 +106,35 @@ def _wait_for(log: Path, pattern: str, process: subprocess.Popen[bytes]) -> str:
     raise SystemExit(f"waited {PATIENCE:.0f} s in vain for the demo; its log: {log}")
 
 
+def visit(running: Demo) -> None:
+    """A morning's visitors, each from an address of their own, who look around and answer the banner."""
+    source = random.Random(2)
+    port = int(running.site.rpartition(":")[2])
+    agent = AGENTS[0][0].format(c=142)
+    for number in range(VISITORS):
+        headers = {
+            "Host": f"localhost:{port}",
+            "X-Forwarded-For": f"{source.choice((91, 84, 79, 62))}.{source.randrange(256)}.9.{number + 1}",
+            "User-Agent": agent,
+            "Accept": "text/html",
+            "Accept-Language": source.choice(("de-DE", "en-GB", "en-US")),
+            "Sec-Fetch-Dest": "document",
+            "Sec-Fetch-Mode": "navigate",
+            "Sec-Fetch-Site": "same-origin",
+        }
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+        for page in source.choices([path for path, _ in PAGES[:8]], k=source.randrange(2, 5)):
+            connection.request("GET", page, headers=headers)
+            connection.getresponse().read()
+        answer = f"choice={source.choice(('accept', 'accept', 'reject', 'reject', 'save&purpose=statistics'))}"
+        form = {**headers, "Content-Type": "application/x-www-form-urlencoded"}
+        connection.request("POST", "/_privacy/consent", body=answer, headers=form)
+        connection.getresponse().read()
+        connection.close()
+    # Facts are shipped every few seconds, and the open day's numbers released every two.
+    time.sleep(RELEASED)
+
+
 def take(page: Page, name: str) -> None:
     IMAGES.mkdir(exist_ok=True)
     page.wait_for_timeout(400)
@@ -148,6 +182,7 @@ def main() -> None:
     if chromium is None:
         raise SystemExit("docs: Chromium is not on the PATH; install Debian's package chromium")
     with tempfile.TemporaryDirectory() as folder, demo(Path(folder)) as running, sync_playwright() as playwright:
+        visit(running)
         browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
         site_pages(browser, running)
         dashboard_pages(browser, running)
