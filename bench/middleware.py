@@ -30,7 +30,7 @@ JSON = b'{"items":[' + b'{"id":1,"name":"x"},' * 50 + b"{}]}"
 def app(body: bytes, content_type: bytes) -> App:
     headers = [(b"content-type", content_type), (b"content-length", str(len(body)).encode())]
 
-    async def answer(scope: Any, receive: Any, send: Any) -> None:
+    async def answer(_scope: Any, _receive: Any, send: Any) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": body})
 

@@ -256,6 +256,7 @@ def test_a_configuration_cannot_be_changed(tmp_path: Path) -> None:
 
 
 def test_a_folder_that_vanishes_is_a_problem_and_no_traceback(tmp_path: Path) -> None:
-    folder = written(tmp_path / "x" if (tmp_path / "x").mkdir() is None else tmp_path)
-    shutil.rmtree(folder)
+    folder = tmp_path / "config"
+    folder.mkdir()
+    shutil.rmtree(written(folder))
     assert len(problems(folder)) == 1

@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.servers import Peer, Recorded, exchange, raw_server, serve_asgi, wait_until
-from vestibule.protocol import ServerLimits, hardened
+from vestibule.protocol import HardenedWebSocket, ServerLimits, hardened
 from vestibule.upstream import Limits, Upstream
 
 Message = MutableMapping[str, Any]
@@ -29,7 +29,8 @@ Send = Callable[[Message], Awaitable[None]]
 
 CORPUS = Path(os.environ.get("VESTIBULE_CORPUS", Path(__file__).resolve().parents[2] / "shared" / "corpus"))
 
-LIMITS = ServerLimits(head=0.4, body=0.4, idle=0.4, linger=0.2, pipeline=8)
+LIMITS = ServerLimits(linger=0.2, pipeline=8)
+HASTY = ServerLimits(head=0.3, body=0.3, idle=0.3, linger=0.2)
 
 
 def answer(peer: Peer) -> None:
@@ -57,6 +58,16 @@ def proxy(upstream_log: Recorded) -> Iterator[str]:
     with (
         raw_server(answer, seen=upstream_log) as upstream,
         serve_asgi(Upstream(upstream, limits=Limits(expect=0.05)), http=hardened(LIMITS), lifespan="on") as url,
+    ):
+        yield url
+
+
+@pytest.fixture(scope="module")
+def hasty_proxy(upstream_log: Recorded) -> Iterator[str]:
+    """One that soon loses patience."""
+    with (
+        raw_server(answer, seen=upstream_log) as upstream,
+        serve_asgi(Upstream(upstream, limits=Limits(expect=0.05)), http=hardened(HASTY), lifespan="on") as url,
     ):
         yield url
 
@@ -242,9 +253,9 @@ def test_refuses_ambiguous_messages(name: str, proxy: str, upstream_log: Recorde
 
 
 @pytest.mark.parametrize("name", BROKEN_BODIES)
-def test_refuses_broken_bodies(name: str, proxy: str, upstream_log: Recorded) -> None:
+def test_refuses_broken_bodies(name: str, hasty_proxy: str, upstream_log: Recorded) -> None:
     known = len(upstream_log.connections)
-    received = exchange(proxy, post(CHUNKED, BROKEN_BODIES[name] + SMUGGLED))
+    received = exchange(hasty_proxy, post(CHUNKED, BROKEN_BODIES[name] + SMUGGLED))
     assert statuses(received) in ([400], [408]), received
     for connection in upstream_log.connections[known:]:
         assert b"smuggled" not in connection
@@ -393,8 +404,8 @@ def test_http_1_0_gets_no_chunks() -> None:
     ],
     ids=["in header", "in method", "silent", "empty line", "second request", "idle", "in body", "in chunk"],
 )
-def test_slow_senders_are_cut_off(slow: bytes, expected: list[int], proxy: str) -> None:
-    assert statuses(exchange(proxy, slow)) == expected
+def test_slow_senders_are_cut_off(slow: bytes, expected: list[int], hasty_proxy: str) -> None:
+    assert statuses(exchange(hasty_proxy, slow)) == expected
 
 
 def test_a_header_without_end_is_cut_off(proxy: str) -> None:
@@ -457,13 +468,20 @@ class Failing:
         raise ConnectionResetError(SECRET) if path == "/reset" else ValueError(SECRET)
 
 
+@pytest.fixture(scope="module")
+def failing() -> Iterator[str]:
+    with serve_asgi(Failing(), http=hardened(LIMITS)) as url:
+        yield url
+
+
 @pytest.mark.parametrize("path", [b"/before", b"/after", b"/reset", b"/incomplete"])
 @pytest.mark.parametrize("version", [b"1.0", b"1.1"])
-def test_a_failing_app_breaks_the_connection(path: bytes, version: bytes, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_failing_app_breaks_the_connection(
+    path: bytes, version: bytes, failing: str, caplog: pytest.LogCaptureFixture
+) -> None:
     with (
         caplog.at_level(logging.DEBUG),
-        serve_asgi(Failing(), http=hardened(LIMITS)) as url,
-        socket.create_connection(("127.0.0.1", int(url.rpartition(":")[2])), timeout=5) as sock,
+        socket.create_connection(("127.0.0.1", int(failing.rpartition(":")[2])), timeout=5) as sock,
         contextlib.nullcontext() if path == b"/before" else pytest.raises(ConnectionResetError),
     ):
         sock.sendall(b"GET %b HTTP/%b\r\n%b\r\n" % (path, version, H))
@@ -475,17 +493,24 @@ def test_a_failing_app_breaks_the_connection(path: bytes, version: bytes, caplog
     assert "Error" in caplog.text or "without completing" in caplog.text
 
 
-@pytest.mark.parametrize(
-    "header",
-    [(b"x", b"a\r\nset-cookie: b=c"), (b"x", b"a\nb"), (b"x", b"a\rb"), (b"x", b"a\0b"), (b"x\r\ny", b"a")],
-)
-def test_response_headers_cannot_be_split(header: tuple[bytes, bytes]) -> None:
+SPLITTERS = [
+    (b"x", b"a\r\nset-cookie: b=c"),
+    (b"x", b"a\nb"),
+    (b"x", b"a\rb"),
+    (b"x", b"a\0b"),
+    (b"x\r\ny", b"a"),
+]
+
+
+def test_response_headers_cannot_be_split() -> None:
     async def app(scope: Any, receive: Receive, send: Send) -> None:
+        header = SPLITTERS[int(scope["path"][1:])]
         await send({"type": "http.response.start", "status": 200, "headers": [header]})
         await send({"type": "http.response.body"})
 
     with serve_asgi(app, http=hardened(LIMITS)) as url:
-        assert statuses(exchange(url, get())) == [500]
+        for number in range(len(SPLITTERS)):
+            assert statuses(exchange(url, get(target=b"/%d" % number))) == [500]
 
 
 def test_sheds_load_with_503() -> None:
@@ -575,11 +600,11 @@ def with_host(message: bytes) -> bytes:
 
 
 @pytest.mark.skipif(not (CORPUS / "llhttp").is_dir(), reason="the corpus is not here")
-def test_meets_the_cases_of_the_parsers_makers(proxy: str) -> None:
+def test_meets_the_cases_of_the_parsers_makers(hasty_proxy: str) -> None:
     cases = corpus_cases("request")
     assert len(cases) > 100
     with ThreadPoolExecutor(16) as threads:
-        answers = list(threads.map(lambda case: statuses(exchange(proxy, with_host(case[2]))), cases))
+        answers = list(threads.map(lambda case: statuses(exchange(hasty_proxy, with_host(case[2]))), cases))
     wrong = []
     for (title, kind, _, log), answered in zip(cases, answers, strict=True):
         complete = log.count("message complete")
@@ -621,3 +646,66 @@ def test_any_cut_means_the_same(body: bytes, cuts: list[int], chunks: list[int],
         while chunk := sock.recv(65536):
             received += chunk
     assert received.partition(b"\r\n\r\n")[2] == b"post /p http/1.1 body=" + body
+
+
+PIECES = [
+    b"\r\n",
+    b"\n",
+    b"\r",
+    b"\0",
+    b" ",
+    b":",
+    H,
+    CHUNKED,
+    b"Content-Length: 5\r\n",
+    b"0\r\n\r\n",
+    b"Upgrade: websocket\r\nConnection: upgrade\r\n",
+    b"Upgrade: h2c\r\nConnection: upgrade\r\n",
+    b"Connection: close\r\n",
+    b"Expect: 100-continue\r\n",
+    b" HTTP/1.0\r\n",
+    SMUGGLED,
+]
+
+
+@pytest.fixture(scope="module")
+def watched() -> Iterator[tuple[str, list[Any]]]:
+    """A server whose app notes what reaches it."""
+    scopes: list[Any] = []
+
+    async def app(scope: Any, receive: Receive, send: Send) -> None:
+        scopes.append(scope)
+        while (message := await receive()).get("more_body"):
+            pass
+        if message["type"] == "http.request":
+            await send({"type": "http.response.start", "status": 204, "headers": []})
+            await send({"type": "http.response.body"})
+
+    with serve_asgi(app, http=hardened(HASTY), ws=HardenedWebSocket) as url:
+        yield url, scopes
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_nothing_odd_comes_of_anything(
+    data: st.DataObject, watched: tuple[str, list[Any]], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Messages broken at random are answered or dropped; what reaches the app is never ambiguous, and nothing is
+    logged.
+    """
+    seeds = [message for message, _ in [*REFUSED.values(), *VALID.values()]]
+    message = data.draw(st.sampled_from(seeds))[:2000]
+    for _ in range(data.draw(st.integers(1, 3))):
+        position = data.draw(st.integers(0, len(message)))
+        piece = data.draw(st.sampled_from(PIECES) | st.binary(max_size=3))
+        message = message[:position] + piece + message[position + data.draw(st.integers(0, 3)) :]
+    url, scopes = watched
+    scopes.clear()
+    exchange(url, message, half_close=True)
+    for scope in scopes:
+        names = [name for name, _ in scope["headers"]]
+        assert names.count(b"host") == 1
+        assert names.count(b"content-length") + names.count(b"transfer-encoding") <= 1
+        assert scope["raw_path"].startswith((b"/", b"*"))
+        assert not any(set(value) & set(b"\r\n\0") for _, value in scope["headers"])
+    assert not caplog.records

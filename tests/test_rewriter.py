@@ -58,9 +58,12 @@ class OpenGate:
         return None
 
 
+NO_INJECTION = Inject()
+
+
 def rewrite(
-    page: bytes, pieces: Iterable[int] = (), inject: Inject = Inject(), gate: Any = None, **options: Any
-) -> bytes:  # noqa: B008
+    page: bytes, pieces: Iterable[int] = (), inject: Inject = NO_INJECTION, gate: Any = None, **options: Any
+) -> bytes:
     rewriter = Rewriter(PAGE, gate or QuickGate(), inject, **options)
     position, out = 0, []
     for size in pieces:
@@ -71,7 +74,7 @@ def rewrite(
     return b"".join(out)
 
 
-# -- readers ----------------------------------------------------------------------------------------------------------
+# Readers
 
 
 @dataclass
@@ -149,7 +152,7 @@ READERS: dict[str, Any] = {
     "lexbor": read_lexbor,
 }
 
-# -- what an element loads, told independently of the product's tables ---------------------------------------------------
+# What an element loads, told independently of the product's tables
 
 LOADING = {
     "script": ("src", "href", "xlink:href"),
@@ -175,17 +178,8 @@ LOADING = {
     "feimage": ("href", "xlink:href"),
     "portal": ("src",),
 }
-LOADING_LINKS = {
-    "stylesheet",
-    "icon",
-    "preconnect",
-    "dns-prefetch",
-    "preload",
-    "prefetch",
-    "modulepreload",
-    "prerender",
-    "manifest",
-}
+HINTS = {"preconnect", "dns-prefetch", "preload", "prefetch", "modulepreload", "prerender"}
+LOADING_LINKS = HINTS | {"stylesheet", "icon", "manifest"}
 
 
 def loads(nodes: list[Node], base: str = PAGE) -> Iterator[tuple[str, str]]:
@@ -263,17 +257,16 @@ def restored(nodes: list[Node]) -> list[tuple[str, Any]]:
 
 def is_hint(values: dict[str, str]) -> bool:
     rel = values.get("rel", "").lower().split()
-    hints = {"preconnect", "dns-prefetch", "preload", "prefetch", "modulepreload", "prerender"}
     targets = [
         urls.resolve(value.split()[0], PAGE)
         for value in (values.get("href", ""), values.get("imagesrcset", ""))
         if value.split()
     ]
     foreign = any(target is None or target.host != "www.site.example" for target in targets)
-    return bool(rel) and set(rel) <= hints and foreign
+    return bool(rel) and set(rel) <= HINTS and foreign
 
 
-# -- written cases ------------------------------------------------------------------------------------------------------
+# Written cases
 
 
 @pytest.mark.parametrize("path", sorted(CASES.glob("*.src.html")), ids=lambda path: path.name.removesuffix(".src.html"))
@@ -289,7 +282,7 @@ def test_written_cases(path: Path) -> None:
     assert rewrite(source, [1] * len(source), inject, placeholder=placeholder) == wanted
 
 
-# -- pages --------------------------------------------------------------------------------------------------------------
+# Pages
 
 
 def pages() -> list[Any]:
@@ -332,7 +325,7 @@ def test_pages_come_out_the_same_however_they_are_cut() -> None:
     for path in sorted(PAGES.glob("*.html"))[::4]:
         page = path.read_bytes()
         whole = rewrite(page, inject=inject)
-        cuts = []
+        cuts: list[int] = []
         while sum(cuts) < len(page):
             cuts.append(generator.choice((1, 5, 64, 1000, 16384, 65536)))
         assert rewrite(page, cuts, inject) == whole, path.name
@@ -352,7 +345,7 @@ def test_nothing_but_what_is_put_in_changes_a_page_with_nothing_to_hold() -> Non
         assert out == page, path.name
 
 
-# -- attacks ------------------------------------------------------------------------------------------------------------
+# Attacks
 
 
 def attacks() -> list[str]:
@@ -385,16 +378,42 @@ def check_safe(page: bytes) -> None:
     assert rewrite(page, gate=Gate()) == held
 
 
-NAMES = (
-    "script style textarea title xmp iframe noembed noframes noscript svg math select template frameset table p a b div img "
-    "foreignObject desc mtext mi annotation-xml mglyph option td tr head body html form image use plaintext button font"
-).split()
-ATTRIBUTES = (
-    ' src="//evil.example/x"|src=//evil.example/y| SRC=\'//evil.example/z\'| href="//evil.example/"| title="</noscript>"| alt="<!--"|'
-    " title='-->'| title=\"</style><img src=//evil.example/t>\"| x=a>b| data-x='>'| type=module| color=red| encoding=text/html|"
-    " /| =|=\"|'| src=\"/own\"| srcset='/a 1x, //evil.example/s 2x'| ping=//evil.example/p| background=//evil.example/b|\n\t|"
-    ' xlink:href="//evil.example/#u"| srcdoc="<img src=//evil.example/d>"| data-vestibule-src=x| rel=stylesheet'
-).split("|")
+NAMES = [
+    name.decode()
+    for name in b"script style textarea title xmp iframe noembed noframes noscript svg math select template frameset "
+    b"table p a b div img foreignObject desc mtext mi annotation-xml mglyph option td tr head body html form image use "
+    b"plaintext button font".split()
+]
+ATTRIBUTES = [
+    ' src="//evil.example/x"',
+    " src=//evil.example/y",
+    " SRC='//evil.example/z'",
+    ' href="//evil.example/"',
+    ' title="</noscript>"',
+    ' alt="<!--"',
+    " title='-->'",
+    ' title="</style><img src=//evil.example/t>"',
+    ' title="<script>"',
+    " onclick='1'",
+    " x=a>b",
+    " data-x='>'",
+    " type=module",
+    " color=red",
+    " encoding=text/html",
+    " /",
+    " =",
+    '="',
+    "'",
+    ' src="/own"',
+    " srcset='/a 1x, //evil.example/s 2x'",
+    " ping=//evil.example/p",
+    " background=//evil.example/b",
+    "\n\t",
+    ' xlink:href="//evil.example/#u"',
+    ' srcdoc="<img src=//evil.example/d>"',
+    " data-vestibule-src=x",
+    " rel=stylesheet",
+]
 TEXTS = [
     "text",
     " ",
@@ -446,7 +465,7 @@ def test_generated_markup_comes_out_the_same_however_it_is_cut(page: str, cuts: 
     assert rewrite(page.encode(), cuts, gate=OpenGate()) == rewrite(page.encode(), gate=OpenGate())
 
 
-# -- bounds -------------------------------------------------------------------------------------------------------------
+# Bounds
 
 
 ADVERSARIAL = [

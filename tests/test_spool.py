@@ -102,6 +102,16 @@ def test_a_batch_has_a_bounded_size(spool: Spool, monkeypatch: pytest.MonkeyPatc
     assert contents(batches) == contents(parts)
 
 
+def test_a_large_part_is_sent_in_pieces(spool: Spool, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = partial("/a", range(50))
+    monkeypatch.setattr(module, "MAX_HASHES", 120)
+    spool.append(whole)
+    batches = drain(spool)
+    assert [len(batch.hashes) for batch in batches] == [100, 100, 100]
+    assert contents(batches) == contents([whole])
+    assert merge(batches).totals == whole.totals
+
+
 def test_a_full_spool_gives_up_pairs_first_and_says_so(path: Path) -> None:
     spool = Spool(path, limit=200_000)
     parts = [partial(f"/{number}", range(number * 100, number * 100 + 300)) for number in range(30)]

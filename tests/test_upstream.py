@@ -36,7 +36,8 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
 HOST = b"Host: relaso.com\r\n"
-QUICK = Limits(connect=0.5, first_byte=0.4, read=0.4, write=0.4, idle=0.5, expect=0.1, queue=0.3)
+PATIENT = Limits()
+HASTY = Limits(connect=0.5, first_byte=0.3, read=0.3, write=0.3, idle=0.3, queue=0.3)
 
 
 OK = b"HTTP/1.1 200 OK\r\n"
@@ -53,7 +54,9 @@ def proxied(upstream: Upstream, **options: Any) -> Iterator[str]:
 
 
 @contextlib.contextmanager
-def in_front_of(handler: Callable[[Peer], None], limits: Limits = QUICK, seen: Recorded | None = None) -> Iterator[str]:
+def in_front_of(
+    handler: Callable[[Peer], None], limits: Limits = PATIENT, seen: Recorded | None = None
+) -> Iterator[str]:
     with raw_server(handler, seen=seen) as upstream, proxied(Upstream(upstream, limits=limits)) as url:
         yield url
 
@@ -153,8 +156,8 @@ BROKEN: dict[str, bytes] = {
 }
 
 
-@pytest.fixture(scope="module")
-def site() -> Iterator[str]:
+@pytest.fixture(scope="module", params=["patient"])
+def site(request: pytest.FixtureRequest) -> Iterator[str]:
     """A proxy whose upstream says what the target asks for: ``/TABLE/name/how``."""
 
     def handler(peer: Peer) -> None:
@@ -169,7 +172,7 @@ def site() -> Iterator[str]:
             time.sleep(0.05)
             peer.reset()
 
-    with in_front_of(handler) as url:
+    with in_front_of(handler, HASTY if request.param == "hasty" else Limits()) as url:
         yield url
 
 
@@ -261,15 +264,15 @@ HTTP_PHRASES = {status: http.client.responses[status] for status in (400, 502, 5
 
 def test_refused_and_missing_upstreams(tmp_path: Path) -> None:
     for url in (f"http://127.0.0.1:{free_port()}", f"unix:{tmp_path}/nobody.sock", "http://nobody.invalid"):
-        with proxied(Upstream(url, limits=QUICK)) as front:
+        with proxied(Upstream(url, limits=HASTY)) as front:
             assert parsed(exchange(front, get()))[0] == 502
             assert exchange(front, b"HEAD / HTTP/1.1\r\n%bConnection: close\r\n\r\n" % HOST).endswith(b"\r\n\r\n")
 
 
 def test_silence_ends_in_504() -> None:
-    with in_front_of(lambda peer: peer.wait_closed()) as url:
+    with in_front_of(lambda peer: peer.wait_closed(), HASTY) as url:
         assert parsed(exchange(url, get()))[0] == 504
-    with in_front_of(scripted(OK + b"X: ")) as url:
+    with in_front_of(scripted(OK + b"X: "), HASTY) as url:
         assert parsed(exchange(url, get()))[0] == 504
 
 
@@ -278,15 +281,16 @@ def test_a_slow_but_living_upstream_is_waited_for() -> None:
         peer.read_head()
         for piece in (OK, b"Content-Length: 6\r\n\r\n", b"he", b"ll", b"o!"):
             peer.send(piece)
-            time.sleep(0.2)
+            time.sleep(0.15)
 
-    with in_front_of(handler) as url:
+    with in_front_of(handler, HASTY) as url:
         assert parsed(exchange(url, get()))[::2] == (200, b"hello!")
 
 
 @pytest.mark.parametrize("version", [b"1.0", b"1.1"])
 @pytest.mark.parametrize("how", ["reset", "close", "stall"])
 @pytest.mark.parametrize("name", BROKEN)
+@pytest.mark.parametrize("site", ["hasty"], indirect=True)
 def test_a_broken_body_never_looks_whole(name: str, how: str, version: bytes, site: str) -> None:
     if (name, how) == ("until the end", "close"):
         pytest.skip("that is how such a body ends")
@@ -334,30 +338,32 @@ def test_a_request_with_a_body_is_never_sent_twice() -> None:
 def test_connections_are_kept_and_expire() -> None:
     seen = Recorded()
     upstream = scripted(*[OK + b"Content-Length: 2\r\n\r\nok"] * 10)
-    with in_front_of(upstream, seen=seen) as url:
+    with in_front_of(upstream, Limits(idle=0.3), seen) as url:
         exchange(url, get(fields=b"") * 4 + get())
         assert len(seen.connections) == 1
-        time.sleep(0.9)
+        time.sleep(0.6)
         exchange(url, get())
         assert len(seen.connections) == 2
 
 
-@pytest.mark.parametrize("head", [OK + b"Content-Length: 2\r\n", OK + b"Transfer-Encoding: chunked\r\n"])
 @pytest.mark.parametrize("late", [False, True])
-def test_bytes_that_answer_nothing_reach_nobody(head: bytes, late: bool) -> None:
+def test_bytes_that_answer_nothing_reach_nobody(late: bool) -> None:
     poison = b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\npoison"
-    body = b"ok" if b"Length" in head else b"2\r\nok\r\n0\r\n\r\n"
+    answers = [
+        OK + b"Content-Length: 2\r\n\r\nok",
+        OK + b"Transfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n",
+    ]
 
     def handler(peer: Peer) -> None:
-        while peer.read_head():
-            peer.send(head + b"\r\n" + body + (b"" if late else poison))
+        while head := peer.read_head():
+            peer.send(answers[b"chunked" in head.lower()] + (b"" if late else poison))
             if late:
                 time.sleep(0.02)
                 peer.send(poison)
 
     with in_front_of(handler) as url:
-        for _ in range(4):
-            assert parsed(exchange(url, get()))[2] == b"ok"
+        for path in (b"/length", b"/chunked") * 3:
+            assert parsed(exchange(url, get(path)))[2] == b"ok"
             time.sleep(0.1)  # what answers a request before it is sent can't be told from its answer
 
 

@@ -29,7 +29,7 @@ from vestibule.core.errors import ConfigError, VestibuleError
 from vestibule.link import Sender
 from vestibule.live import LOOK, Live
 from vestibule.middleware import ConsentMiddleware
-from vestibule.protocol import ServerLimits, hardened
+from vestibule.protocol import HardenedWebSocket, ServerLimits, hardened
 from vestibule.upstream import Limits, Upstream
 
 SOCKET = "recorder.sock"
@@ -178,7 +178,7 @@ class Worker:
             uvicorn.Config(
                 self._middleware,
                 http=hardened(_server_limits(config)),
-                ws="websockets-sansio",
+                ws=HardenedWebSocket,
                 lifespan="off",
                 interface="asgi3",
                 log_config=None,

@@ -130,6 +130,19 @@ class Partial:
         """Return the cells without the pairs."""
         return _select(self, self.b == _NO_NODE)
 
+    def split(self, hashes: int) -> list[Partial]:
+        """Return parts of at most so many hashes each, unless one cell alone has more. The totals go with the first."""
+        parts = []
+        start = 0
+        while start < len(self):
+            before = self.ends[start - 1] if start else np.uint64(0)
+            end = int(np.searchsorted(self.ends, before + np.uint64(hashes), side="right"))
+            chosen = np.zeros(len(self), dtype=bool)
+            chosen[start : max(end, start + 1)] = True
+            parts.append(replace(_select(self, chosen), totals={} if start else self.totals))
+            start = max(end, start + 1)
+        return parts
+
     def to_bytes(self) -> bytes:
         """Encode for the spool: a compressed header with the nodes and totals, then the columns, little-endian."""
         header = json.dumps(
@@ -411,10 +424,11 @@ class _Ranks:
 
     def of(self, keys: Integers) -> Integers:
         if self._known is not None:
-            return np.searchsorted(self._known, keys).astype(np.uint64)
-        return (keys >> np.uint64(32)) * self._width + np.minimum(
-            keys & np.uint64(_NO_NODE), self._width - np.uint64(1)
-        )
+            place: Integers = np.searchsorted(self._known, keys).astype(np.uint64)
+            return place
+        ranks: Integers = (keys >> np.uint64(32)) * self._width
+        ranks += np.minimum(keys & np.uint64(_NO_NODE), self._width - np.uint64(1))
+        return ranks
 
     def nodes(self, ranks: Integers) -> tuple[Integers, Integers]:
         """The two nodes of each key; the second may be none."""

@@ -16,6 +16,7 @@ from vestibule.core.cookies import SetCookie
 from vestibule.core.errors import LinkError, VestibuleError
 from vestibule.core.headers import client_address
 from vestibule.core.visit import Hit
+from vestibule.journal import Journal
 from vestibule.middleware import hits
 from vestibule.middleware.hits import Asked
 from vestibule.middleware.request import Header, prepare
@@ -23,7 +24,6 @@ from vestibule.middleware.response import Responder
 from vestibule.middleware.snapshot import Snapshot
 from vestibule.privacy import answers
 from vestibule.privacy.endpoints import Endpoints, Exchange
-from vestibule.privacy.journal import Journal
 from vestibule.privacy.policy import SitePolicy
 from vestibule.privacy.visitor import Visitor, read
 
@@ -104,7 +104,9 @@ class ConsentMiddleware:
             await self._app({**scope, "headers": prepared.headers}, receive, responder)
         finally:
             if self._sender is not None and responder.seen.status:
-                self._sender.send(hits.of_exchange(asked, responder))
+                hit = hits.of_exchange(asked, responder)
+                if hit is not None:
+                    self._sender.send(hit)
 
     @staticmethod
     def _ask(snapshot: Snapshot, scope: Scope) -> Asked | None:

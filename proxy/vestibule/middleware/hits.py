@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from starlette.types import Scope
 
-from vestibule.core.visit import Hit
+from vestibule.core.visit import Hit, is_part
 from vestibule.middleware.response import Responder
 from vestibule.middleware.snapshot import Snapshot
 from vestibule.privacy.visitor import Visitor
@@ -35,8 +35,8 @@ class Asked:
         return f"{path}?{query.decode('latin-1')}" if query else path
 
 
-def of_exchange(asked: Asked, responder: Responder) -> Hit:
-    """An exchange with the site, with what was held back in it."""
+def of_exchange(asked: Asked, responder: Responder) -> Hit | None:
+    """An exchange with the site, with what was held back in it; None for a mere part of a page."""
     headers = dict(asked.scope["headers"])
 
     def text(name: bytes) -> str:
@@ -44,6 +44,9 @@ def of_exchange(asked: Asked, responder: Responder) -> Hit:
 
     seen = responder.seen
     path, _, query = asked.target.partition("?")
+    held = responder.gate.blocked or seen.cookies
+    if not held and is_part(text(b"sec-fetch-dest"), path, seen.status, seen.content_type):
+        return None
     blocked: list[Blocked] = [(service, purpose, "", why) for service, purpose, why in responder.gate.blocked]
     blocked += [(service, purpose, "", "cookie") for service, purpose in seen.cookies.items()]
     return Hit(
@@ -77,7 +80,7 @@ def of_exchange(asked: Asked, responder: Responder) -> Hit:
 
 def of_event(asked: Asked, kind: str, event: Iterable[tuple[str, str]], blocked: tuple[Blocked, ...] = ()) -> Hit:
     """Something that is counted for itself: a choice, a pixel, what the policy held back."""
-    agent = next((value for name, value in asked.scope["headers"] if name == b"user-agent"), b"")
+    headers = dict(asked.scope["headers"])
     return Hit(
         site=asked.snapshot.policy.config.site.name,
         time=asked.now,
@@ -85,7 +88,8 @@ def of_event(asked: Asked, kind: str, event: Iterable[tuple[str, str]], blocked:
         method=asked.scope["method"],
         host=asked.visitor.host,
         path=asked.scope["path"],
-        agent=agent.decode("latin-1"),
+        agent=headers.get(b"user-agent", b"").decode("latin-1"),
+        referrer=headers.get(b"referer", b"").decode("latin-1"),
         language=asked.visitor.language,
         kind=kind,
         event=tuple(event),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from datetime import UTC, datetime
 
 from vestibule.core.consent import ASKED, Choice, Surface
 from vestibule.privacy.policy import SitePolicy
@@ -20,10 +19,9 @@ def texts_digest(texts: Texts) -> str:
 
 def consent_record(policy: SitePolicy, choice: Choice, surface: Surface, texts: Texts) -> Mapping[str, object]:
     """The record of a choice: no address, no agent, the time by the hour; a refusal has no id."""
-    hour = datetime.fromtimestamp(choice.time, UTC).replace(minute=0, second=0, microsecond=0)
     return {
         "id": choice.record or "",
-        "hour": hour.strftime("%Y-%m-%dT%H:00:00Z"),
+        "time": choice.time - choice.time % 3600,
         "site": policy.config.site.name,
         "revision": choice.revision,
         "texts": texts_digest(texts),

@@ -1,0 +1,205 @@
+"""Answers for the dashboard, the stats API and the commands: the recorder and its store, seen from outside."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import UTC, date, datetime
+from typing import Any
+
+from vestibule.core.errors import VestibuleError
+from vestibule.core.visit import Hit
+from vestibule.recorder.service import Recorder
+from vestibule.store import Store, User
+
+Where = tuple[str, str]
+
+
+class RequestError(VestibuleError):
+    """What was asked for makes no sense; whoever asked is to mend it."""
+
+
+class Backend:
+    """Numbers, health and accounts of one recorder. Every method may raise StoreError."""
+
+    def __init__(self, recorder: Recorder, config: Callable[[], Mapping[str, Any]] = dict) -> None:
+        """config: says of the configuration what ``health`` is to show."""
+        self._recorder = recorder
+        self._config = config
+
+    async def breakdown(
+        self,
+        *,
+        site: str,
+        kind: str,
+        by: str,
+        start: date,
+        end: date,
+        where: Where | None = None,
+        limit: int = 100,
+        level: int | None = None,
+    ) -> dict[str, Any]:
+        """See ``Store.breakdown``."""
+        return await self._recorder.store.do(
+            Store.breakdown, site=site, kind=kind, by=by, start=start, end=end, where=where, limit=limit, level=level
+        )
+
+    async def timeseries(
+        self, *, site: str, kind: str, interval: str, start: date, end: date, where: Where | None = None
+    ) -> dict[str, Any]:
+        """See ``Store.timeseries``; the time zone is the site's."""
+        return await self._recorder.store.do(
+            Store.timeseries, site=site, kind=kind, interval=interval, start=start, end=end,
+            timezone=self._recorder.plan.timezone, where=where,
+        )  # fmt: skip
+
+    async def health(self) -> dict[str, Any]:
+        """Return what goes well and what doesn't, as numbers and short texts; ``store`` is ``ok`` or what is wrong."""
+        return {**await self._recorder.figures(), "config": dict(self._config())}
+
+    async def user(self, name: str) -> User | None:
+        return await self._recorder.store.do(Store.user, name)
+
+    async def users(self) -> list[User]:
+        return await self._recorder.store.do(Store.users)
+
+    async def add_user(self, name: str, password_hash: str, role: str) -> None:
+        """Add an account, or replace the one of that name."""
+        await self._recorder.store.do(Store.add_user, User(name, password_hash, role), datetime.now(UTC))
+
+    async def remove_user(self, name: str) -> bool:
+        """Remove an account; return whether there was one."""
+        return await self._recorder.store.do(Store.remove_user, name, datetime.now(UTC))
+
+    async def consent_record(self, record: str) -> dict[str, Any] | None:
+        """Return a consent record by its id, or None."""
+        return await self._recorder.store.do(Store.consent_record, self._recorder.plan.site, record)
+
+
+class Calls:
+    """What commands may ask, by name, with values that JSON can carry. ``__call__`` is the link's handler.
+
+    breakdown, timeseries: ``kind``, ``by`` or ``interval``, ``from`` and ``to`` (ISO 8601 days, both included, today if
+    left out), ``where`` (``DIMENSION:VALUE``, or the two as a list), ``limit``. count: ``hits``, each as
+    ``Hit.to_json``; finish: after the last of them. close_day: ``day``, every day that is over if left out.
+    """
+
+    def __init__(self, recorder: Recorder, backend: Backend) -> None:
+        self._recorder, self._backend = recorder, backend
+        self._calls: dict[str, Callable[[Mapping[str, Any]], Awaitable[Any]]] = {
+            "breakdown": self._breakdown,
+            "timeseries": self._timeseries,
+            "health": lambda _: self._backend.health(),
+            "users": self._users,
+            "add_user": self._add_user,
+            "remove_user": lambda given: self._backend.remove_user(_text(given, "name")),
+            "consent_record": lambda given: self._backend.consent_record(_text(given, "id")),
+            "count": self._count,
+            "finish": lambda _: self._recorder.finish_import(),
+            "close_day": self._close_day,
+            "purge": lambda _: self._recorder.store.do(Store.purge),
+            "migrate": lambda _: self._recorder.store.do(Store.migrate),
+            "flush": self._flush,
+        }
+
+    async def __call__(self, name: str, given: Mapping[str, Any]) -> Any:
+        """Raises StoreError, or RequestError where there is no such call or it is given something wrong."""
+        call = self._calls.get(name)
+        if call is None:
+            raise RequestError(f"{name}: there is no such call")
+        return await call(given)
+
+    async def _breakdown(self, given: Mapping[str, Any]) -> Any:
+        start, end = self._period(given)
+        return await self._backend.breakdown(
+            site=self._recorder.plan.site,
+            kind=_text(given, "kind", "view"),
+            by=_text(given, "by"),
+            start=start,
+            end=end,
+            where=_where(given),
+            limit=_number(given, "limit", 100),
+            level=None if given.get("level") is None else _number(given, "level", 0),
+        )
+
+    async def _timeseries(self, given: Mapping[str, Any]) -> Any:
+        start, end = self._period(given)
+        return await self._backend.timeseries(
+            site=self._recorder.plan.site,
+            kind=_text(given, "kind", "view"),
+            interval=_text(given, "interval", "hour"),
+            start=start,
+            end=end,
+            where=_where(given),
+        )
+
+    async def _users(self, _: Mapping[str, Any]) -> list[dict[str, str]]:
+        return [{"name": user.name, "role": user.role} for user in await self._backend.users()]
+
+    async def _add_user(self, given: Mapping[str, Any]) -> None:
+        await self._backend.add_user(
+            _text(given, "name"), _text(given, "password_hash"), _text(given, "role", "viewer")
+        )
+
+    async def _count(self, given: Mapping[str, Any]) -> int:
+        rows: Sequence[Any] = given.get("hits") or ()
+        try:
+            hits = [Hit.from_json(row) for row in rows]
+        except (TypeError, ValueError):
+            raise RequestError("hits: not as a recorder takes them") from None
+        await self._recorder.import_hits(hits)
+        return len(hits)
+
+    async def _close_day(self, given: Mapping[str, Any]) -> list[str]:
+        if not given.get("day"):
+            return await self._recorder.close_days()
+        day = _day(given, "day")
+        if day >= self._today():
+            raise RequestError(f"day: {day} is not over yet")
+        return await self._recorder.close_days(only=day)
+
+    async def _flush(self, _: Mapping[str, Any]) -> None:
+        await self._recorder.flush()
+        await self._recorder.ship()
+        await self._recorder.snapshot()
+
+    def _today(self) -> date:
+        return self._recorder.today()
+
+    def _period(self, given: Mapping[str, Any]) -> tuple[date, date]:
+        end = _day(given, "to") if given.get("to") else self._today()
+        start = _day(given, "from") if given.get("from") else end
+        if start > end:
+            raise RequestError(f"from: {start} is after {end}")
+        return start, end
+
+
+def _text(given: Mapping[str, Any], name: str, default: str = "") -> str:
+    value = given.get(name) or default
+    if not isinstance(value, str) or not value:
+        raise RequestError(f"{name}: a text is needed")
+    return value
+
+
+def _number(given: Mapping[str, Any], name: str, default: int) -> int:
+    value = given.get(name, default)
+    if not isinstance(value, int) or not 0 <= value <= 100_000:
+        raise RequestError(f"{name}: must be a number from 0 to 100000")
+    return value
+
+
+def _day(given: Mapping[str, Any], name: str) -> date:
+    try:
+        return date.fromisoformat(str(given.get(name)))
+    except ValueError:
+        raise RequestError(f"{name}: must be a day as YYYY-MM-DD") from None
+
+
+def _where(given: Mapping[str, Any]) -> Where | None:
+    where = given.get("where")
+    if not where:
+        return None
+    text = ":".join(map(str, where)) if isinstance(where, list | tuple) else str(where)
+    dimension, _, value = text.partition(":")
+    if not dimension or not value:
+        raise RequestError("where: must be DIMENSION:VALUE, such as country:DE")
+    return dimension, value

@@ -1,0 +1,290 @@
+"""What has been counted but not stored yet: an SQLite file that survives a crash and an outage of the store.
+
+Every second's partial is written and synced to disk; it holds cells and their hashes, never a visitor. When there is a
+store to send to, waiting partials are merged and frozen into one batch, whose id makes the store take it once, however
+often it is sent. While there is none, partials merge among each other, eight of a size into one of the next, so that
+the file follows the number of different cells and visitors and not that of facts. At ``limit`` bytes the oldest pairs
+go first, then the oldest cells; ``shed`` says how many.
+
+Only one process may have a spool open. Methods block (they wait for the disk), and are to be called from one thread.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import secrets
+import sqlite3
+from collections.abc import Iterable, Mapping
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from vestibule.core.cells import Partial, empty, merge
+from vestibule.core.errors import VestibuleError
+
+MAX_HASHES = 250_000
+"""A batch for the store has so many hashes at most: the memory that sending one takes follows from it."""
+
+_FAN_IN = 8
+_HEAVY = 500_000
+_CONSENTS = 1000
+_SPARE_PAGES = 4096
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS pending (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, level INTEGER NOT NULL, hashes INTEGER NOT NULL, pairs INTEGER NOT NULL,
+    data BLOB NOT NULL
+);
+CREATE TABLE IF NOT EXISTS batches (id TEXT PRIMARY KEY, data BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS consents (id INTEGER PRIMARY KEY AUTOINCREMENT, batch TEXT, record TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS salts (site TEXT, day TEXT, salt BLOB NOT NULL, PRIMARY KEY (site, day));
+CREATE TABLE IF NOT EXISTS facts_about (name TEXT PRIMARY KEY, value TEXT NOT NULL);
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """A frozen part of the spool. ``id`` is the store's deduplication token."""
+
+    id: str
+    partial: Partial
+
+
+class SpoolError(VestibuleError):
+    """The spool cannot be written or read: the disk is full or broken, or the file is."""
+
+
+class Spool:
+    """The spool in one file. limit: bytes that it may take."""
+
+    def __init__(self, path: Path, *, limit: int = 1 << 30) -> None:
+        self._limit = limit
+        self.shed = 0
+        """Cells that were given up because the spool was full or damaged, since the start."""
+        try:
+            self._database = sqlite3.connect(path, timeout=5, isolation_level=None, check_same_thread=False)
+            path.chmod(0o600)
+            for pragma in (
+                "journal_mode = WAL",
+                "synchronous = FULL",
+                "secure_delete = ON",
+                "auto_vacuum = INCREMENTAL",
+            ):
+                self._database.execute(f"PRAGMA {pragma}").close()
+            self._database.executescript(_SCHEMA)
+            self._database.execute(
+                "INSERT OR IGNORE INTO facts_about VALUES ('owner', ?)", (secrets.token_hex(8),)
+            ).close()
+            self.owner = str(self._one("SELECT value FROM facts_about WHERE name = 'owner'"))
+            """What tells this spool from others that feed the same store."""
+        except (sqlite3.Error, OSError) as error:
+            raise SpoolError(f"{path}: {error}") from None
+
+    def close(self) -> None:
+        self._database.close()
+
+    # - counting
+
+    def append(self, partial: Partial) -> None:
+        """Write a partial; it is on disk when this returns."""
+        if not len(partial):
+            return
+        with self._transaction() as database:
+            _put(database, partial, 0)
+        self._merge_levels()
+        if self.size > self._limit:
+            self._shed()
+
+    def freeze(self) -> Batch | None:
+        """Return the batch to be sent: the one that was frozen before, else a new one from what is waiting."""
+        while found := self._all("SELECT id, data FROM batches ORDER BY rowid LIMIT 1"):
+            try:
+                return Batch(found[0][0], Partial.from_bytes(found[0][1]))
+            except ValueError:
+                # Of another version, or damaged: it must not stand in the way of all that comes after it.
+                self.shed += 1
+                self.sent(found[0][0])
+        chosen: list[int] = []
+        total = 0
+        for number, hashes in self._all("SELECT id, hashes FROM pending ORDER BY id"):
+            if chosen and total + hashes > MAX_HASHES:
+                break
+            chosen.append(number)
+            total += hashes
+        if not chosen:
+            return None
+        parts = merge([self._pending(number) for number in chosen]).split(MAX_HASHES)
+        batches = [Batch(f"{self.owner}-{secrets.token_hex(8)}", part) for part in parts]
+        with self._transaction() as database:
+            for batch in batches:
+                database.execute("INSERT INTO batches VALUES (?, ?)", (batch.id, batch.partial.to_bytes()))
+            _drop(database, chosen)
+        return batches[0] if batches else self.freeze()
+
+    def sent(self, batch: str) -> None:
+        """Forget a batch that the store has."""
+        with self._transaction() as database:
+            database.execute("DELETE FROM batches WHERE id = ?", (batch,))
+        if int(self._one("PRAGMA freelist_count") or 0) > _SPARE_PAGES:
+            self._all("PRAGMA incremental_vacuum")
+
+    # - consent records
+
+    def add_consent(self, record: Mapping[str, Any]) -> None:
+        """Write a consent record; it is on disk when this returns."""
+        with self._transaction() as database:
+            database.execute("INSERT INTO consents (record) VALUES (?)", (json.dumps(dict(record)),))
+
+    def freeze_consents(self) -> tuple[str, list[dict[str, Any]]] | None:
+        """Return a batch id and its consent records, as ``freeze`` does for cells."""
+        batch = self._one("SELECT batch FROM consents WHERE batch IS NOT NULL ORDER BY id LIMIT 1")
+        if batch is None:
+            batch = f"{self.owner}-{secrets.token_hex(8)}"
+            with self._transaction() as database:
+                database.execute(
+                    "UPDATE consents SET batch = ? WHERE id IN (SELECT id FROM consents ORDER BY id LIMIT ?)",
+                    (batch, _CONSENTS),
+                )
+        rows = self._all("SELECT record FROM consents WHERE batch = ? ORDER BY id", batch)
+        return (str(batch), [json.loads(record) for (record,) in rows]) if rows else None
+
+    def consents_sent(self, batch: str) -> None:
+        with self._transaction() as database:
+            database.execute("DELETE FROM consents WHERE batch = ?", (batch,))
+
+    # - salts
+
+    def salt(self, site: str, day: str) -> bytes | None:
+        """The day's salt as this process knows it, for a restart while the store is away."""
+        found = self._one("SELECT salt FROM salts WHERE site = ? AND day = ?", site, day)
+        return None if found is None else bytes(found)
+
+    def keep_salt(self, site: str, day: str, salt: bytes) -> None:
+        with self._transaction() as database:
+            database.execute("INSERT OR REPLACE INTO salts VALUES (?, ?, ?)", (site, day, salt))
+
+    def forget_salt(self, site: str, day: str) -> None:
+        """Remove a salt, from the write-ahead log too."""
+        with self._transaction() as database:
+            database.execute("DELETE FROM salts WHERE site = ? AND day = ?", (site, day))
+        self._all("PRAGMA wal_checkpoint(TRUNCATE)")
+
+    def salts(self) -> list[tuple[str, str]]:
+        """The sites and days whose salts are kept."""
+        return [(site, day) for site, day in self._all("SELECT site, day FROM salts")]
+
+    # - figures
+
+    @property
+    def size(self) -> int:
+        """Bytes that what waits takes."""
+        pages = int(self._one("PRAGMA page_count") or 0) - int(self._one("PRAGMA freelist_count") or 0)
+        return pages * int(self._one("PRAGMA page_size") or 0)
+
+    @property
+    def waiting(self) -> int:
+        """Hashes that wait for the store, and so roughly how far it is behind."""
+        return int(self._one("SELECT coalesce(sum(hashes), 0) FROM pending") or 0)
+
+    # - inside
+
+    def _merge_levels(self) -> None:
+        while True:
+            found = self._all(
+                "SELECT level FROM pending WHERE hashes < ? GROUP BY level HAVING count(*) >= ? ORDER BY level LIMIT 1",
+                _HEAVY, _FAN_IN,
+            )  # fmt: skip
+            if not found:
+                return
+            level = found[0][0]
+            rows = self._all(
+                "SELECT id FROM pending WHERE level = ? AND hashes < ? ORDER BY id LIMIT ?", level, _HEAVY, _FAN_IN
+            )
+            self._replace([number for (number,) in rows], level + 1)
+
+    def _replace(self, numbers: list[int], level: int) -> None:
+        partial = merge([self._pending(number) for number in numbers])
+        with self._transaction() as database:
+            _drop(database, numbers)
+            _put(database, partial, level)
+
+    def _shed(self) -> None:
+        """Give up pairs, the oldest first, and only then whole partials, until there is a tenth to spare."""
+        while self.size > self._limit * 9 // 10:
+            found = self._all("SELECT id, level FROM pending WHERE pairs > 0 ORDER BY id LIMIT 1")
+            if found:
+                number, level = found[0]
+                partial = self._pending(number)
+                singles = partial.singles()
+                self.shed += len(partial) - len(singles)
+                with self._transaction() as database:
+                    _drop(database, [number])
+                    _put(database, singles, level)
+                continue
+            number = self._one("SELECT min(id) FROM pending")
+            if number is None:
+                return
+            self.shed += len(self._pending(number))
+            with self._transaction() as database:
+                _drop(database, [number])
+
+    def _pending(self, number: int) -> Partial:
+        try:
+            return Partial.from_bytes(self._one("SELECT data FROM pending WHERE id = ?", number))
+        except ValueError:
+            self.shed += 1
+            return empty()
+
+    def _transaction(self) -> _Transaction:
+        return _Transaction(self._database)
+
+    def _all(self, sql: str, *parameters: Any) -> list[Any]:
+        try:
+            with closing(self._database.execute(sql, parameters)) as cursor:
+                return cursor.fetchall()
+        except sqlite3.Error as error:
+            raise SpoolError(f"spool: {error}") from None
+
+    def _one(self, sql: str, *parameters: Any) -> Any:
+        rows = self._all(sql, *parameters)
+        return rows[0][0] if rows else None
+
+
+class _Transaction:
+    """All or nothing; on disk when it ends."""
+
+    def __init__(self, database: sqlite3.Connection) -> None:
+        self._database = database
+
+    def __enter__(self) -> sqlite3.Connection:
+        try:
+            self._database.execute("BEGIN IMMEDIATE").close()
+        except sqlite3.Error as error:
+            raise SpoolError(f"spool: {error}") from None
+        return self._database
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        failure = error if isinstance(error, sqlite3.Error) else None
+        try:
+            if error is None:
+                self._database.execute("COMMIT").close()
+        except sqlite3.Error as refused:
+            failure = refused
+        with contextlib.suppress(sqlite3.Error):
+            # A full disk has SQLite roll back by itself.
+            if self._database.in_transaction:
+                self._database.execute("ROLLBACK").close()
+        if failure is not None:
+            raise SpoolError(f"spool: {failure}") from None
+
+
+def _put(database: sqlite3.Connection, partial: Partial, level: int) -> None:
+    row = (level, len(partial.hashes), partial.pairs, partial.to_bytes())
+    database.execute("INSERT INTO pending (level, hashes, pairs, data) VALUES (?, ?, ?, ?)", row).close()
+
+
+def _drop(database: sqlite3.Connection, numbers: Iterable[int]) -> None:
+    for number in numbers:
+        database.execute("DELETE FROM pending WHERE id = ?", (number,)).close()

@@ -1,0 +1,142 @@
+"""Opens the store: ClickHouse over HTTP, or chDB, which is ClickHouse inside this process. One client for both.
+
+This is the only module that loads chDB, and it takes care of what is loaded with it: clickhouse-connect and chDB import
+pandas and pyarrow where they find them, which nothing here uses and which would cost another 95 MB of memory.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl, unquote, urlencode, urlsplit
+
+from vestibule.core.errors import StoreError
+
+if TYPE_CHECKING:
+    from clickhouse_connect.driver.client import Client
+
+DATABASE = "vestibule"
+_CONNECT_TIMEOUT = 5
+_QUERY_TIMEOUT = 60
+_CODE = re.compile(r"Code: (\d+)\b")
+_NAME = re.compile(r"\(([A-Z][A-Z_]{3,})\)")
+
+
+def open_client(dsn: str) -> Client:
+    """Connect to ``chdb:///PATH`` or ``clickhouse://USER:PASSWORD@HOST:PORT/DATABASE?secure=true``.
+
+    The database is made if it is not there. Raises StoreError, in one line and without the password, when that fails.
+    """
+    parts = urlsplit(dsn)
+    if parts.scheme == "chdb":
+        return _open_embedded(dsn, parts.netloc + unquote(parts.path))
+    if parts.scheme in ("clickhouse", "http", "https"):
+        return _open_server(dsn)
+    raise StoreError("store: must be chdb:///PATH or clickhouse://USER:PASSWORD@HOST:PORT/DATABASE")
+
+
+@contextmanager
+def refusals(what: str) -> Iterator[None]:
+    """Turn whatever the client raises into StoreError. Of the server's message only its code and name are kept: the
+    rest may quote values."""
+    from clickhouse_connect.driver.exceptions import Error
+
+    try:
+        yield
+    except Error as error:
+        raise StoreError(f"store: {what}: {_reason(error)}") from None
+    except (OSError, RuntimeError) as error:
+        raise StoreError(f"store: {what}: {type(error).__name__}") from None
+
+
+def _open_embedded(dsn: str, path: str) -> Client:
+    if importlib.util.find_spec("chdb") is None:
+        raise StoreError(f'store: {dsn} needs the extra "embedded": pip install "vestibule[embedded]"')
+    folder = Path(path)
+    if not path.startswith("/") or folder == Path("/"):
+        raise StoreError(f"store: {dsn}: chdb:/// takes an absolute path of a folder")
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise StoreError(f"store: {folder}: {error.strerror}") from None
+    _leave_out("pandas", "pyarrow")
+    import clickhouse_connect
+    from clickhouse_connect.driver.exceptions import Error
+
+    try:
+        client = clickhouse_connect.get_client(interface="chdb", path=str(folder))
+    except Error as error:
+        raise StoreError(
+            f"store: {folder} cannot be opened; a chDB folder belongs to one process at a time: is another using it? "
+            f"({_reason(error)})"
+        ) from None
+    return _use(client, DATABASE)
+
+
+def _open_server(dsn: str) -> Client:
+    parts = urlsplit(dsn)
+    query = dict(parse_qsl(parts.query))
+    if "cluster" in query:
+        raise StoreError("store: cluster= is not supported yet; leave it out to use one server")
+    secure = query.pop("secure", "") == "true" or parts.scheme == "https"
+    database = unquote(parts.path.strip("/")) or DATABASE
+    shown = f"{parts.hostname}:{parts.port}" if parts.port else str(parts.hostname)
+    _leave_out("pandas", "pyarrow")
+    import clickhouse_connect
+
+    settings: dict[str, Any] = {"dsn": f"clickhouse://localhost?{urlencode(query)}"} if query else {}
+    with refusals(f"{shown} does not answer"):
+        client = clickhouse_connect.get_client(
+            **settings,
+            host=parts.hostname or "localhost",
+            port=parts.port or 0,
+            username=unquote(parts.username) if parts.username else None,
+            password=unquote(parts.password or ""),
+            interface="https" if secure else "http",
+            connect_timeout=_CONNECT_TIMEOUT,
+            send_receive_timeout=_QUERY_TIMEOUT,
+            autogenerate_session_id=False,
+        )
+    return _use(client, database)
+
+
+def _use(client: Client, database: str) -> Client:
+    with refusals(f"the database {database} cannot be made"):
+        client.command(f"CREATE DATABASE IF NOT EXISTS {identifier(database)}")
+        if is_embedded(client):
+            client.command(f"USE {identifier(database)}")
+        client.database = database
+    return client
+
+
+def is_embedded(client: Client) -> bool:
+    """Whether the engine is in this process."""
+    return client.uri.startswith("chdb:")
+
+
+def identifier(name: str) -> str:
+    """Quote an identifier for SQL."""
+    return "`" + name.replace("\\", "\\\\").replace("`", "\\`") + "`"
+
+
+def literal(text: str) -> str:
+    """Quote a text for SQL, where parameters can't be used (in ALTER … PARTITION)."""
+    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
+
+
+def _leave_out(*modules: str) -> None:
+    for module in modules:
+        sys.modules.setdefault(module, None)  # type: ignore[arg-type]
+
+
+def _reason(error: Exception) -> str:
+    text = str(error)
+    code, name = _CODE.search(text), _NAME.search(text)
+    if code is None:
+        return type(error).__name__
+    return f"{name.group(1) if name else 'error'} {code.group(1)}"

@@ -1,0 +1,28 @@
+"""The SQL that ships with the package."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from importlib.resources import files
+
+
+@lru_cache(maxsize=64)
+def query(name: str) -> str:
+    """Return the query ``queries/NAME.sql``."""
+    return (files(__package__) / "queries" / f"{name}.sql").read_text("utf-8")
+
+
+def migrations() -> list[tuple[int, str, list[str]]]:
+    """Return the migrations as (number, name, statements), in the order in which they are applied."""
+    found = []
+    for file in (files(__package__) / "schema").iterdir():
+        number, _, name = file.name.removesuffix(".sql").partition("_")
+        if file.name.endswith(".sql"):
+            found.append((int(number), name, _statements(file.read_text("utf-8"))))
+    return sorted(found)
+
+
+def _statements(text: str) -> list[str]:
+    """Split at semicolons at the end of a line."""
+    code = "\n".join(line for line in text.splitlines() if not line.startswith("--"))
+    return [statement.strip() for statement in f"{code}\n".split(";\n") if statement.strip()]

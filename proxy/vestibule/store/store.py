@@ -1,0 +1,304 @@
+"""The store: every statement that Vestibule sends to ClickHouse or chDB goes through here."""
+
+from __future__ import annotations
+
+import ctypes
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+from typing import TYPE_CHECKING, Any
+
+from vestibule.core.cells import Partial, Total
+from vestibule.core.errors import StoreError
+from vestibule.store import asking, releasing, rows
+from vestibule.store.engine import is_embedded, open_client, refusals
+from vestibule.store.migrating import migrate
+
+if TYPE_CHECKING:
+    from clickhouse_connect.driver.client import Client
+
+_ENGINE = "SELECT engine_full FROM system.tables WHERE database = currentDatabase() AND name = {table:String}"
+_EXACTLY_ONCE: dict[str, Any] = {
+    "deduplicate_blocks_in_dependent_materialized_views": 1,
+    "insert_deduplicate": 1,
+    # A batch of an import may well bring more than a hundred days.
+    "max_partitions_per_insert_block": 0,
+}
+
+
+class DayClosedError(StoreError):
+    """The day is closed: its salt is gone, and it takes no more facts."""
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """A member of staff. ``password_hash`` is argon2's encoded form."""
+
+    name: str
+    password_hash: str = field(repr=False)
+    role: str = "viewer"
+
+
+def open_store(dsn: str) -> Store:
+    """Open the store of a ``store:`` setting. Raises StoreError where it can't be reached, with what to do about it."""
+    return Store(open_client(dsn))
+
+
+class Store:
+    """One connection, for one thread at a time. Every method may raise StoreError, and may then be repeated: what was
+    written once is not written twice."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    def close(self) -> None:
+        self._client.close()
+
+    def ping(self) -> None:
+        """Raise StoreError if the store doesn't answer."""
+        with refusals("it does not answer"):
+            self._client.command("SELECT 1")
+
+    def migrate(self) -> list[str]:
+        """Create or update the tables; return the names of the migrations that were applied."""
+        with refusals("the tables cannot be made"):
+            return migrate(self._client)
+
+    def keep(self, seconds: int) -> None:
+        """Let the store forget released numbers and totals after so long."""
+        with refusals("the time to keep cannot be set"):
+            for table, column in (("cells", "day"), ("totals", "minute")):
+                (found,) = self._rows(_ENGINE, {"table": table})
+                wanted = f"TTL {column} + toIntervalSecond({int(seconds)})"
+                if wanted not in found[0]:
+                    self._client.command(f"ALTER TABLE {table} MODIFY {wanted}")
+
+    def relax(self) -> None:
+        """Give memory that is not needed any more back to the system, where the engine is in this process."""
+        if is_embedded(self._client):
+            with refusals("it does not answer"):
+                self._client.command("SYSTEM JEMALLOC PURGE")
+            trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+            if trim is not None:
+                trim(0)
+
+    # - counting
+
+    def insert_cells(self, batch: str, partial: Partial) -> None:
+        """Add cells to their open days. The same batch is added once, however often it is sent."""
+        if len(partial):
+            self._insert("incoming", rows.INCOMING, rows.of_partial(partial), f"cells/{batch}")
+
+    def insert_totals(self, batch: str, totals: Iterable[tuple[Total, int]]) -> None:
+        """Add facts by minute and kind, once for each batch."""
+        columns = rows.of_totals(totals)
+        if columns[0]:
+            self._insert("totals", rows.TOTALS, columns, f"totals/{batch}")
+
+    def salt(self, site: str, day: date, candidate: bytes) -> bytes:
+        """Return the salt of a day: the one that the store has, or else ``candidate``, which it then has.
+
+        Raises DayClosedError where the day is closed: its salt is gone and must not be made anew.
+        """
+        known = self._salt(site, day)
+        if known is not None:
+            return known
+        if (site, day) in self.closed():
+            raise DayClosedError(f"store: {day} is closed")
+        # Whoever comes second with this token is not written, so all get the first one's.
+        columns: rows.Columns = [[site], [day], [candidate.hex()]]
+        self._insert("salts", ("site", "day", "salt"), columns, f"salt/{site}/{day}")
+        return self._salt(site, day) or candidate
+
+    def closed(self) -> frozenset[tuple[str, date]]:
+        """The sites and days that take no more facts."""
+        return frozenset((site, day) for site, day in self._rows("SELECT DISTINCT site, day FROM closed_days"))
+
+    def open_days(self) -> list[tuple[str, date]]:
+        """The sites and days that have open cells, or a salt, or were claimed for closing but not finished."""
+        return [
+            (site, day)
+            for site, day in self._rows(
+                "SELECT site, day FROM (SELECT DISTINCT site, day FROM open_cells"
+                " UNION DISTINCT SELECT site, day FROM salts"
+                " UNION DISTINCT SELECT site, day FROM closed_days GROUP BY site, day HAVING max(state) = 'claimed')"
+                " ORDER BY site, day"
+            )
+        ]
+
+    def release(self, site: str, day: date, *, k: int, owner: str) -> bool:
+        """Make the snapshot of an open day; return False where the day is closed or has no cells."""
+        if (site, day) in self.closed() or not self._open_facts(site, day):
+            return False
+        with refusals("a snapshot cannot be made"):
+            releasing.release(self._client, site, day, k=k, provisional=True, staging=f"staging_{owner}")
+        return True
+
+    def close_day(self, site: str, day: date, *, k: int, owner: str, now: datetime, patience: int = 3600) -> bool:
+        """Release a day for good and forget its cells and its salt.
+
+        owner: who does it, the same after a restart. Returns False where that is done, or another one is at it and has
+        begun less than ``patience`` seconds ago. It may be cut short anywhere and repeated: until the last step the
+        open cells are there, and take no more facts, so that each time the same comes out.
+        """
+        state = self._claim(site, day, owner, now, patience)
+        if not state:
+            return False
+        with refusals("a day cannot be closed"):
+            facts = self._open_facts(site, day)
+            if facts:
+                releasing.release(self._client, site, day, k=k, provisional=False, staging=f"staging_{owner}")
+            where = releasing.partition(site, day)
+            self._client.command(f"ALTER TABLE open_cells DROP PARTITION {where}")
+            self._client.command(f"ALTER TABLE salts DROP PARTITION {where}")
+        self._note_closed(site, day, "done", owner, now)
+        return True
+
+    def purge(self) -> None:
+        """Remove at once what is older than it may be."""
+        with refusals("old numbers cannot be removed"):
+            for table in ("cells", "totals"):
+                self._client.command(f"OPTIMIZE TABLE {table} FINAL")
+
+    # - asking
+
+    def breakdown(
+        self,
+        *,
+        site: str,
+        kind: str,
+        by: str,
+        start: date,
+        end: date,
+        where: tuple[str, str] | None = None,
+        limit: int = 100,
+        level: int | None = None,
+    ) -> dict[str, Any]:
+        """Return ``{"rows": [{"value", "count", "visitors"}], "rare": {"count", "visitors"}, "provisional": bool}``.
+
+        Days are the site's, both ends included. Rows come by falling count; ``visitors`` over several days is the sum
+        of the days'. level: ask a tree at a level counted from its root (0 is the top: ``Chrome`` instead of
+        ``Chrome 131``).
+        """
+        with refusals("the numbers cannot be read"):
+            return asking.breakdown(
+                self._client, site=site, kind=kind, by=by, start=start, end=end, where=where, limit=limit, level=level
+            )
+
+    def timeseries(
+        self,
+        *,
+        site: str,
+        kind: str,
+        interval: str,
+        start: date,
+        end: date,
+        timezone: str,
+        where: tuple[str, str] | None = None,
+    ) -> dict[str, Any]:
+        """Return ``{"points": [{"time", "count"}], "provisional": bool}``; times without facts are left out, and points
+        that come from released cells have ``visitors``. ``timezone`` is the site's (IANA name)."""
+        with refusals("the numbers cannot be read"):
+            return asking.timeseries(
+                self._client,
+                site=site,
+                kind=kind,
+                interval=interval,
+                start=start,
+                end=end,
+                timezone=timezone,
+                where=where,
+            )
+
+    # - consent records
+
+    def insert_consent(self, batch: str, records: Sequence[Mapping[str, Any]]) -> None:
+        """Keep consent records. Of each, ``id`` and ``site`` are texts and ``time`` is in seconds since the epoch."""
+        if records:
+            columns: rows.Columns = [
+                [str(record.get("site", "")) for record in records],
+                [str(record.get("id", "")) for record in records],
+                [int(record.get("time", 0)) for record in records],
+                [json.dumps(dict(record), separators=(",", ":"), sort_keys=True) for record in records],
+            ]
+            self._insert("consent_records", ("site", "id", "time", "record"), columns, f"consent/{batch}")
+
+    def consent_record(self, site: str, record: str) -> dict[str, Any] | None:
+        """Return a consent record by its id, or None."""
+        found = self._rows(
+            "SELECT record FROM consent_records WHERE site = {site:String} AND id = {id:String} LIMIT 1",
+            {"site": site, "id": record},
+        )
+        return None if not found else dict(json.loads(found[0][0]))
+
+    # - staff
+
+    def users(self) -> list[User]:
+        """All accounts, by name."""
+        found = self._rows("SELECT name, password_hash, role FROM users FINAL WHERE NOT removed ORDER BY name")
+        return [User(*row) for row in found]
+
+    def user(self, name: str) -> User | None:
+        return next((user for user in self.users() if user.name == name), None)
+
+    def add_user(self, user: User, now: datetime) -> None:
+        """Add an account, or replace the one of that name."""
+        self._put_user(user, False, now)
+
+    def remove_user(self, name: str, now: datetime) -> bool:
+        """Remove an account; return whether there was one."""
+        user = self.user(name)
+        if user is not None:
+            # The hash goes at once; the name stays as a marker until the next merge.
+            self._put_user(User(name, "", user.role), True, now)
+            with refusals("the account cannot be removed"):
+                self._client.command("OPTIMIZE TABLE users FINAL")
+        return user is not None
+
+    # - inside
+
+    def _put_user(self, user: User, removed: bool, now: datetime) -> None:
+        columns: rows.Columns = [[user.name], [user.password_hash], [user.role], [removed], [now]]
+        names = ("name", "password_hash", "role", "removed", "changed")
+        with refusals("the account cannot be written"):
+            self._client.insert("users", columns, column_names=names, column_oriented=True)
+
+    def _insert(self, table: str, names: Sequence[str], columns: rows.Columns, token: str) -> None:
+        settings = {**_EXACTLY_ONCE, "insert_deduplication_token": token}
+        with refusals("it does not take what was counted"):
+            self._client.insert(table, columns, column_names=names, column_oriented=True, settings=settings)
+
+    def _rows(self, sql: str, parameters: Mapping[str, Any] | None = None) -> Sequence[Sequence[Any]]:
+        with refusals("it cannot be read"):
+            return self._client.query(sql, parameters=dict(parameters or {})).result_rows
+
+    def _salt(self, site: str, day: date) -> bytes | None:
+        found = self._rows(
+            "SELECT salt FROM salts WHERE site = {site:String} AND day = {day:Date} ORDER BY salt LIMIT 1",
+            {"site": site, "day": day},
+        )
+        return bytes.fromhex(found[0][0]) if found else None
+
+    def _open_facts(self, site: str, day: date) -> int:
+        found = self._rows(
+            "SELECT sum(count) FROM open_cells WHERE site = {site:String} AND day = {day:Date}",
+            {"site": site, "day": day},
+        )
+        return int(found[0][0])
+
+    def _claim(self, site: str, day: date, owner: str, now: datetime, patience: int) -> bool:
+        self._note_closed(site, day, "claimed", owner, now)
+        found = self._rows(
+            "SELECT toString(state), owner, time FROM closed_days WHERE site = {site:String} AND day = {day:Date}",
+            {"site": site, "day": day},
+        )
+        if any(state == "done" for state, _, _ in found):
+            return False
+        begun = [time.replace(tzinfo=UTC) for _, first, time in found if first != owner]
+        mine = any(first == owner for _, first, _ in found)
+        return mine or all((now - time).total_seconds() > patience for time in begun)
+
+    def _note_closed(self, site: str, day: date, state: str, owner: str, now: datetime) -> None:
+        columns: rows.Columns = [[site], [day], [state], [owner], [now]]
+        self._insert("closed_days", ("site", "day", "state", "owner", "time"), columns, f"{state}/{site}/{day}")

@@ -1,0 +1,296 @@
+"""The reverse proxy as an ASGI app. It knows nothing of consent.
+
+Each exchange is one coroutine; a second task exists only while a request body is under way, or where the upstream takes
+its time and the client must be watched. Bodies pass piece by piece in both directions: the downstream's ``send`` holds
+back our reading of the upstream, and the upstream's socket our ``receive``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, MutableMapping, Sequence
+from typing import Any
+from urllib.parse import quote
+
+from vestibule.core.headers import VIA, Header, request_headers, response_headers
+from vestibule.upstream.connection import PIECE, Connection, Receive
+from vestibule.upstream.faults import Cause, ResponseAbortedError, UpstreamError, error_headers, error_page
+from vestibule.upstream.limits import Limits
+from vestibule.upstream.pool import Pool
+from vestibule.upstream.target import Target
+from vestibule.upstream.websocket import relay_websocket
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Send = Callable[[Message], Awaitable[None]]
+
+SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+"""Methods repeated once on a fresh connection where a kept one turns out dead (RFC 9110, 9.2.1 and 9.2.2)."""
+
+MAX_LOOPS = 8
+"""Times that our name may stand in ``Via`` before a request is taken for one that runs in a circle."""
+
+
+class Upstream:
+    """ASGI app that answers ``http`` and ``websocket`` scopes with what the site at ``url`` says.
+
+    ``url``: ``http://host:port``, ``https://host:port`` or ``unix:/path``; ValueError where it is none.
+    ``trusted_proxies``: whose ``Forwarded`` and ``X-Forwarded-*`` is believed, as addresses or networks; ``unix:`` for
+    peers on a Unix socket. ``ca_file``: PEM file of the only authorities that may have signed an https upstream's
+    certificate.
+
+    Where the upstream can't be reached or talks nonsense the visitor gets a plain 502, 503 or 504. Where it fails after
+    the response was begun, ``ResponseAbortedError`` is raised: the server has to break the connection. Use it on one
+    event loop only, and ``close`` it on that.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        limits: Limits = Limits(),  # noqa: B008 - frozen
+        trusted_proxies: Sequence[str] = ("127.0.0.1/32",),
+        ca_file: str | None = None,
+    ) -> None:
+        self.limits = limits
+        self.target = Target.parse(url, ca_file)
+        self.trusted = tuple(trusted_proxies)
+        self.pool = Pool(self.target, limits)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        kind = scope["type"]
+        if kind == "http":
+            await self._http(scope, receive, send)
+        elif kind == "websocket":
+            await relay_websocket(self.target, self.limits, self.trusted, scope, receive, send)
+        elif kind == "lifespan":
+            await self._lifespan(receive, send)
+
+    async def close(self) -> None:
+        """End all connections to the upstream."""
+        await self.pool.close()
+
+    async def _lifespan(self, receive: Receive, send: Send) -> None:
+        while True:
+            message = await receive()
+            if message["type"] == "lifespan.startup":
+                await send({"type": "lifespan.startup.complete"})
+            else:
+                await self.close()
+                await send({"type": "lifespan.shutdown.complete"})
+                return
+
+    async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request = Request(scope, self.trusted)
+        try:
+            await self._exchange(request, receive, send)
+        except UpstreamError as fault:
+            if fault.cause is Cause.CLIENT_GONE:
+                return
+            if request.answered:
+                raise ResponseAbortedError from None
+            await _send_error(send, fault.status)
+
+    async def _exchange(self, request: Request, receive: Receive, send: Send) -> None:
+        connection: Connection | None = None
+        try:
+            connection = await self._answer(request, receive)
+            status = connection.status
+            headers = response_headers(
+                connection.headers, status=status, origins=self.target.origins, client=request.client
+            )
+            start = {"type": "http.response.start", "status": status, "headers": headers}
+            request.answered = True
+            if connection.done and request.upload is None and connection.buffered <= PIECE:
+                # All of it is here: the connection is free for others while this client takes its time.
+                body = connection.take()
+                self.pool.release(connection)
+                connection = None
+                await send(start)
+                await send({"type": "http.response.body", "body": body, "more_body": False})
+            else:
+                await send(start)
+                await _relay(connection, send)
+        finally:
+            if connection is not None:
+                self.pool.release(connection)
+            if request.upload is not None:
+                await request.stop_upload()
+
+    async def _answer(self, request: Request, receive: Receive) -> Connection:
+        """Send the request and wait for the answer's head; once more where a kept connection turns out to be dead."""
+        if request.fault is not None:
+            raise UpstreamError(request.fault)
+        body, complete = b"", True
+        if request.has_body and not request.expects:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                raise UpstreamError(Cause.CLIENT_GONE)
+            body, complete = message.get("body", b""), not message.get("more_body", False)
+        elif request.expects:
+            complete = False
+        connection = self.pool.take() or await self.pool.acquire()
+        while True:
+            try:
+                connection.begin(no_body=request.method == "HEAD")
+                request.send(connection, body, complete, receive)
+                await connection.head()
+            except UpstreamError as fault:
+                self.pool.release(connection)
+                if not (fault.stale and request.replayable):
+                    raise
+                connection = await self.pool.acquire(fresh=True)
+            except BaseException:
+                self.pool.release(connection)
+                raise
+            else:
+                return connection
+
+
+async def _relay(connection: Connection, send: Send) -> None:
+    """Pass the body on in the pieces in which it comes; each ``send`` returns when the client has room for more."""
+    last = False
+    while not last:
+        await connection.more()
+        body = connection.take()
+        last = connection.done and not connection.body
+        await send({"type": "http.response.body", "body": body, "more_body": not last})
+
+
+class Request:
+    """A request on its way to the upstream: its head as bytes, how its body is framed, and who sends it.
+
+    ``fault``: why it can't be sent at all. ``answered``: the response has begun. ``upload``: the task that sends the
+    rest of the body.
+    """
+
+    __slots__ = (
+        "_left",
+        "answered",
+        "chunked",
+        "client",
+        "expects",
+        "fault",
+        "has_body",
+        "head",
+        "method",
+        "replayable",
+        "upload",
+    )
+
+    def __init__(self, scope: Scope, trusted: tuple[str, ...]) -> None:
+        peer = scope.get("client")
+        method: str = scope["method"]
+        headers, client = request_headers(
+            scope["headers"], peer=peer[0] if peer else None, scheme=scope.get("scheme", "http"), trusted=trusted
+        )
+        self.method = method
+        self.client = client
+        self.answered = False
+        self.fault = Cause.LOOP if headers[-1][1].count(VIA) > MAX_LOOPS else None
+        self.upload: asyncio.Task[None] | None = None
+        self._left: int | None = None
+        self._frame(scope, method, headers)
+        line = b"%b %b HTTP/1.1" % (method.encode("ascii"), target_of(scope))
+        self.head = b"\r\n".join([line, *map(b": ".join, headers), b"", b""])
+
+    def _frame(self, scope: Scope, method: str, headers: list[Header]) -> None:
+        """RFC 9112, 6: a length that was announced is kept and held to, any other body goes in chunks."""
+        self.chunked = False
+        self.expects = False
+        coded = scope.get("http_version", "1.1")[:1] != "1" and method not in ("GET", "HEAD")
+        for name, value in scope["headers"]:
+            if name == b"content-length":
+                self._announce(value)
+            elif name == b"transfer-encoding":
+                coded = True
+            elif name == b"expect":
+                self.expects = value.lower() == b"100-continue"
+        if self._left is None and coded:
+            self.chunked = True
+            headers.append((b"transfer-encoding", b"chunked"))
+        self.has_body = self.chunked or bool(self._left)
+        self.expects = self.expects and self.has_body
+        if self.expects:
+            headers.append((b"expect", b"100-continue"))
+        self.replayable = method in SAFE and not self.has_body
+
+    def _announce(self, length: bytes) -> None:
+        """Servers refuse these; in front of one that doesn't, nothing ambiguous may reach the upstream."""
+        if self._left is not None or not (length.isdigit() and len(length) <= 18):
+            self.fault = Cause.BAD_BODY
+        else:
+            self._left = int(length)
+
+    def send(self, connection: Connection, body: bytes, complete: bool, receive: Receive) -> None:
+        """Write the head with what there is of the body at once; the rest follows in a task."""
+        if not self.has_body:
+            connection.write(self.head)
+            connection.watched = receive
+            return
+        connection.sending = True
+        connection.write(self.head + self._framed(body, complete) if body or complete else self.head)
+        if complete:
+            self._complete(connection, receive)
+        else:
+            if self.expects:
+                connection.permission = asyncio.get_running_loop().create_future()
+            self.upload = asyncio.get_running_loop().create_task(self._pump(connection, receive))
+
+    async def stop_upload(self) -> None:
+        """End the sending of the body, which still goes on where the answer was complete before the request."""
+        assert self.upload is not None
+        self.upload.cancel()
+        await asyncio.wait([self.upload])
+        if not self.upload.cancelled() and (error := self.upload.exception()) is not None:
+            raise error
+
+    async def _pump(self, connection: Connection, receive: Receive) -> None:
+        try:
+            if connection.permission is not None:
+                await asyncio.wait([connection.permission], timeout=connection.limits.expect)
+                if connection.head_done or connection.fault is not None:
+                    return
+            complete = False
+            while not complete:
+                message = await receive()
+                if message["type"] == "http.disconnect":
+                    raise UpstreamError(Cause.CLIENT_GONE)
+                complete = not message.get("more_body", False)
+                connection.write(self._framed(message.get("body", b""), complete))
+                await connection.drained()
+            self._complete(connection, receive)
+        except Exception as error:
+            connection.fail(error.cause if isinstance(error, UpstreamError) else Cause.BAD_BODY)
+            connection.abort()
+            if not isinstance(error, UpstreamError):
+                raise
+
+    def _complete(self, connection: Connection, receive: Receive) -> None:
+        connection.sending = False
+        connection.watched = receive
+
+    def _framed(self, body: bytes, complete: bool) -> bytes:
+        if self.chunked:
+            chunk = b"%x\r\n%b\r\n" % (len(body), body) if body else b""
+            return chunk + b"0\r\n\r\n" if complete else chunk
+        assert self._left is not None
+        self._left -= len(body)
+        if self._left < 0 or (complete and self._left):
+            raise UpstreamError(Cause.BAD_BODY)
+        return body
+
+
+def target_of(scope: Scope) -> bytes:
+    """The request target in origin form (RFC 9112, 3.2.1), byte for byte as the client wrote it where the server
+    tells.
+    """
+    path: bytes = scope.get("raw_path") or quote(scope["path"], safe="/:@!$&'()*+,;=~%").encode("ascii")
+    query: bytes = scope.get("query_string") or b""
+    return path + b"?" + query if query else path
+
+
+async def _send_error(send: Send, status: int) -> None:
+    page = error_page(status)
+    await send({"type": "http.response.start", "status": status, "headers": error_headers(status, len(page))})
+    await send({"type": "http.response.body", "body": page, "more_body": False})

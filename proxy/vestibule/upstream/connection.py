@@ -1,0 +1,467 @@
+"""One connection to the upstream: an httptools parser on an asyncio transport.
+
+It carries one exchange at a time. The reader sees the head, then pieces of body; what comes faster than it is taken
+stays within ``Limits.buffer``, after which the socket is not read. Nothing the upstream says outside an exchange is
+believed: the connection is closed instead, since such bytes would become the answer to somebody else's request.
+
+Waits have no timer of their own: the pool calls ``sweep`` every tick, which compares what has moved since.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import enum
+import re
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import TYPE_CHECKING, Any, cast
+
+import httptools
+
+from vestibule.core.headers import Header
+from vestibule.upstream.faults import Cause, UpstreamError
+from vestibule.upstream.limits import Limits
+
+if TYPE_CHECKING:
+    from vestibule.upstream.pool import Pool
+
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+
+PIECE = 65536
+"""Bytes of body passed on at once. More would not be faster: it leaves the processor's cache and makes malloc ask for
+memory.
+"""
+
+MAX_INTERIM = 16
+"""1xx answers that may come before the final one (RFC 9110, 15.2)."""
+
+_LENGTH = re.compile(rb"[0-9]{1,18}")
+
+
+class Framing(enum.Enum):
+    """How the end of an answer's body is known (RFC 9112, 6.3)."""
+
+    NONE = "none"
+    LENGTH = "length"
+    CHUNKED = "chunked"
+    CLOSE = "close"
+
+
+class Connection(asyncio.BufferedProtocol):
+    """See the module. Made by the pool, never shared between exchanges that overlap."""
+
+    __slots__ = (
+        "_farewell",
+        "_fresh_parser",
+        "_heard",
+        "_interim",
+        "_left",
+        "_loop",
+        "_no_body",
+        "_noise",
+        "_paused",
+        "_pool",
+        "_quiet_since",
+        "_read",
+        "_waiter",
+        "_watcher",
+        "_write_paused_since",
+        "_write_waiter",
+        "body",
+        "buffered",
+        "busy",
+        "continued",
+        "done",
+        "fault",
+        "framing",
+        "head_done",
+        "headers",
+        "limits",
+        "lost",
+        "moved",
+        "parser",
+        "permission",
+        "reusable",
+        "sending",
+        "status",
+        "transport",
+        "uses",
+        "watched",
+    )
+
+    def __init__(self, pool: Pool, limits: Limits, loop: asyncio.AbstractEventLoop) -> None:
+        self._pool = pool
+        self._loop = loop
+        self.limits = limits
+        self.transport: asyncio.Transport = None  # type: ignore[assignment]
+        self.parser: Any = None
+        self._fresh_parser = False
+        self.uses = 0
+        self.lost = False
+        self.busy = False
+        self.done = True
+        self.head_done = True
+        self.reusable = True
+        self.fault: UpstreamError | None = None
+        self.status = 0
+        self.headers: list[Header] = []
+        self.framing = Framing.NONE
+        self.body: list[bytes] = []
+        self.buffered = 0
+        self.continued = False
+        self.sending = False
+        self.moved = False
+        self.permission: asyncio.Future[None] | None = None
+        self.watched: Receive | None = None
+        self._watcher: asyncio.Task[None] | None = None
+        self._waiter: asyncio.Future[None] | None = None
+        self._farewell: asyncio.Future[None] | None = None
+        self._write_waiter: asyncio.Future[None] | None = None
+        self._write_paused_since: float | None = None
+        self._quiet_since = 0.0
+        self._paused = False
+        self._heard = False
+        self._interim = 0
+        self._left = 0
+        self._noise = 0
+        self._read = 0
+        self._no_body = False
+
+    # The exchange, as the app drives it.
+
+    def begin(self, *, no_body: bool) -> None:
+        """Start an exchange. ``no_body``: the answer has none whatever its fields say (HEAD)."""
+        self.busy = True
+        self.uses += 1
+        if not self._fresh_parser:
+            self.parser = httptools.HttpResponseParser(self)
+        self._fresh_parser = False
+        self._no_body = no_body
+        self.done = self.head_done = self.continued = self.sending = self._heard = False
+        self.reusable = True
+        self.fault = None
+        self.status = 0
+        self.headers = []
+        self._interim = self._noise = self._read = self._left = 0
+        self._quiet_since = self._loop.time()
+        self.moved = False
+        if self.lost:
+            self.fail(Cause.RESET)
+
+    def write(self, data: bytes) -> None:
+        if not self.lost:
+            self.moved = True
+            self.transport.write(data)
+
+    async def drained(self) -> None:
+        """Return when the transport takes more."""
+        while self._write_paused_since is not None and not self.lost:
+            self._write_waiter = self._loop.create_future()
+            try:
+                await self._write_waiter
+            finally:
+                self._write_waiter = None
+
+    async def head(self) -> None:
+        """Wait for status and fields of the final answer; raises UpstreamError."""
+        while not self.head_done:
+            if self.fault is not None:
+                raise self.fault
+            self._waiter = self._loop.create_future()
+            await self._waiter
+
+    async def more(self) -> None:
+        """Wait until there is body to ``take``, or its end; raises UpstreamError."""
+        while not self.body and not self.done:
+            if self.fault is not None:
+                raise self.fault
+            self._waiter = self._loop.create_future()
+            await self._waiter
+
+    def take(self) -> bytes:
+        """The next of the body that is here, at most about ``PIECE`` bytes of it, maybe nothing."""
+        body = self.body
+        if self.buffered <= PIECE:
+            if not body:
+                return b""
+            self.body = []
+            self.buffered = 0
+            piece = body[0] if len(body) == 1 else b"".join(body)
+        else:
+            count, size = 1, len(body[0])
+            while size + len(body[count]) <= PIECE:
+                size += len(body[count])
+                count += 1
+            piece = body[0] if count == 1 else b"".join(body[:count])
+            del body[:count]
+            self.buffered -= size
+        if self._paused and self.buffered <= self.limits.buffer // 2:
+            self._paused = False
+            self.moved = True
+            if not self.lost:
+                self.transport.resume_reading()
+        return piece
+
+    def finish(self) -> bool:
+        """End the exchange; whether the connection may carry another."""
+        self.busy = False
+        self.watched = None
+        self.permission = None
+        if self._watcher is not None:
+            self._watcher.cancel()
+            self._watcher = None
+        clean = self.done and self.reusable and not self.lost and not self.sending and self.fault is None
+        if self.body:
+            self.body = []
+            self.buffered = 0
+        if not clean:
+            self.abort()
+        elif self._paused:
+            self._paused = False
+            self.transport.resume_reading()
+        return clean
+
+    def abort(self) -> None:
+        if self.transport is not None:
+            self.transport.abort()
+
+    async def closed(self) -> None:
+        """Return when the connection has ended, which needs an ``abort``."""
+        while not self.lost:
+            self._farewell = self._farewell or self._loop.create_future()
+            await self._farewell
+
+    def fail(self, cause: Cause) -> None:
+        """End the exchange with ``cause``: the reader learns it once it has taken what came before."""
+        if self.done or self.fault is not None:
+            return
+        self.fault = UpstreamError(cause, stale=cause is Cause.RESET and not self._heard and self.uses > 1)
+        self._wake()
+
+    # Time.
+
+    def sweep(self, now: float) -> None:
+        """Called every tick while an exchange is under way."""
+        if self.watched is not None and self._watcher is None:
+            self._watcher = self._loop.create_task(self._watch(self.watched))
+        if self._write_paused_since is not None and now - self._write_paused_since > self.limits.write:
+            self._time_out(Cause.STALLED)
+        elif self.moved or self._paused or self.done:
+            self.moved = False
+            self._quiet_since = now
+        elif self.head_done:
+            if now - self._quiet_since > self.limits.read:
+                self._time_out(Cause.STALLED)
+        elif not self.sending and now - self._quiet_since > self.limits.first_byte:
+            self._time_out(Cause.SILENT)
+
+    def _time_out(self, cause: Cause) -> None:
+        self.fail(cause)
+        self.abort()
+
+    async def _watch(self, receive: Receive) -> None:
+        """Give up when the client does, which on a long wait nothing else would tell."""
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        self._watcher = None
+        if self.busy:
+            self.fail(Cause.CLIENT_GONE)
+            self.abort()
+
+    # asyncio.Protocol
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast("asyncio.Transport", transport)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.lost = True
+        if self.busy and not self.done:
+            if self.head_done and self.framing is Framing.CLOSE and exc is None and self.fault is None:
+                self.done = True
+                self._wake()
+            else:
+                self.fail(Cause.RESET)
+        self._release_writer()
+        if self._farewell is not None:
+            self._farewell.set_result(None)
+        self._pool.gone(self)
+
+    def pause_writing(self) -> None:
+        self._write_paused_since = self._loop.time()
+
+    def resume_writing(self) -> None:
+        self._release_writer()
+
+    def _release_writer(self) -> None:
+        self._write_paused_since = None
+        if self._write_waiter is not None and not self._write_waiter.done():
+            self._write_waiter.set_result(None)
+
+    def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 - asyncio's signature
+        return self._pool.buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
+        if not self.busy or self.done:
+            # Bytes that answer no request.
+            self.reusable = False
+            self.transport.abort()
+            return
+        self.moved = self._heard = True
+        data = self._pool.buffer[:nbytes]
+        if self._left:
+            self._raw(bytes(data))
+        else:
+            self._parse(data)
+        waiter = self._waiter
+        if waiter is not None and (self.body or self.done or self.head_done):
+            self._waiter = None
+            if not waiter.done():
+                waiter.set_result(None)
+
+    def _raw(self, data: bytes) -> None:
+        """A body of known length needs no parser once it has begun: its pieces go on as they came."""
+        if len(data) > self._left:
+            data = data[: self._left]
+            self.reusable = False
+        self._left -= len(data)
+        self.body.append(data)
+        self.buffered += len(data)
+        if not self._left:
+            self.done = True
+        elif self.buffered > self.limits.buffer and not self._paused:
+            self._paused = True
+            self.transport.pause_reading()
+
+    def _parse(self, data: memoryview) -> None:
+        before = self.buffered
+        self._read += len(data)
+        try:
+            self.parser.feed_data(data)
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade):
+            self.reusable = False
+            if not self.done:
+                self.fail(Cause.GARBAGE)
+                self.transport.abort()
+            return
+        if self.done or self.fault is not None:
+            return
+        if self.framing is Framing.LENGTH and self.head_done:
+            self._left -= self.buffered - before
+        elif self.buffered == before:
+            # Neither body nor an end: fields, chunk extensions or trailers.
+            self._noise += len(data)
+            if self._noise > self.limits.header_bytes:
+                self.fail(Cause.TOO_LARGE)
+                self.transport.abort()
+        else:
+            self._noise = 0
+        if self.buffered > self.limits.buffer and not self._paused:
+            self._paused = True
+            self.transport.pause_reading()
+
+    # httptools
+
+    def on_message_begin(self) -> None:
+        if self.done:
+            self.reusable = False
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if not self.head_done:  # else a trailer
+            self.headers.append((name.lower(), value.strip(b" \t")))
+
+    def on_headers_complete(self) -> None:
+        status = self.parser.get_status_code()
+        if self.done:
+            self.reusable = False
+        elif status < 200:
+            self._interim_answer(status)
+        else:
+            self._final_answer(status)
+
+    def _interim_answer(self, status: int) -> None:
+        self._interim += 1
+        if status < 100 or status == 101 or self._interim > MAX_INTERIM:
+            self._refuse(Cause.GARBAGE)
+            return
+        self.headers = []
+        if status == 100:
+            self.continued = True
+            self._permit()
+
+    def _final_answer(self, status: int) -> None:
+        version = self.parser.get_http_version()
+        headers = self.headers
+        if len(headers) > self.limits.header_count or (
+            self._read > self.limits.header_bytes
+            and sum(len(name) + len(value) for name, value in headers) > self.limits.header_bytes
+        ):
+            self._refuse(Cause.TOO_LARGE)
+            return
+        framing = self._framing(status, version)
+        if framing is None or status > 599 or version not in ("1.1", "1.0"):
+            self._refuse(Cause.GARBAGE)
+            return
+        self.status = status
+        self.framing = framing
+        self.head_done = True
+        self.reusable = self.parser.should_keep_alive()
+        if framing is Framing.NONE:
+            # The parser may expect a body that will not come: the next answer gets a new one.
+            self.done = True
+        elif framing is Framing.CLOSE:
+            self.reusable = False
+        self._permit()
+
+    def _framing(self, status: int, version: str) -> Framing | None:
+        """RFC 9112, 6.3; None where it is ambiguous."""
+        length: bytes | None = None
+        coding: bytes | None = None
+        for name, value in self.headers:
+            if name == b"content-length":
+                if length is not None:
+                    return None
+                length = value
+            elif name == b"transfer-encoding":
+                if coding is not None:
+                    return None
+                coding = value
+        if length is not None and not _LENGTH.fullmatch(length):
+            return None
+        if coding is not None and (length is not None or coding.lower() != b"chunked" or version == "1.0"):
+            return None
+        if self._no_body or status == 204 or status == 304:
+            return Framing.NONE
+        if coding is not None:
+            return Framing.CHUNKED
+        if length is None:
+            return Framing.CLOSE
+        self._left = int(length)
+        return Framing.LENGTH if self._left else Framing.NONE
+
+    def on_body(self, data: bytes) -> None:
+        if self.done:
+            self.reusable = False
+            return
+        self.body.append(data)
+        self.buffered += len(data)
+
+    def on_message_complete(self) -> None:
+        if self.head_done and not self.done:
+            self.done = True
+            self._left = 0
+            self._fresh_parser = True
+
+    def _refuse(self, cause: Cause) -> None:
+        self.reusable = False
+        self.fail(cause)
+        self.transport.abort()
+
+    # Waking whoever waits.
+
+    def _wake(self) -> None:
+        self._permit()
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    def _permit(self) -> None:
+        if self.permission is not None and not self.permission.done():
+            self.permission.set_result(None)
