@@ -26,7 +26,7 @@ run: $(STAMP) ## start the demo site, Vestibule in front of it and the dashboard
 	@$(BIN)/python -m demo
 
 test: $(STAMP) ## run the tests (browser tests where Chromium is found)
-	@$(BIN)/python -m pytest -n auto --dist loadgroup
+	@$(BIN)/python -m pytest -n auto --dist loadfile
 
 check: $(STAMP) ## lint, check formatting, types and the direction of imports
 	@$(BIN)/ruff check .

@@ -16,9 +16,6 @@ import pytest
 from tests.servers import ROOT, Running, free_port, serve_asgi, vestibule_process, wait_until
 from tests.sites import SITE, TRACKERS_YAML
 
-pytestmark = pytest.mark.xdist_group("end-to-end")
-"""What is started for this module is started once."""
-
 K = 5
 AGENT = "Mozilla/5.0 (X11; Linux x86_64; rv:145.0) Gecko/20100101 Firefox/145.0"
 OFTEN, RARELY = 9, 3

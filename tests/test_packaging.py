@@ -13,9 +13,6 @@ import pytest
 from tests.servers import ROOT, free_port, serve_asgi
 from tests.sites import SITE, SITE_YAML
 
-pytestmark = pytest.mark.xdist_group("packaging")
-"""What is started for this module is started once."""
-
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -18,6 +18,8 @@ from hypothesis import strategies as st
 from selectolax.lexbor import LexborHTMLParser
 
 from vestibule.core import urls
+from vestibule.core.html import elements
+from vestibule.core.html.grammar import Scan
 from vestibule.core.html.rewriter import BY_URL, Gated, Inject, Rewriter
 from vestibule.core.html.tokenizer import LIMIT
 
@@ -463,6 +465,22 @@ def test_generated_markup_comes_out_the_same_however_it_is_cut(page: str, cuts: 
     inject = Inject(b"[HEAD]", b"[BODY]", b"[FOOT]")
     assert rewrite(page.encode(), cuts, inject) == rewrite(page.encode(), inject=inject)
     assert rewrite(page.encode(), cuts, gate=OpenGate()) == rewrite(page.encode(), gate=OpenGate())
+
+
+@settings(max_examples=500, deadline=None)
+@given(markup)
+def test_looking_for_candidates_finds_what_reading_tag_after_tag_finds(page: str) -> None:
+    scan = Scan(elements.ALWAYS, ("body", "select", "template"), elements.IF_ATTRIBUTE)
+    data = page.encode()
+    fast, start = scan(data, 0)
+    exact = scan._exact.match(data, 0)
+    assert exact is not None
+    if fast is None:
+        assert exact[2] is None
+        assert start == exact.end()
+    else:
+        assert fast.groups() == exact.groups()
+        assert fast.span(3) == exact.span(3)
 
 
 # Bounds

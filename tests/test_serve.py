@@ -28,9 +28,6 @@ from vestibule.core.errors import LinkError
 from vestibule.serve.listeners import bind
 from vestibule.serve.supervisor import DELAY_MAX, STABLE, Child
 
-pytestmark = pytest.mark.xdist_group("serve")
-"""What is started for this module is started once."""
-
 SECRET = "a secret that is long enough for tests"
 
 

@@ -1,0 +1,290 @@
+"""Decides on the references and scripts of one page: resolves, asks the gate, remembers.
+
+Most of a page's addresses are plainly written and many share a host, so a gate that can decide by the origin alone is
+asked once for each (`OriginGate`); the others are resolved in full.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, Literal, NamedTuple, Protocol
+from urllib.parse import unquote_to_bytes
+
+from vestibule.core import urls
+from vestibule.core.html import elements
+from vestibule.core.html.grammar import compile_bytes
+from vestibule.core.html.references import unescape_attribute
+from vestibule.core.html.tokenizer import LIMIT
+
+MOST_HELD = 1000
+"""Most entries of `Judge.held`; what is held back beyond is, but not listed."""
+MOST_VERDICTS = 4096
+"""Verdicts remembered in one page; beyond, the gate is asked again."""
+MOST_BASES = 4
+"""Base URLs that a page may have as far as we can know; references are judged by each."""
+
+UNREADABLE = "https://unreadable.invalid/"
+"""What the gate is asked about in place of a URL that can't be read: a third party that nothing names."""
+
+
+@dataclass(frozen=True, slots=True)
+class Gated:
+    """What holds something back. service: its id, ``unknown:HOST`` where nothing names it."""
+
+    service: str
+    name: str
+    purpose: str
+
+
+class Held(NamedTuple):
+    """Something that was held back: by what, its kind as in `Gate.url` or ``inline``, the host ('' where none is)."""
+
+    gated: Gated
+    kind: str
+    host: str
+
+
+class Gate(Protocol):
+    """Decides what may load. Answers must not change while a page is rewritten."""
+
+    def url(self, url: str, kind: str) -> Gated | None:
+        """Decide on an absolute URL as `urls.absolute` writes it; None: leave it. kind: one of `elements.KINDS`."""
+
+    def inline(self, text: bytes) -> Gated | None:
+        """Decide on the source of an inline script, at most its first `LIMIT` bytes; None: leave it."""
+
+
+ByUrl = Literal["by url"]
+BY_URL: Final[ByUrl] = "by url"
+"""What an `OriginGate` says where the origin alone doesn't decide."""
+
+
+class OriginGate(Protocol):
+    """A gate that can often decide without the path. Optional: what it offers beyond `Gate` only makes it faster."""
+
+    def origin(self, origin: str, kind: str) -> Gated | ByUrl | None:
+        """Decide on every URL of an origin (``https://host``, ``https://host:port``); `BY_URL` where paths matter."""
+
+
+class Verdict(NamedTuple):
+    """By what an attribute is held back, its kind, the host ('' where none is), and the reference that did it."""
+
+    gated: Gated
+    kind: str
+    host: str
+    reference: str
+
+
+# Whose host stands there as it is, whatever follows it.
+_PLAIN = compile_bytes(
+    r"(https?:)?//((?:[a-z0-9](?:[a-z0-9\-]*[a-z0-9])?\.)+[a-z](?:[a-z0-9\-]*[a-z0-9])?)(?=[/?#]|\Z)"
+)
+# What can't but stay with the base's host: "/path", "path/…", "path.ext", "?query" and "#fragment".
+_OWN = compile_bytes(r"/(?=[A-Za-z0-9_.\-?#~%]|\Z)|[A-Za-z0-9_.\-]++(?=[/?#]|\Z)|[?#]|\Z")
+
+
+class Judge:
+    """Verdicts on one page, and what was held back in it.
+
+    look_into: rewrites a document that is carried in a URL, and returns what was held back in it.
+    """
+
+    def __init__(
+        self,
+        page: urls.Url | None,
+        gate: Gate,
+        encoding: str,
+        look_into: Callable[[bytes], Gated | None],
+    ) -> None:
+        self.page = page
+        self.gate = gate
+        self.encoding = encoding
+        self.held: list[Held] = []
+        self._look_into = look_into
+        self._origin: Callable[[str, str], Gated | ByUrl | None] | None = getattr(gate, "origin", None)
+        self._bases: list[urls.Url | None] = []
+        self._own = self._scheme = b""
+        self._origins: dict[tuple[bytes | None, bytes, str], Gated | ByUrl | None] = {}
+        self._verdicts: dict[tuple[bytes, str], Verdict | None] = {}
+        self.base_set = False
+        self.start_with((page,))
+
+    def decode(self, value: bytes) -> str:
+        """The text of a raw attribute value."""
+        return unescape_attribute(value.decode(self.encoding, "surrogateescape"))
+
+    def encode(self, text: str) -> bytes:
+        """Text in the page's encoding; what that lacks as a character reference."""
+        try:
+            return text.encode(self.encoding, "surrogateescape")
+        except UnicodeEncodeError:
+            return b"".join(_encode_character(character, self.encoding) for character in text)
+
+    # The base of the page's references
+
+    @property
+    def bases(self) -> tuple[urls.Url | None, ...]:
+        return tuple(self._bases)
+
+    def start_with(self, bases: tuple[urls.Url | None, ...]) -> None:
+        """Judge by these bases, of which the first is the likeliest."""
+        self._bases = list(bases)
+        self._own = _origin(bases[0])
+        scheme, slashes, _ = self._own.partition(b"//")
+        self._scheme = scheme + slashes
+        self._origins.clear()
+
+    def set_base(self, reference: str, certain: bool) -> None:
+        """Take a page's ``base``: the first that counts. Where it is uncertain whether one does, every reference is
+        judged by either."""
+        if self.base_set or self.page is None:
+            return
+        base = self.page.join(reference)
+        if base is None or base.target.scheme in ("data", "javascript"):
+            base = self.page
+        if certain:
+            # Bases that were uncertain stay possible: had they counted, this one would not.
+            self.start_with((base, *self._bases[1:]))
+            self.base_set = True
+        else:
+            self.add_bases((base,))
+        self._verdicts.clear()
+
+    def add_bases(self, bases: tuple[urls.Url | None, ...]) -> None:
+        for base in bases:
+            if base not in self._bases and len(self._bases) < MOST_BASES:
+                self._bases.append(base)
+                self._verdicts.clear()
+
+    # Verdicts
+
+    def note(self, gated: Gated, kind: str, host: str = "") -> None:
+        """List something as held back."""
+        if len(self.held) < MOST_HELD:
+            self.held.append(Held(gated, kind, host))
+
+    def attribute(self, name: bytes, value: bytes, kind: str) -> Verdict | None:
+        """Decide on the raw value of an attribute (lower-case name); None: leave it."""
+        listed = name in elements.LISTS
+        if not listed:
+            plain = _PLAIN.match(value)
+            if plain is not None:
+                scheme, host = plain.groups()
+                gated = self._by_origin(scheme, host, kind)
+                if gated is None:
+                    return None
+                if gated != BY_URL:
+                    return Verdict(gated, kind, host.decode(), self.decode(value))
+            elif value[:5] == b"data:" and kind in ("image", "media"):  # noqa: SIM114 – told apart for reading
+                return None
+            elif len(self._bases) == 1 and _OWN.match(value) and self._by_origin(b"", b"", kind) is None:
+                return None
+        key = (value, kind)
+        if key in self._verdicts:
+            return self._verdicts[key]
+        text = self.decode(value)
+        decided = None
+        if not (name in elements.SVG_REFERENCES and text.startswith("#")):
+            decided = self._first(elements.references(name, text), kind) if listed else self.reference(text, kind)
+        if len(self._verdicts) < MOST_VERDICTS:
+            self._verdicts[key] = decided
+        return decided
+
+    def _first(self, references: list[str], kind: str) -> Verdict | None:
+        for reference in references:
+            verdict = self.reference(reference, kind)
+            if verdict is not None:
+                return verdict
+        return None
+
+    def reference(self, reference: str, kind: str) -> Verdict | None:
+        """Decide on a reference; None: leave it."""
+        plain = _PLAIN.match(reference.encode("utf-8", "surrogatepass"))
+        if plain is not None and self._by_origin(plain[1], plain[2], kind) is None:
+            return None
+        for base in self._bases:
+            url = base.join(reference) if base is not None else urls.parse(reference)
+            host = "" if url is None else url.target.host
+            if url is None:
+                gated = self.unreadable(kind)
+            elif url.target.scheme == "data" and kind in ("frame", "object", "script"):
+                gated = self._data(reference, kind)
+            else:
+                gated = self.gate.url(str(url), kind) if host else None
+            if gated is not None:
+                return Verdict(gated, kind, host, reference)
+        return None
+
+    def address(self, reference: str) -> str:
+        """The absolute URL of a reference."""
+        base = self._bases[0]
+        url = base.join(reference) if base is not None else urls.parse(reference)
+        return UNREADABLE if url is None else str(url)
+
+    def unreadable(self, kind: str) -> Gated | None:
+        """Decide on what can't be read."""
+        return self.gate.url(UNREADABLE, kind)
+
+    def inline(self, text: bytes) -> Gated | None:
+        return self.gate.inline(text if len(text) <= LIMIT else text[:LIMIT])
+
+    def speculation(self, text: bytes) -> Verdict | None:
+        """Decide on speculation rules: those that name only URLs that may load are left; others may reach anyone."""
+        try:
+            rules = [rule for group in json.loads(text).values() for rule in group]
+            named = [str(url) for rule in rules for url in rule.get("urls", ())]
+            anyone = any("where" in rule or "urls" not in rule for rule in rules)
+        except (ValueError, TypeError, AttributeError, RecursionError):
+            named, anyone = [], True
+        verdict = self._first(named, "hint")
+        gated = self.unreadable("hint") if anyone and verdict is None else None
+        return verdict if gated is None else Verdict(gated, "hint", "", UNREADABLE)
+
+    def _by_origin(self, scheme: bytes | None, host: bytes, kind: str) -> Gated | ByUrl | None:
+        """Decide by the origin, where the gate needs no more; no host: the base's."""
+        key = (scheme, host, kind)
+        if key in self._origins:
+            return self._origins[key]
+        if not host:
+            origin = self._own
+        elif scheme is None:
+            origin = self._scheme + host if self._scheme else b""
+        else:
+            origin = b"%b//%b" % (scheme, host)
+        gated = self._origin(origin.decode(), kind) if origin and self._origin is not None else BY_URL
+        if len(self._origins) < MOST_VERDICTS:
+            self._origins[key] = gated
+        return gated
+
+    def _data(self, reference: str, kind: str) -> Gated | None:
+        """Look into a document or script that is carried in its own URL."""
+        head, _, body = re.sub(r"[\t\n\r]", "", reference).strip().partition(",")
+        content = unquote_to_bytes(body.partition("#")[0].encode("utf-8", "surrogateescape"))
+        if head.rstrip().lower().endswith("base64"):
+            try:
+                content = base64.b64decode(content + b"===")
+            except (binascii.Error, ValueError):
+                return self.unreadable(kind)
+        if kind == "script":
+            return self.inline(content)
+        if "utf-16" in head.lower() or "2022" in head or b"\0" in content:
+            return self.unreadable(kind)
+        return self._look_into(content)
+
+
+def _origin(url: urls.Url | None) -> bytes:
+    if url is None or not url.target.host:
+        return b""
+    target = url.target
+    return (f"{target.scheme}://{target.host}" + ("" if target.port is None else f":{target.port}")).encode()
+
+
+def _encode_character(character: str, encoding: str) -> bytes:
+    if 0xDC80 <= ord(character) <= 0xDCFF:
+        return bytes([ord(character) - 0xDC00])
+    return character.encode(encoding, "xmlcharrefreplace")
