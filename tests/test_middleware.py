@@ -191,6 +191,12 @@ def test_headers_that_load_or_report(site: Front, name: str, value: str, kept: s
     assert site.ask(f"/headers?{urlencode({name: value})}").get(name) == kept
 
 
+def test_names_are_not_looked_up_ahead(site: Front) -> None:
+    assert site.ask("/page").get("x-dns-prefetch-control") == "off"
+    odd = site.ask("/headers?content-type=text/html&x-dns-prefetch-control=on")
+    assert odd.all("x-dns-prefetch-control") == ["off"]
+
+
 def test_the_sites_own_policy_is_opened_for_the_banner(site: Front) -> None:
     policies = site.ask("/headers?content-security-policy=form-action+'none'").all("content-security-policy")
     assert "form-action http://relaso.com/_privacy/" in policies[0]

@@ -34,7 +34,7 @@ class BlockList(Protocol):
     """A list of filters that names what is closed even where ``unknown`` would let it pass."""
 
     def rule(self, host: str, path: str, kind: str) -> str | None:
-        """Return the filter that names this URL, or None."""
+        """Return the filter that names this URL, or None. host: with ``:port`` where that is not the usual one."""
 
 
 class Rules:
@@ -110,6 +110,14 @@ class Rules:
         """
         verdict = self._by_host.get(host) or self._by_url.get((host, path, kind))
         return verdict if verdict is not None else self._decide(host, path, kind)
+
+    def decide_host(self, host: str, kind: str = "script") -> Verdict | None:
+        """Say what every URL of a host is, as :meth:`decide` would; None where that depends on the path."""
+        verdict = self._by_host.get(host)
+        if verdict is None and len(host) < self.MAX_CACHED_KEY:
+            self._decide(host, "/", kind)
+            verdict = self._by_host.get(host)
+        return verdict
 
     def decide_inline(self, text: bytes) -> Verdict | None:
         """Say whose an inline script is: the strictest of the services whose signatures it holds; None: nobody's."""
@@ -230,9 +238,9 @@ class Rules:
         if not port and name in self._cname:
             verdict, by_path = self._cname[name], False
         elif self._is_own(name, port):
-            verdict = self._decide_own(name, path, kind)
+            verdict = self._decide_own(name, path, kind, port)
         else:
-            verdict, by_path = self._decide_foreign(name, path, kind)
+            verdict, by_path = self._decide_foreign(name, path, kind, port)
         if verdict.host != host:
             verdict = replace(verdict, host=host)
         if len(host) + len(path) <= self.MAX_CACHED_KEY:
@@ -242,15 +250,15 @@ class Rules:
                 _remember(self._by_host, host, verdict, self.MAX_CACHED)
         return verdict
 
-    def _decide_own(self, name: str, path: str, kind: str) -> Verdict:
+    def _decide_own(self, name: str, path: str, kind: str, port: str) -> Verdict:
         relayed = self._strictest({id_ for reading in _readings(path) for id_ in self._relays.find(name, reading)})
         if relayed is not None:
             verdict = self._rules[relayed]
             return replace(verdict, rule=f"first-party path, {verdict.rule}")
         first_party = Verdict(None, name, Purpose.NECESSARY, State.ALLOW, "first party", "first party", name)
-        return self._listed_verdict(name, path, kind) or first_party
+        return self._listed_verdict(name, path, kind, port) or first_party
 
-    def _decide_foreign(self, name: str, path: str, kind: str) -> tuple[Verdict, bool]:
+    def _decide_foreign(self, name: str, path: str, kind: str, port: str) -> tuple[Verdict, bool]:
         """Return the verdict and whether it depends on the path."""
         id_, by_path = self._hosts.find(name, path)
         verdicts = [self._verdict_of(id_, name)]
@@ -258,7 +266,7 @@ class Rules:
             verdicts += [self._verdict_of(self._hosts.find(name, other)[0], name) for other in _readings(path)]
         verdict = max(verdicts, key=lambda each: each.strictness)
         if verdict.service is None and self._lists:
-            return self._listed_verdict(name, path, kind) or verdict, True
+            return self._listed_verdict(name, path, kind, port) or verdict, True
         return verdict, by_path
 
     def _verdict_of(self, id_: str | None, host: str) -> Verdict:
@@ -268,10 +276,10 @@ class Rules:
         rule = f"unknown: {self._unknown}"
         return Verdict(None, host, Purpose.MARKETING, self._unknown, rule, self._unknown_source, host)
 
-    def _listed_verdict(self, name: str, path: str, kind: str) -> Verdict | None:
+    def _listed_verdict(self, name: str, path: str, kind: str, port: str) -> Verdict | None:
         """Return the verdict of the block lists, None where none of them names the URL."""
         for block_list in self._lists:
-            rule = block_list.rule(name, path, kind)
+            rule = block_list.rule(name + port, path, kind)
             if rule is not None:
                 return Verdict(None, name, Purpose.MARKETING, State.BLOCK, rule, "lists", name)
         return None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vestibule.core.html.rewriter import Gated
+from vestibule.core.html.judge import BY_URL, ByUrl, Gated
 from vestibule.core.trackers import Verdict
 from vestibule.core.urls import Target, resolve
 from vestibule.privacy.policy import SitePolicy
@@ -33,6 +33,14 @@ class Gate:
         query = url.partition("#")[0].partition("?")[2]
         path = f"{target.path}?{query}" if query else target.path
         verdict = self._policy.rules.decide(self._host(target), path, kind)
+        return None if verdict.open(self._choice) else self._hold(verdict, "url")
+
+    def origin(self, origin: str, kind: str) -> Gated | ByUrl | None:
+        """What stands in the way of every address of an origin, or that it depends on the address."""
+        target = resolve(origin, origin)
+        verdict = self._policy.rules.decide_host(self._host(target), kind) if target and target.host else None
+        if verdict is None:
+            return BY_URL
         return None if verdict.open(self._choice) else self._hold(verdict, "url")
 
     def inline(self, text: bytes) -> Gated | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from urllib.parse import urljoin
 
@@ -11,8 +12,9 @@ from starlette.types import Message, Send
 from vestibule.core import caching
 from vestibule.core.codings import CODINGS, CodingError, Decoder, Encoder
 from vestibule.core.cookies import SetCookie
-from vestibule.core.csp import open_own
-from vestibule.core.html.rewriter import Rewriter
+from vestibule.core.csp import open_meta, open_own
+from vestibule.core.html import encoding
+from vestibule.core.html.rewriter import Inject, Rewriter
 from vestibule.middleware.gate import Gate
 from vestibule.middleware.request import Header, Prepared
 from vestibule.middleware.snapshot import Snapshot
@@ -24,6 +26,7 @@ _REPORTING = frozenset({b"report-to", b"nel", b"reporting-endpoints", b"speculat
 """Headers that make browsers contact others without a page's doing. Those of the site itself go too: what they name
 cannot be told from a tracker, and nothing that visitors see depends on them."""
 
+_PLAIN_TYPE = re.compile(r'text/html(?:\s*;\s*charset="?([\w:.-]+)"?)?', re.IGNORECASE)
 _LINK = re.compile(r'<([^>]*)>((?:\s*;\s*[^\s;,="]+(?:\s*=\s*(?:"[^"]*"|[^\s;,"]*))?)*)')
 _REL = re.compile(r';\s*rel\s*=\s*(?:"([^"]*)"|([^\s;,"]*))', re.IGNORECASE)
 _LOADING = frozenset(
@@ -110,18 +113,27 @@ class Responder:
             await self._refuse()
             return
         start["headers"] = [item for item in kept if item[0] not in (b"content-length", b"transfer-encoding")]
-        self._page = _Page(self._rewriter(), coding, self._policy.config.limits.page_bytes)
+        _, charset = encoding.charset(value.decode("latin-1") for value in types)
+        self._page = _Page(self._rewriter, charset, coding, self._policy.config.limits.page_bytes)
         self._held = start  # until the first bytes could be read, so that a page in shreds can still become an error
 
-    def _rewriter(self) -> Rewriter:
+    def _rewriter(self, name: str | None) -> Rewriter:
+        """The rewriter for a page in an encoding of this name, None where nobody knows it."""
         visitor = self._visitor
         banner = self._snapshot.banner
-        inject = banner.inject(visitor, self._target) if self._prepared.top else banner.quiet()
+        inject = (
+            banner.inject(visitor, self._target, again=self._method == "GET") if self._prepared.top else banner.quiet()
+        )
+        codec = encoding.codec(name)
+        write = bytes if codec == "utf-8" else _in_ascii
+        parts = banner.parts(visitor.origin)
         return Rewriter(
             visitor.origin + self._target,
             self.gate,
-            inject,
-            placeholder=lambda gated, *_: banner.placeholder(visitor, self._target, gated),
+            Inject(write(inject.head), write(inject.body), write(inject.foot)),
+            placeholder=lambda gated, *_: write(banner.placeholder(visitor, self._target, gated)),
+            encoding=codec,
+            policy=lambda content: open_meta(content, parts),
         )
 
     @staticmethod
@@ -151,6 +163,7 @@ class Responder:
         self.seen.size += len(out)
         if self._held is not None and (out or not more):
             held, self._held = self._held, None
+            held["headers"] = _labelled(held["headers"], self._page.label)
             await self._send(held)
         if out or not more:
             await self._send({"type": "http.response.body", "body": out, "more_body": more})
@@ -213,6 +226,10 @@ class Responder:
         lock = self._snapshot.lock(self._visitor)
         if lock is not None:
             kept.append(lock)
+            if rewritten and not self._policy.observe:
+                # Browsers look names of links up ahead on plain http, and where a page's <meta> asks for it.
+                kept = [item for item in kept if item[0] != b"x-dns-prefetch-control"]
+                kept.append((b"x-dns-prefetch-control", b"off"))
         return kept
 
     def _may_set(self, value: bytes) -> bool:
@@ -254,23 +271,73 @@ class Responder:
 
 
 class _Page:
-    """The body of a page: decoded, rewritten, coded again."""
+    """The body of a page: decoded, read in its encoding, rewritten, coded again.
 
-    def __init__(self, rewriter: Rewriter, coding: str, limit: int) -> None:
-        self._rewriter = rewriter
+    charset: of its headers. Where these don't say in which encoding it is, its first kilobyte is waited for, in which
+    it may say so itself; browsers do the same.
+    """
+
+    def __init__(self, make: Callable[[str | None], Rewriter], charset: str | None, coding: str, limit: int) -> None:
+        self._make = make
+        self._charset = charset
+        self._first = b""
+        self._reader: encoding.Transcoder | encoding.Clarifier | None = None
+        self._rewriter: Rewriter | None = None
         self._decoder = Decoder(coding, limit) if coding else None
         self._encoder = Encoder(coding) if coding else None
+        self.label: str | None = None
+        """The charset that the answer is to be labelled with, known with the first output; None where nobody does."""
 
     def feed(self, data: bytes) -> bytes:
         if self._decoder is None or self._encoder is None:
-            return self._rewriter.feed(data)
-        return self._encoder.feed(b"".join(map(self._rewriter.feed, self._decoder.feed(data))))
+            return self._rewrite(data)
+        return self._encoder.feed(b"".join(map(self._rewrite, self._decoder.feed(data))))
 
     def close(self) -> bytes:
         if self._decoder is None or self._encoder is None:
-            return self._rewriter.close()
+            return self._end()
         self._decoder.close()
-        return self._encoder.feed(self._rewriter.close()) + self._encoder.close()
+        return self._encoder.feed(self._end()) + self._encoder.close()
+
+    def _rewrite(self, data: bytes) -> bytes:
+        if self._rewriter is None:
+            data, self._first = self._first + data, b""
+            if not encoding.enough(self._charset, data):
+                self._first = data
+                return b""
+            return self._begin(data)
+        return self._rewriter.feed(self._reader.feed(data) if self._reader is not None else data)
+
+    def _begin(self, data: bytes) -> bytes:
+        name = encoding.declared(self._charset, data)
+        self.label = "utf-8" if encoding.needs_transcoding(name) else name
+        self._reader = encoding.reader(name)
+        self._rewriter = self._make(name)
+        return self._rewrite(data)
+
+    def _end(self) -> bytes:
+        begun = self._begin(self._first) if self._rewriter is None else b""
+        assert self._rewriter is not None
+        rest = self._rewriter.feed(self._reader.close()) if self._reader is not None else b""
+        return begun + rest + self._rewriter.close()
+
+
+def _labelled(headers: list[Header], label: str | None) -> list[Header]:
+    """The headers with a Content-Type that nobody can read in two ways, and that says what encoding the page is in,
+    where that is known. One that browsers don't take for a page's stays as it is: it must not become a page by us."""
+    types = [value.decode("latin-1") for name, value in headers if name == b"content-type"]
+    essence, _ = encoding.charset(types)
+    plain = _PLAIN_TYPE.fullmatch(types[0]) if len(types) == 1 else None
+    known = None if plain is None else encoding.NAMES.get((plain[1] or "").lower())
+    if essence != "text/html" or (plain is not None and known == label and (plain[1] is None or label is not None)):
+        return headers
+    clear = "text/html" if label is None else f"text/html; charset={label}"
+    return [*(item for item in headers if item[0] != b"content-type"), (b"content-type", clear.encode())]
+
+
+def _in_ascii(markup: bytes) -> bytes:
+    """Markup that reads the same in every encoding."""
+    return markup if markup.isascii() else markup.decode("utf-8").encode("ascii", "xmlcharrefreplace")
 
 
 async def _nowhere(message: Message) -> None:
