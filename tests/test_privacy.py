@@ -2,19 +2,31 @@
 
 from __future__ import annotations
 
+import base64
+import gzip
+import hashlib
+import html
 import json
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 from starlette.applications import Starlette
 
-from tests.servers import serve_asgi
-from tests.sites import Front, Recording, configured, front
+from tests.servers import ROOT, serve_asgi
+from tests.sites import SITE_YAML, Front, Recording, configured, front
+from vestibule.config import load
 from vestibule.core.errors import LinkError
 from vestibule.middleware import ConsentMiddleware
+from vestibule.privacy.banner import Banner, squeezed
+from vestibule.privacy.guard import Guard
 from vestibule.privacy.origin import from_own_pages, local_path
+from vestibule.privacy.policy import SitePolicy
 from vestibule.privacy.texts import choose, languages, texts
+from vestibule.privacy.visitor import Visitor
 
 
 @pytest.fixture(scope="module")
@@ -320,11 +332,190 @@ def test_every_language_has_every_text_and_every_placeholder() -> None:
         else:
             yield path, str(data)
 
-    import re
-
     english = dict(leaves(texts("en").data))
     for tag in languages():
         own = dict(leaves(texts(tag).data))
         assert own.keys() == english.keys(), tag
         for path, text in english.items():
             assert sorted(re.findall(r"\{\w+\}", text)) == sorted(re.findall(r"\{\w+\}", own[path])), (tag, path)
+
+
+# -- the guard ---------------------------------------------------------------------------------------------------------
+
+VIDEO = "https://www.youtube.com/embed/x"
+IN_FRAME = (("Sec-Fetch-Dest", "iframe"), ("Sec-Fetch-Site", "same-origin"))
+
+
+def frame(**fields: str) -> str:
+    return "/_privacy/frame?" + urlencode(fields)
+
+
+def test_an_embed_is_framed_only_once_it_is_open(site: Front) -> None:
+    target = frame(src=VIDEO + "?rel=0#t=9", allow='autoplay;fullscreen "><script>', referrer="no-referrer")
+    closed = site.ask(target, *IN_FRAME)
+    assert closed.status == 200
+    assert "<iframe" not in closed.text
+    assert 'name="service" value="youtube"' in closed.text
+    assert f'name="next" value="{target.replace("&", "&amp;")}"' in closed.text, "the button leads back here"
+    assert "frame-src" not in (closed.get("content-security-policy") or "")
+    open_ = site.ask(target, *IN_FRAME, site.choice("accept"))
+    assert f'<iframe src="{VIDEO}?rel=0#t=9"' in open_.text
+    assert 'referrerpolicy="no-referrer"' in open_.text
+    assert "allow=" not in open_.text, "what is no list of permissions is left out"
+    assert "<script" not in open_.text + closed.text
+    assert open_.get("cache-control") == "no-store"
+    allowed = site.ask(frame(src=VIDEO, allow="autoplay; fullscreen", referrer="x"), *IN_FRAME, site.choice("accept"))
+    assert 'allow="autoplay; fullscreen"' in allowed.text
+    assert "referrerpolicy" not in allowed.text
+
+
+def test_an_embeds_document_has_a_policy_of_its_own(site: Front) -> None:
+    answer = site.ask(frame(src=VIDEO), *IN_FRAME, site.choice("accept"))
+    policy = dict(part.strip().partition(" ")[::2] for part in (answer.get("content-security-policy") or "").split(";"))
+    assert policy["default-src"] == "'none'"
+    assert policy["frame-ancestors"] == "'self'"
+    assert policy["frame-src"].startswith("https://www.youtube.com ")
+    assert "hotjar" not in policy["frame-src"]
+    (style,) = re.findall("<style>(.*)</style>", answer.text)
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    assert f"'sha256-{digest}'" in policy["style-src"]
+    assert answer.get("x-frame-options") == "SAMEORIGIN"
+    assert answer.get("referrer-policy") == "strict-origin-when-cross-origin", "videos do not play without an origin"
+
+
+@pytest.mark.parametrize(
+    "src",
+    [
+        "",
+        "/page",
+        "//www.youtube.com/embed/x",
+        "http://relaso.com/page",
+        "https://www.relaso.com/page",
+        "https://intranet.relaso.com/",
+        "javascript:alert(1)",
+        "data:text/html,x",
+        "blob:https://www.youtube.com/1",
+        "ftp://www.youtube.com/",
+        "https://x;frame-ancestors.youtube.com/",
+        "https://x,y.youtube.com/",
+        VIDEO + "?" + "x" * 5000,
+    ],
+)
+def test_what_is_no_embed_is_not_framed(site: Front, src: str) -> None:
+    answer = site.ask(frame(src=src), *IN_FRAME, site.choice("accept"))
+    assert answer.status == 403
+    assert answer.get("location") is None
+
+
+@pytest.mark.parametrize("src", ["https://static.hotjar.com/x", "https://nobody.example/x"])
+def test_what_no_choice_opens_is_not_framed_either(site: Front, src: str) -> None:
+    answer = site.ask(frame(src=src), *IN_FRAME, site.choice("accept"))
+    assert "<iframe" not in answer.text
+    assert "<button" not in answer.text
+
+
+@pytest.mark.parametrize(
+    ("scheme", "src", "status"),
+    [
+        ("http", "http://www.youtube.com/embed/x", 200),
+        ("https", "http://www.youtube.com/embed/x", 403),
+        ("https", VIDEO, 200),
+    ],
+)
+def test_a_secure_page_frames_nothing_insecure(tmp_path: Path, scheme: str, src: str, status: int) -> None:
+    config = configured(tmp_path, SITE_YAML + "trusted_proxies: [127.0.0.1/32]\n")
+    with front("middleware", config, tmp_path / "state") as running:
+        assert running.ask(frame(src=src), *IN_FRAME, ("X-Forwarded-Proto", scheme)).status == status
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("Sec-Fetch-Dest", "document"), ("Sec-Fetch-Dest", "object"), ("Sec-Fetch-Site", "cross-site")],
+)
+def test_an_embed_is_shown_in_the_sites_own_frames_only(site: Front, name: str, value: str) -> None:
+    headers = {**dict(IN_FRAME), name: value}
+    assert site.ask(frame(src=VIDEO), *headers.items(), site.choice("accept")).status == 403
+
+
+def test_a_choice_says_what_of_a_page_is_open_now(site: Front) -> None:
+    held = ["youtube", "hotjar", "unknown:nobody.example", "unknown:", "nonsense", VIDEO, "https://static.hotjar.com/"]
+
+    def chosen(choice: str, *headers: tuple[str, str]) -> dict[str, Any]:
+        body = urlencode([("choice", choice), *(("held", name) for name in held)])
+        answer = json.loads(site.post("/_privacy/consent", body, ("Accept", "application/json"), *headers).body)
+        return {name: answer[name] for name in ("open", "lost")}
+
+    assert chosen("accept") == {"open": ["youtube", VIDEO], "lost": False}
+    assert chosen("reject") == {"open": [], "lost": False}
+    assert chosen("reject", site.choice("accept")) == {"open": [], "lost": True}
+    one = site.choice("add&service=youtube")
+    assert chosen("add", one) == {"open": ["youtube", VIDEO], "lost": False}
+    assert chosen("reject", one) == {"open": [], "lost": True}
+
+
+def test_pages_say_which_keys_of_storage_are_to_go(site: Front) -> None:
+    def expression(*headers: tuple[str, str]) -> str:
+        found = re.search('id="vestibule-settings" data-clear="([^"]*)"', site.ask("/page", *headers).text)
+        assert found is not None
+        return html.unescape(found[1])
+
+    before, after = expression(), expression(site.choice("accept"))
+    for key, refused, granted in [
+        ("_ga", True, False),
+        ("_ga_ABC", True, False),
+        ("_gap", False, False),
+        ("x_ga", False, False),
+        ("_hjSession_1", True, True),
+        ("hjViewportId", True, True),
+        ("mine", False, False),
+        ("__stripe_mid", False, False),
+    ]:
+        assert bool(re.search(before, key)) is refused, key
+        assert bool(re.search(after, key)) is granted, key
+
+
+@pytest.mark.parametrize(
+    ("settings", "trackers", "google", "revive"),
+    [
+        ("", "unknown: block\nservices: {google-analytics: ask}", True, False),
+        ("", "unknown: block\nservices: {google-analytics: allow, google-tag-manager: block}", False, False),
+        ("", "unknown: ask\nservices: {doubleclick: ask}", True, False),
+        ("", "unknown: allow\nservices: {youtube: ask}", False, True),
+        ("csp: report\n", "unknown: block\nservices: {youtube: ask}", False, True),
+        ("csp: off\n", "unknown: block\nservices: {youtube: ask}", False, True),
+        ("mode: observe\n", "unknown: block\nservices: {google-analytics: ask}", False, True),
+    ],
+)
+def test_pages_get_only_the_scripts_they_need(
+    tmp_path: Path, settings: str, trackers: str, google: bool, revive: bool
+) -> None:
+    policy = SitePolicy(configured(tmp_path, SITE_YAML + settings, trackers + "\n"), ["test"])
+    assert Guard(policy).parts == (*["google.js"] * google, *["revive.js"] * revive, "banner.js")
+
+
+def test_the_script_comes_first_and_is_let_in_by_its_hash(site: Front) -> None:
+    text = site.ask("/page").text
+    head = text[text.index("<head>") + 6 :]
+    assert head.startswith('<script src="http://relaso.com/_privacy/banner.js?v=')
+    found = re.search(r'integrity="(sha256-[^"]+)"', head)
+    assert found is not None
+    script = site.ask("/_privacy/banner.js").body
+    assert found[1] == "sha256-" + base64.b64encode(hashlib.sha256(script).digest()).decode()
+    assert b"//" not in re.sub(rb'"[^"]*"', b"", script), "comments are not sent"
+
+
+def test_a_page_gets_little_from_us(tmp_path: Path) -> None:
+    """In bytes as they travel, gzip: the guard, and everything that comes with a page of the demo."""
+    banner = Banner(SitePolicy(load(ROOT / "demo" / "config", {}), ["test"]))
+    visitor = Visitor("https", "relaso.com", "relaso.com", (), None, "", "en", 0)
+    added = banner.inject(visitor, "/")
+    assert len(gzip.compress(squeezed("banner.js"))) <= 1536
+    page = gzip.compress(added.head + added.body + added.foot)
+    whole = len(page) + len(gzip.compress(banner.script.content)) + len(gzip.compress(banner.style.content))
+    assert whole <= 5 * 1024
+    assert len(added.head) <= 640, "a page's own <meta charset> must stand in the first 1024 bytes"
+
+
+def test_a_page_that_answered_a_form_says_so(site: Front) -> None:
+    assert "data-again" in site.ask("/page").text
+    assert "data-again" not in site.post("/page", "x=1").text

@@ -33,9 +33,12 @@ class Asset:
 
     @classmethod
     def read(cls, path: Path) -> Asset:
-        content = path.read_bytes()
+        return cls.of(path.name, path.read_bytes())
+
+    @classmethod
+    def of(cls, name: str, content: bytes) -> Asset:
+        """Content under a name, whose suffix tells its type."""
         digest = hashlib.sha256(content).digest()
         integrity = "sha256-" + base64.b64encode(digest).decode()
-        return cls(
-            path.name, content, _TYPES.get(path.suffix, "application/octet-stream"), digest.hex()[:12], integrity
-        )
+        kind = _TYPES.get(Path(name).suffix, "application/octet-stream")
+        return cls(name, content, kind, digest.hex()[:12], integrity)

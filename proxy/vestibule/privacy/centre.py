@@ -83,6 +83,8 @@ def render(policy: SitePolicy, banner: Banner, visitor: Visitor) -> bytes:
             contact=policy.config.policy.contact,
             policy_url=policy.config.policy.url,
             style=f"/_privacy/centre.css?v={banner.centre_style.digest}",
+            script=banner.script_tag(visitor),
+            clearing=banner.clearing(visitor),
             choice=choice,
             chosen=visitor.choice is not None,
             date=datetime.fromtimestamp(choice.time, UTC).date().isoformat() if choice else "",

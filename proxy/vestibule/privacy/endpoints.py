@@ -14,10 +14,11 @@ from starlette.types import Receive, Scope, Send
 from vestibule.core.consent import ASKED, Choice
 from vestibule.core.cookies import expiries
 from vestibule.core.errors import LinkError
-from vestibule.privacy import answers, centre
+from vestibule.privacy import answers, centre, embedding
 from vestibule.privacy.answers import Header
-from vestibule.privacy.banner import Banner, state_of, words
+from vestibule.privacy.banner import Banner, words
 from vestibule.privacy.forms import MAX_BODY, parse_answer, to_choice
+from vestibule.privacy.guard import purposes
 from vestibule.privacy.origin import from_own_pages, local_path
 from vestibule.privacy.policy import SitePolicy
 from vestibule.privacy.recording import consent_record
@@ -58,6 +59,7 @@ class Exchange:
         self.visitor = visitor
         self.method: str = scope["method"]
         self.path: str = scope["path"]
+        self.query: str = scope.get("query_string", b"").decode("latin-1")
         self.headers: dict[bytes, bytes] = dict(scope["headers"])
         self.receive = receive
         self.send = send
@@ -76,6 +78,7 @@ class Endpoints:
             "/_privacy/consent": {"GET": self._state, "POST": self._choose},
             "/_privacy/data": {"GET": self._data},
             "/_privacy/erase": {"POST": self._erase},
+            "/_privacy/frame": {"GET": self._frame},
             "/_privacy/csp": {"POST": self._report},
             "/_privacy/banner.js": {"GET": self._script},
             "/_privacy/banner.css": {"GET": self._style},
@@ -147,7 +150,12 @@ class Endpoints:
         )
         headers = [(b"set-cookie", self._cookie(choice, visitor)), *self.expire_refused(visitor, choice, given.next)]
         if self._wants_json(exchange):
-            await answers.answer_json(exchange.send, 200, self._as_json(choice, visitor), headers)
+            guard = self._banner.guard
+            told = {
+                "open": guard.opened(given.held, choice, visitor),
+                "lost": guard.loses(visitor.effective, choice),
+            }
+            await answers.answer_json(exchange.send, 200, {**self._as_json(choice, visitor), **told}, headers)
             return
         location = local_path(given.next).encode()
         await answers.answer(exchange.send, 303, b"", "", [(b"location", location), *answers.PRIVATE, *headers])
@@ -198,13 +206,27 @@ class Endpoints:
     def _as_json(self, choice: Choice | None, visitor: Visitor) -> dict[str, object]:
         return {
             "asked": choice is None,
-            "purposes": state_of(choice),
+            "purposes": purposes(choice),
             "services": dict(choice.services) if choice else {},
             "revision": self._policy.config.policy.revision,
             "time": datetime.fromtimestamp(choice.time, UTC).isoformat() if choice and visitor.choice else None,
             "signal": visitor.signal or None,
             "record": choice.record if choice else None,
         }
+
+    async def _frame(self, exchange: Exchange) -> None:
+        """An embed that was let in when its page was there already, or the question whether it may."""
+        visitor = exchange.visitor
+        embed = embedding.read(self._policy, visitor, exchange.query)
+        if embed is None or not embedding.may_be_shown(exchange.headers):
+            await answers.answer_text(exchange.send, 403, "Only embeds in this site's own pages are shown here.")
+            return
+        target = f"{exchange.path}?{exchange.query}"
+        page = embedding.render(self._banner, visitor, embed, target)
+        headers = (*answers.PRIVATE, *embedding.headers(self._policy, visitor, embed))
+        await answers.answer(
+            exchange.send, 200, page, "text/html; charset=utf-8", headers, head=exchange.method == "HEAD"
+        )
 
     # The visitor's own view
 

@@ -17,13 +17,15 @@ _ASKED = {purpose.value: purpose for purpose in ASKED}
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A choice as it was sent. kind: accept, reject, save (exactly what is named) or add (to what was granted)."""
+    """A choice as it was sent. kind: accept, reject, save (exactly what is named) or add (to what was granted). held:
+    what the page holds back, of which the script wants to know whether it is open now."""
 
     kind: str
     purposes: frozenset[Purpose] = frozenset()
     services: Mapping[str, bool] = field(default_factory=dict)
     surface: Surface = Surface.BANNER
     next: str = "/"
+    held: tuple[str, ...] = ()
 
 
 def parse_answer(body: bytes, content_type: str) -> Answer | None:
@@ -47,7 +49,8 @@ def _from_form(body: bytes) -> Answer | None:
     surface = Surface.CENTRE if _one(fields.get("surface")) == "centre" else Surface.BANNER
     purposes = frozenset(_ASKED[name] for name in fields.get("purpose", ()) if name in _ASKED)
     services = dict.fromkeys(fields.get("service", ()), True)
-    return Answer(kind, purposes, services, surface, _one(fields.get("next")) or "/")
+    held = tuple(fields.get("held", ()))
+    return Answer(kind, purposes, services, surface, _one(fields.get("next")) or "/", held)
 
 
 def _from_json(body: bytes) -> Answer | None:

@@ -4,12 +4,13 @@ one."""
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 
 from publicsuffixlist import PublicSuffixList
 
 from vestibule import catalogue
 from vestibule.config import Config
+from vestibule.core.blocklist import FilterList
 from vestibule.core.consent import ChoiceSigner, Purpose, State
 from vestibule.core.cookies import CookiePolicy
 from vestibule.core.trackers import Cookie, Rules, Service
@@ -61,7 +62,15 @@ def build_rules(config: Config) -> Rules:
         custom_states={name: own.state for name, own in trackers.custom.items()},
         cname=trackers.cname,
         where=where,
+        lists=[FilterList(config.filters, partial(_is_own, config))] if config.filters else [],
     )
+
+
+def _is_own(config: Config, host: str) -> bool:
+    """Whether a host is first party to the site's pages, as Rules has it."""
+    if host in config.site.hosts or host in config.site.first_party:
+        return True
+    return (registrable(host) or host) in {registrable(name) or name for name in config.site.hosts}
 
 
 def build_cookie_policy(config: Config, rules: Rules) -> CookiePolicy:
