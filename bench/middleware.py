@@ -94,7 +94,7 @@ def main() -> None:
             (f"{len(PAGE) // 1024} KB page", PAGE, b"text/html; charset=utf-8"),
         ):
             bare = app(body, content_type)
-            whole = ConsentMiddleware(bare, config, secrets=["bench"], sender=Silent(), state=folder)
+            whole = ConsentMiddleware(bare, config, secrets=["a secret for benches"], sender=Silent(), state=folder)
             alone = asyncio.run(microseconds(bare))
             inside = asyncio.run(microseconds(whole))
             rate = len(body) / (inside - alone)

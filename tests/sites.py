@@ -34,8 +34,10 @@ PAGE = """<!doctype html><html><head><title>Page</title>
 <iframe src="https://www.youtube.com/embed/x"></iframe>
 <img src="https://stats.nobody.example/p.gif">
 </body></html>"""
+BINARY = b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 20 + b"<img src=https://evil.example/x>"
 ETAG = '"page-1"'
 
+SECRET = "a secret for tests"
 SITE_YAML = """\
 site:
   name: relaso.com
@@ -84,6 +86,13 @@ async def headers(request: Request) -> Response:
     return response
 
 
+async def untyped(request: Request) -> Response:
+    response = Response(BINARY if "binary" in request.query_params else PAGE)
+    if request.query_params.get("type"):
+        response.headers["content-type"] = request.query_params["type"]
+    return response
+
+
 async def echo(request: Request) -> Response:
     return JSONResponse([[name, value] for name, value in request.headers.items()])
 
@@ -103,6 +112,7 @@ SITE = Starlette(
         Route("/headers", headers),
         Route("/echo", echo),
         Route("/part", part),
+        Route("/untyped", untyped),
         Route("/elsewhere", elsewhere),
         Route("/gtm/collect", echo),
     ]
@@ -206,5 +216,7 @@ def front(form: str, config: Config, state: Path, app: Any = SITE, **options: An
         inner: Any = app
         if form == "proxy":
             inner = Upstream(stack.enter_context(serve_asgi(app)))
-        whole = ConsentMiddleware(inner, config, secrets=["test"], sender=recording, state=state, **options)
+        whole = ConsentMiddleware(
+            inner, config, secrets=["a secret for tests"], sender=recording, state=state, **options
+        )
         yield Front(stack.enter_context(serve_asgi(whole, lifespan="on")), recording)

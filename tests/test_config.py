@@ -60,14 +60,14 @@ def test_a_missing_folder_is_one_problem(tmp_path: Path) -> None:
 
 
 def test_an_empty_folder_is_one_problem(tmp_path: Path) -> None:
-    assert problems(tmp_path) == ["site.yaml:0: site: no such file; `vestibule init URL` writes a first one"]
+    assert problems(tmp_path) == ["site.yaml:0: site: no such file; docs/configuration.md shows one"]
 
 
 @pytest.mark.parametrize(
     ("content", "expected"),
     [
-        ("", ["site.yaml:1: site: is empty; `vestibule init URL` writes a first one"]),
-        ("# nothing\n", ["site.yaml:1: site: is empty; `vestibule init URL` writes a first one"]),
+        ("", ["site.yaml:1: site: is empty; docs/configuration.md shows one"]),
+        ("# nothing\n", ["site.yaml:1: site: is empty; docs/configuration.md shows one"]),
         ("- a\n- b\n", ["site.yaml:1: site: must hold settings (key: value), not a list"]),
         ("just text\n", ["site.yaml:1: site: must hold settings (key: value), not 'just text'"]),
     ],
@@ -139,7 +139,7 @@ store: chdb:/x
         "trackers.yaml:4: services.Hot: must be in kebab-case, such as google-tag-manager",
         "trackers.yaml:4: services.Hot: no service of this name in the catalogue",
         "trackers.yaml:5: cname.a.b: no service named nobody",
-        "trackers.yaml:6: lists: Adblock-syntax lists are not read by this version",
+        "trackers.yaml:6: lists.0: no such file: easy.txt",
     ]
 
 
@@ -179,6 +179,9 @@ def test_the_environment_overrides_any_single_value(tmp_path: Path, name: str, v
         ("VESTIBULE_SITE__HOSTS", "a", "is not a single value; set it in the file"),
         ("VESTIBULE_SITE__UPSTREM", "a", "unknown setting; did you mean upstream?"),
         ("VESTIBULE_SITE", "a", "is a section; add __ and the name of a setting in it"),
+        ("VESTIBULE_CPS", "off", "unknown setting; did you mean csp?"),
+        ("VESTIBULE_ANALYTCS__K", "5", "unknown setting; did you mean analytics?"),
+        ("VESTIBULE_NOPE__X", "1", "unknown setting"),
     ],
 )
 def test_problems_of_the_environment_name_the_variable(tmp_path: Path, name: str, value: str, problem: str) -> None:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from vestibule.core.csp import MAX_POLICY, Parts, lock, open_own
+from vestibule.core.csp import MAX_POLICY, Parts, lock, open_meta, open_own
 
 ORIGIN = "https://relaso.com"
 PARTS = Parts(
@@ -79,3 +79,21 @@ def test_reports_to_others_are_left_out() -> None:
     policy = "default-src 'self'; report-uri https://evil.example/r /own; report-to group"
     assert open_own(policy, PARTS, lambda url: url == "/own") == "default-src 'self'; report-uri /own"
     assert open_own("img-src *; report-uri https://evil.example/r", PARTS, lambda _: False) == "img-src *"
+
+
+@pytest.mark.parametrize(
+    ("written", "opened"),
+    [
+        ("form-action 'none'", f"form-action {BASE}"),
+        ("Style-Src  'none';", f"style-src {CSS}"),
+        # What is open already keeps its bytes; reports of such policies are never sent.
+        (
+            "  img-src 'none' ;; report-uri https://evil.example/",
+            "  img-src 'none' ;; report-uri https://evil.example/",
+        ),
+        ("", ""),
+        ("img-src *, form-action 'none'", f"img-src *,form-action {BASE}"),
+    ],
+)
+def test_a_policy_in_the_page_is_opened_and_else_left_as_it_is_written(written: str, opened: str) -> None:
+    assert open_meta(written, PARTS) == opened

@@ -15,6 +15,7 @@ import pytest
 
 from tests.servers import ROOT, Running, free_port, serve_asgi, vestibule_process, wait_until
 from tests.sites import SITE, TRACKERS_YAML
+from vestibule.middleware import ConsentMiddleware
 
 K = 5
 AGENT = "Mozilla/5.0 (X11; Linux x86_64; rv:145.0) Gecko/20100101 Firefox/145.0"
@@ -172,3 +173,42 @@ def test_the_recorder_is_small_enough(service: Service) -> None:
             sizes[kind] = int(words.partition("VmRSS:")[2].split()[0]) // 1024
     assert sizes["recorder"] <= 500
     assert sizes["worker"] <= 80
+
+
+def test_the_middleware_in_an_app_counts_beside_a_recorder(tmp_path: Path) -> None:
+    """The way of the README: the middleware by its folder, and `vestibule recorder`, which share a state folder."""
+    config, state = tmp_path / "config", tmp_path / "state"
+    config.mkdir()
+    admin = free_port()
+    (config / "site.yaml").write_text(
+        f"""\
+site: {{name: relaso.com, hosts: [relaso.com], upstream: "http://127.0.0.1:9"}}
+dashboard: {{listen: 127.0.0.1:{admin}}}
+analytics: {{k: {K}, live_every: 2s}}
+store: chdb://{tmp_path}/store
+""",
+        encoding="utf-8",
+    )
+    environ = {"VESTIBULE_SECRET": "a secret for tests"}
+    arguments = ["recorder", "--config", str(config), "--state", str(state)]
+    ready = [f"http://127.0.0.1:{admin}/healthz"]
+    app = ConsentMiddleware(SITE, config, secrets=["a secret for tests"], state=state)
+    with (
+        vestibule_process(arguments, environ, ready=ready, patience=60) as running,
+        serve_asgi(app, lifespan="on") as url,
+    ):
+        service = Service(int(url.rpartition(":")[2]), config, state, running)
+        for address in addresses(7, OFTEN):
+            assert service.get("/page", address) == 200
+        wait_until(lambda: service.pages().get("/page") == OFTEN // K * K, "the released page", RELEASED_WITHIN)
+        (config / "trackers.yaml").write_text("unknown: allow\n", encoding="utf-8")
+        wait_until(lambda: b' src="https://www.youtube.com' in _page(service), "the changed configuration")
+
+
+def _page(service: Service) -> bytes:
+    connection = http.client.HTTPConnection("127.0.0.1", service.port, timeout=10)
+    try:
+        connection.request("GET", "/page", headers={"Host": "relaso.com", "Accept": "text/html"})
+        return connection.getresponse().read()
+    finally:
+        connection.close()

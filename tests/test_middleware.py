@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import quote
 
 import brotli
 import pytest
 import zstandard
 
-from tests.sites import SITE_YAML, TRACKERS_YAML, Front, configured, front
+from tests.sites import BINARY, SITE_YAML, TRACKERS_YAML, Front, configured, front
 
 
 @pytest.fixture(scope="module", params=["middleware", "proxy"])
@@ -119,6 +120,20 @@ def test_a_page_in_an_unreadable_coding_is_not_shown(site: Front) -> None:
     assert "ok" not in answer.text.split()
 
 
+@pytest.mark.parametrize("kind", ["", "html", "unknown/unknown", "*/*", "application/unknown", "text"])
+def test_a_page_that_does_not_say_so_is_read_as_one(site: Front, kind: str) -> None:
+    answer = site.ask(f"/untyped?type={quote(kind)}")
+    assert answer.get("content-type") == "text/html"
+    assert ' src="https://www.youtube.com' not in answer.text
+    assert 'id="vestibule"' in answer.text
+
+
+def test_bytes_that_are_no_page_pass_as_they_are(site: Front) -> None:
+    answer = site.ask("/untyped?binary=1")
+    assert answer.body == BINARY
+    assert answer.get("content-type") is None
+
+
 def test_a_part_of_a_page_is_never_handed_out(site: Front) -> None:
     assert site.ask("/part").status == 502
     sent = site.ask("/echo", ("Range", "bytes=0-5"), ("If-Range", '"x"')).text
@@ -174,7 +189,13 @@ def test_every_answer_of_the_site_carries_the_lock(site: Front, path: str) -> No
         ("link", "</own.css>; rel=preload; as=style", "</own.css>; rel=preload; as=style"),
         ("link", "<https://evil.example/>; rel=preconnect, </next>; rel=next", "</next>; rel=next"),
         ("refresh", "0; url=https://evil.example/", None),
+        ("refresh", "0, url=https://evil.example/", None),
+        ("refresh", "0 url=https://evil.example/", None),
+        ("refresh", "0, https://evil.example/", None),
+        ("refresh", "0;url=\\\\evil.example", None),
         ("refresh", "5; url=/page", "5; url=/page"),
+        ("attribution-reporting-register-source", "{}", None),
+        ("vestibule_account", "a@b.example", None),
         ("refresh", "5", "5"),
         ("report-to", '{"endpoints":[{"url":"https://evil.example"}]}', None),
         ("nel", '{"report_to":"x"}', None),
@@ -197,6 +218,17 @@ def test_names_are_not_looked_up_ahead(site: Front) -> None:
     assert odd.all("x-dns-prefetch-control") == ["off"]
 
 
+@pytest.mark.parametrize("form", ["middleware", "proxy"])
+def test_a_path_of_the_sites_own_that_relays_is_answered_here_until_granted(form: str, tmp_path: Path) -> None:
+    relay = "custom: {relay: {hosts: [relaso.com], paths: ['/gtm/*'], purpose: statistics, state: ask}}\n"
+    with front(form, configured(tmp_path, SITE_YAML, TRACKERS_YAML + relay), tmp_path) as running:
+        answer = running.ask("/gtm/collect?v=2", ("Sec-Fetch-Dest", "empty"))
+        assert (answer.status, answer.body) == (204, b"")
+        assert [hit.blocked for hit in running.told()] == [(("relay", "statistics", "", "relay"),)]
+        assert running.ask("/gtm/collect?v=2", running.choice("accept")).status == 200
+        assert running.ask("/x/../gtm/%63ollect", ("Sec-Fetch-Dest", "empty")).status == 204, "however it is written"
+
+
 def test_the_sites_own_policy_is_opened_for_the_banner(site: Front) -> None:
     policies = site.ask("/headers?content-security-policy=form-action+'none'").all("content-security-policy")
     assert "form-action http://relaso.com/_privacy/" in policies[0]
@@ -209,6 +241,12 @@ def test_the_sites_own_policy_is_opened_for_the_banner(site: Front) -> None:
 def test_nobody_can_speak_for_vestibule(site: Front, name: str) -> None:
     sent = site.ask("/echo", (name, "forged")).text
     assert "forged" not in sent
+
+
+def test_nobody_can_call_our_words_hop_by_hop(site: Front) -> None:
+    sent = site.ask("/echo", ("Connection", "vestibule-consent, sec-gpc, cookie"), ("Cookie", "session=1")).text
+    assert '"vestibule-consent"' in sent
+    assert '"cookie","session=1"' in sent
 
 
 def test_the_site_learns_the_choice_and_not_the_cookie(site: Front) -> None:
@@ -229,6 +267,13 @@ def test_the_site_may_set_only_what_was_agreed_to(site: Front) -> None:
     assert names == ["session"]
     accepted = site.ask("/cookies", site.choice("accept")).all("set-cookie")
     assert [value.partition("=")[0] for value in accepted] == ["session", "theme", "_ga"]
+
+
+def test_removing_cookies_never_makes_an_answer_too_long_for_a_front_server(site: Front) -> None:
+    jar = "; ".join(f"_old{number}=1" for number in range(60))
+    sent = site.ask("/page", ("Cookie", jar), host="www.relaso.com").all("set-cookie")
+    assert sum(len(f"Set-Cookie: {value}") + 2 for value in sent) <= 2048
+    assert len({value.partition("=")[0] for value in sent}) == len(sent), "each of many before a second variant"
 
 
 def test_refused_cookies_are_expired(site: Front) -> None:

@@ -17,7 +17,7 @@ import pytest
 from starlette.applications import Starlette
 
 from tests.servers import ROOT, serve_asgi
-from tests.sites import SITE_YAML, Front, Recording, configured, front
+from tests.sites import SECRET, SITE_YAML, Front, Recording, configured, front
 from vestibule.config import load
 from vestibule.core.errors import LinkError
 from vestibule.middleware import ConsentMiddleware
@@ -55,7 +55,6 @@ def test_a_form_leads_back_with_the_choice_in_a_cookie(site: Front) -> None:
         ("choice=reject", {"preferences": False, "statistics": False, "marketing": False}, False),
         ("choice=save", {"preferences": False, "statistics": False, "marketing": False}, False),
         ("choice=save&purpose=statistics", {"preferences": False, "statistics": True, "marketing": False}, True),
-        ("choice=save&purpose=nonsense", {"preferences": False, "statistics": False, "marketing": False}, False),
         ("choice=reject&purpose=marketing", {"preferences": False, "statistics": False, "marketing": False}, False),
     ],
 )
@@ -118,6 +117,8 @@ def test_json_is_a_choice_too(site: Front) -> None:
         ("application/json", "[1]"),
         ("application/json", '{"purposes": {"statistics": "yes"}}'),
         ("application/json", "{}"),
+        ("application/json", '{"purposes": {"statistic": true}}'),
+        ("application/x-www-form-urlencoded", "choice=save&purpose=nonsense"),
         ("application/json", "{" * 5000),
         ("text/plain", "choice=accept"),
         ("multipart/form-data; boundary=x", "--x"),
@@ -199,7 +200,9 @@ class Refusing(Recording):
 
 
 def test_while_the_recorder_is_away_the_record_is_on_disk_before_the_answer(tmp_path: Path) -> None:
-    app = ConsentMiddleware(Starlette(), configured(tmp_path), secrets=["x"], sender=Refusing(), state=tmp_path / "s")
+    app = ConsentMiddleware(
+        Starlette(), configured(tmp_path), secrets=[SECRET], sender=Refusing(), state=tmp_path / "s"
+    )
     with serve_asgi(app) as url:
         assert Front(url, Recording()).post("/_privacy/consent", "choice=accept").status == 303
         (journal,) = (tmp_path / "s" / "journal").iterdir()
@@ -207,13 +210,16 @@ def test_while_the_recorder_is_away_the_record_is_on_disk_before_the_answer(tmp_
         assert journal.stat().st_mode & 0o077 == 0
 
 
-def test_a_choice_that_cannot_be_proved_is_none(tmp_path: Path) -> None:
+def test_a_grant_that_cannot_be_proved_is_none_but_a_refusal_always_holds(tmp_path: Path) -> None:
     (tmp_path / "s").write_text("in the way", encoding="utf-8")
-    app = ConsentMiddleware(Starlette(), configured(tmp_path), secrets=["x"], sender=Refusing(), state=tmp_path / "s")
+    app = ConsentMiddleware(
+        Starlette(), configured(tmp_path), secrets=[SECRET], sender=Refusing(), state=tmp_path / "s"
+    )
     with serve_asgi(app) as url:
         answer = Front(url, Recording()).post("/_privacy/consent", "choice=accept")
         assert answer.status == 503
         assert answer.all("set-cookie") == []
+        assert Front(url, Recording()).post("/_privacy/consent", "choice=reject").status == 303
 
 
 # -- the rest of what lies under /_privacy -----------------------------------------------------------------------------
@@ -282,6 +288,10 @@ def test_reports_are_counted_by_service(site: Front) -> None:
     assert site.told()[0].blocked == (("youtube", "preferences", "", "csp"),)
     assert site.post("/_privacy/csp", "{" * 9000, *headers).status == 204
     assert site.post("/_privacy/csp", "x" * 40_000, *headers).status == 413
+    site.recording.hits.clear()
+    foreign = (("Content-Type", "application/csp-report"), ("Sec-Fetch-Site", "cross-site"))
+    assert site.post("/_privacy/csp", json.dumps(report), *foreign).status == 403
+    assert site.recording.hits == []
 
 
 def test_global_privacy_control_is_announced(site: Front) -> None:

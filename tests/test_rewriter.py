@@ -284,6 +284,20 @@ def test_written_cases(path: Path) -> None:
     assert rewrite(source, [1] * len(source), inject, placeholder=placeholder) == wanted
 
 
+def test_what_is_written_into_an_attribute_never_ends_a_noscript_around_it() -> None:
+    """With scripts on, the first ``</noscript`` counts, be it in an attribute."""
+    evil = "&lt;img src=//held.example/&gt;&lt;/noscript&gt;&lt;script&gt;alert(1)&lt;/script&gt;"
+    for page in (
+        f'<noscript><iframe srcdoc="{evil}"></iframe></noscript>',
+        f'<noscript><meta http-equiv=content-security-policy content="{evil}"></noscript>',
+    ):
+        rewriter = Rewriter(PAGE, Gate(), policy=lambda text: text + ";")
+        out = rewriter.feed(page.encode()) + rewriter.close()
+        assert out != page.encode()
+        assert out.count(b"</noscript") == 1
+        assert b"<script" not in out
+
+
 # Pages
 
 

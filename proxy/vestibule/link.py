@@ -31,6 +31,9 @@ from vestibule.core.visit import Hit
 MAX_FRAME = 8 << 20
 """Bytes of a message; a longer one ends the connection."""
 
+SOCKET = "recorder.sock"
+"""The socket's name in the state folder."""
+
 FLUSH_EVERY = 0.2
 """Seconds that a hit waits at most before it is sent."""
 

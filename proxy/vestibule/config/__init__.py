@@ -14,12 +14,13 @@ from pathlib import Path
 from vestibule.config.checks import check_notice, check_services
 from vestibule.config.documents import read
 from vestibule.config.environment import override
+from vestibule.config.lists import named, read_lists
 from vestibule.config.models import Config, SiteFile, TrackersFile
 from vestibule.config.validation import validate
 from vestibule.config.wording import suggest
 from vestibule.core.errors import ConfigError, Problem
 
-__all__ = ["SITE", "TRACKERS", "Config", "load"]
+__all__ = ["SITE", "TRACKERS", "Config", "list_files", "load"]
 
 SITE = "site.yaml"
 TRACKERS = "trackers.yaml"
@@ -49,6 +50,8 @@ def load(directory: Path | str, environ: Mapping[str, str], *, today: date | Non
     values = validate(SiteFile, site, problems, overridden)
     rules = validate(TrackersFile, trackers, problems, overridden)
     problems.extend(check_services(trackers))
+    pages = (*values.site.hosts, *values.site.first_party) if values is not None else ()
+    filters, lists = read_lists(folder, trackers, pages, problems)
     if values is not None:
         problems.extend(check_notice(values, site, today))
         if values.geoip is not None and not values.geoip.is_file():
@@ -60,6 +63,12 @@ def load(directory: Path | str, environ: Mapping[str, str], *, today: date | Non
     return Config.model_construct(
         **settings,
         trackers=rules,
-        revision=hashlib.sha256(shown.encode()).hexdigest()[:12],
+        filters=filters,
+        revision=hashlib.sha256((shown + lists).encode()).hexdigest()[:12],
         where={".".join(map(str, path)): f"{TRACKERS}:{line}" for path, line in trackers.lines.items()},
     )
+
+
+def list_files(directory: Path | str) -> tuple[str, ...]:
+    """The block lists that ``trackers.yaml`` names, relative to the folder, as far as that can be read."""
+    return tuple(dict.fromkeys(name for _, name in named(read(Path(directory) / TRACKERS, [], optional=True))))

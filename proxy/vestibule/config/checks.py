@@ -32,9 +32,6 @@ def check_services(document: Document) -> Iterator[Problem]:
         if hidden not in known and hidden not in custom:
             message = f"no service named {hidden}{suggest(str(hidden), known)}"
             yield Problem(document.file, document.line(("cname", host)), f"cname.{host}", message)
-    if _names(document, "lists") or document.data.get("lists"):
-        message = "Adblock-syntax lists are not read by this version; leave the list empty"
-        yield Problem(document.file, document.line(("lists",)), "lists", message)
 
 
 def _names(document: Document, section: str) -> dict[str, object]:

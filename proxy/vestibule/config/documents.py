@@ -47,7 +47,7 @@ def read(path: Path, problems: list[Problem], *, optional: bool = False) -> Docu
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         if not optional:
-            problems.append(Problem(file, 0, path.stem, "no such file; `vestibule init URL` writes a first one"))
+            problems.append(Problem(file, 0, path.stem, "no such file; docs/configuration.md shows one"))
         return empty
     except UnicodeDecodeError as error:
         line = path.read_bytes()[: error.start].count(b"\n") + 1
@@ -69,7 +69,7 @@ def read(path: Path, problems: list[Problem], *, optional: bool = False) -> Docu
         return empty
     if data is None:
         if not optional:
-            problems.append(Problem(file, 1, path.stem, "is empty; `vestibule init URL` writes a first one"))
+            problems.append(Problem(file, 1, path.stem, "is empty; docs/configuration.md shows one"))
         return empty
     if not isinstance(data, CommentedMap):
         problems.append(Problem(file, 1, path.stem, f"must hold settings (key: value), not {shown(data)}"))

@@ -13,6 +13,8 @@ from vestibule.config.wording import suggest
 from vestibule.core.errors import Problem
 
 PREFIX = "VESTIBULE_"
+OTHERS = frozenset(f"{PREFIX}{name}" for name in ("SECRET", "CORPUS", "READY_FD", "ADMIN_FD", "AGAIN"))
+"""Variables of the product that are no settings of the files."""
 
 
 def override(
@@ -30,7 +32,10 @@ def override(
         else:
             document, model = site, SiteFile
         if path[0] not in model.model_fields:
-            continue  # such as VESTIBULE_SECRET: not a setting of the files
+            if name not in OTHERS:
+                message = f"unknown setting{suggest(str(path[0]), [*SiteFile.model_fields, 'trackers'])}"
+                problems.append(Problem(ENVIRONMENT, 0, name, message))
+            continue
         if path[0] in ("services", "custom"):  # variables have no hyphens, ids have no underscores
             path = (path[0], *(part.replace("_", "-") for part in path[1:2]), *path[2:])
         problem = _scalar(model, path)

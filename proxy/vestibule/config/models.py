@@ -6,7 +6,7 @@ from datetime import date
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, SkipValidation, field_validator
 
 from vestibule.config.values import (
     DAY,
@@ -15,6 +15,7 @@ from vestibule.config.values import (
     Duration,
     Host,
     Listen,
+    ListFile,
     Network,
     Origin,
     PolicyUrl,
@@ -27,6 +28,7 @@ from vestibule.config.values import (
     Zone,
 )
 from vestibule.core.consent import Purpose, State
+from vestibule.core.filters import Filter
 
 
 class Model(BaseModel):
@@ -59,7 +61,7 @@ class Policy(Model):
     revision: Text = Field("1", description="A new value asks everyone again.")
     url: PolicyUrl = Field("/privacy", description="The policy's address.")
     contact: str = Field("", max_length=200, description="Whom to write to about privacy.")
-    notice: Notice | None = Field(None, description="A change that is announced at least 30 days ahead.")
+    notice: Notice | None = Field(None, description="A change, announced 30 days ahead. Checked, not shown yet.")
 
 
 class Consent(Model):
@@ -93,8 +95,8 @@ class Cookies(Model):
 class LogIn(Model):
     """The site's log-in form."""
 
-    path: SitePath = Field("/login", description="Where the form is sent.")
-    field: Text = Field("keep_me_signed_in", description="The box that keeps the visitor signed in.")
+    path: SitePath = Field("/login", description="Where the form is sent. Not in force yet.")
+    field: Text = Field("keep_me_signed_in", description="The box that keeps the visitor signed in. Not in force yet.")
 
 
 class SignIn(Model):
@@ -102,9 +104,9 @@ class SignIn(Model):
 
     cookies: tuple[CookieName, ...] = Field((), description="The site's session cookies.")
     login: LogIn = Field(default_factory=LogIn, description="The site's log-in form.")
-    logout: SitePath = Field("/logout", description="The address that signs out.")
+    logout: SitePath = Field("/logout", description="The address that signs out. Not in force yet.")
     keep_for: Annotated[Duration, Field(le=400 * 86400)] = Field(
-        default=30 * DAY, description="How long a visitor who ticked the box stays signed in."
+        default=30 * DAY, description="How long a visitor who ticked the box stays signed in. Not in force yet."
     )
 
 
@@ -199,13 +201,20 @@ class TrackersFile(Model):
     cname: dict[Host, ServiceId] = Field(
         default_factory=dict, description="First-party names that are trackers in disguise."
     )
-    lists: tuple[Path, ...] = Field((), description="Adblock-syntax files.")
+    lists: tuple[ListFile, ...] = Field(
+        (), max_length=32, description="Files in Adblock syntax, in this folder: what they name is closed, too."
+    )
 
 
 class Config(SiteFile):
     """The whole configuration: ``site.yaml``, with ``trackers.yaml`` as ``trackers``."""
 
+    model_config = ConfigDict(arbitrary_types_allowed=True)
+
     trackers: TrackersFile = Field(default_factory=TrackersFile)
+    filters: SkipValidation[tuple[Filter, ...]] = Field(
+        (), exclude=True, description="What trackers.lists hold for this site, in their order."
+    )
     revision: str = Field("", exclude=True, description="Twelve hex digits that change with any setting.")
     where: dict[str, str] = Field(
         default_factory=dict,

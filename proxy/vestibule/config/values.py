@@ -76,6 +76,14 @@ def _host(value: str) -> str:
     return host.rstrip(".")
 
 
+def list_file(name: str) -> str:
+    """A file in the configuration folder, which is watched and kept as a whole."""
+    path = Path(name)
+    if not path.name or path.is_absolute() or ".." in path.parts or path.suffix in (".yaml", ".yml"):
+        raise ValueError("must be a file in the configuration folder, such as lists/own.txt")
+    return name
+
+
 def _listen(value: str) -> str:
     """``HOST:PORT`` (an IPv6 host in brackets)."""
     host, colon, port = value.rpartition(":")
@@ -169,6 +177,7 @@ Size = Annotated[int, BeforeValidator(_size), Field(gt=0)]
 Text = Annotated[str, BeforeValidator(_text), Field(min_length=1, max_length=200)]
 Host = Annotated[str, AfterValidator(_host)]
 Listen = Annotated[str, AfterValidator(_listen)]
+ListFile = Annotated[str, AfterValidator(list_file)]
 Network = Annotated[str, AfterValidator(_network)]
 SitePath = Annotated[str, AfterValidator(_path)]
 CookieName = Annotated[str, AfterValidator(_cookie_name)]

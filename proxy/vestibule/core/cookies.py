@@ -161,13 +161,13 @@ def _declared(name: str, purpose: Purpose, written: str) -> CookieVerdict:
 def expiries(name: str, host: str, registrable: str, path: str, *, secure: bool) -> tuple[str, ...]:
     """``Set-Cookie`` headers that remove a cookie wherever it may have been set.
 
-    A browser names a cookie only, not its domain and path, so each variant is expired: host-only and for every domain
-    from ``host`` up to ``registrable``; for ``/`` and each folder of ``path`` (four at most).
+    A browser names a cookie only, not its domain and path, so each variant is expired, the likeliest first: for ``/``,
+    then each folder of ``path`` (four in all); host-only, then for every domain from ``registrable`` down to ``host``.
     """
     domains: list[str | None] = [None]
     if not name.startswith("__Host-"):
         labels = host.split(".")
-        for index in range(len(labels)):
+        for index in reversed(range(len(labels))):
             domain = ".".join(labels[index:])
             if domain == registrable or domain.endswith("." + registrable):
                 domains.append(domain)

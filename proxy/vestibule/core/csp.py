@@ -63,21 +63,51 @@ def open_own(header: str, parts: Parts, keep_report: Callable[[str], bool]) -> s
     keep_report: whether reports may go to an address of ``report-uri``; the others are left out, and so is
     ``report-to``, whose endpoints are named in headers that do not pass.
     """
-    return ", ".join(_open_policy(policy, parts, keep_report) for policy in header.split(",") if policy.strip())
+    opened = []
+    for policy in header.split(","):
+        directives = _without_reports(_parsed(policy), keep_report)
+        _open(directives, parts)
+        opened.append(_written(directives))
+    return ", ".join(filter(None, opened))
 
 
-def _open_policy(policy: str, parts: Parts, keep_report: Callable[[str], bool]) -> str:
+def open_meta(content: str, parts: Parts) -> str:
+    """As `open_own`, for a policy in the page itself (``<meta http-equiv=content-security-policy>``). Reports are not
+    sent for such ones (CSP3, section 3.3). One that is open to us already stays as it is written."""
+    opened = []
+    for policy in content.split(","):
+        directives = _parsed(policy)
+        before = _written(directives)
+        _open(directives, parts)
+        after = _written(directives)
+        opened.append(policy if after == before else after)
+    return ",".join(opened)
+
+
+def _parsed(policy: str) -> dict[str, list[str]]:
     directives: dict[str, list[str]] = {}
     for text in policy.split(";"):
         tokens = text.split()
         if tokens:
             directives.setdefault(tokens[0].lower(), tokens[1:])
+    return directives
+
+
+def _written(directives: dict[str, list[str]]) -> str:
+    return "; ".join(" ".join((name, *value)) for name, value in directives.items())
+
+
+def _without_reports(directives: dict[str, list[str]], keep: Callable[[str], bool]) -> dict[str, list[str]]:
     directives.pop("report-to", None)
     if "report-uri" in directives:
-        kept = [url for url in directives["report-uri"] if keep_report(url)]
+        kept = [url for url in directives["report-uri"] if keep(url)]
         directives = {name: value for name, value in directives.items() if name != "report-uri" or kept}
         if kept:
             directives["report-uri"] = kept
+    return directives
+
+
+def _open(directives: dict[str, list[str]], parts: Parts) -> None:
     base = parts.origin + "/_privacy/"
     for need, source, digest in (
         ("script-src-elem", parts.script, parts.script_hash),
@@ -86,7 +116,6 @@ def _open_policy(policy: str, parts: Parts, keep_report: Callable[[str], bool]) 
         ("form-action", base, ""),
     ):
         _permit(directives, need, source, digest, parts.origin)
-    return "; ".join(" ".join((name, *value)) for name, value in directives.items())
 
 
 def _permit(directives: dict[str, list[str]], need: str, source: str, digest: str, origin: str) -> None:

@@ -10,24 +10,26 @@ from typing import Protocol
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from vestibule import config as configuration
+from vestibule import link
 from vestibule.config import Config
+from vestibule.core import secret
 from vestibule.core.cookies import SetCookie
-from vestibule.core.errors import LinkError, VestibuleError
+from vestibule.core.errors import LinkError
 from vestibule.core.headers import client_address
 from vestibule.core.visit import Hit
 from vestibule.journal import Journal
+from vestibule.live import Live
 from vestibule.middleware import hits
 from vestibule.middleware.hits import Asked
-from vestibule.middleware.request import Header, prepare
-from vestibule.middleware.response import Responder
+from vestibule.middleware.request import Header, prepare, wanted_for
+from vestibule.middleware.response import REPORTING, Responder
 from vestibule.middleware.snapshot import Snapshot
+from vestibule.middleware.tending import Tending
 from vestibule.privacy import answers
 from vestibule.privacy.endpoints import Endpoints, Exchange
 from vestibule.privacy.policy import SitePolicy
 from vestibule.privacy.visitor import Visitor, read
 
-SECRET = "VESTIBULE_SECRET"  # noqa: S105 - the variable's name
 _UPGRADED = {"http": "http", "https": "https", "ws": "http", "wss": "https"}
 
 
@@ -41,11 +43,13 @@ class Sender(Protocol):
 class ConsentMiddleware:
     """Closes what visitors have not agreed to, and counts.
 
-    app: any ASGI app. config: a configuration, or the folder to read it from. secrets: keys of signatures, newest
-    first; from VESTIBULE_SECRET (comma separated) if None. sender: the way to the recorder; without one nothing is
-    counted, and consent records are kept in the journal of ``state``. dev: also answer for localhost.
+    app: any ASGI app. config: the folder to read the configuration from, which is then followed while requests come;
+    or a configuration, which stays. secrets: keys of signatures, newest first; from VESTIBULE_SECRET (comma separated)
+    if None. sender: the way to the recorder; if None, the recorder that shares ``state`` (``vestibule recorder``) is
+    found by its socket there; while none runs, pages go on, and consent records wait in the journal of ``state``.
+    dev: also answer for localhost.
 
-    Raises ConfigError for a folder that cannot be used, VestibuleError without a secret.
+    Raises ConfigError for a folder that cannot be used, VestibuleError without a secret or with one that is too short.
     """
 
     def __init__(
@@ -58,18 +62,18 @@ class ConsentMiddleware:
         state: Path | str = ".vestibule",
         dev: bool = False,
     ) -> None:
+        live = None
         if not isinstance(config, Config):
-            config = configuration.load(config, os.environ)
-        if secrets is None:
-            secrets = [part.strip() for part in os.environ.get(SECRET, "").split(",") if part.strip()]
-        if not secrets:
-            raise VestibuleError(f"{SECRET} is not set; it keys every signature")
+            live = Live(Path(config), os.environ, Path(state))
+            config = live.first()
+        own = None if sender is not None else link.Sender(str(Path(state) / link.SOCKET))
         self._app = app
-        self._secrets = tuple(secrets)
-        self._sender = sender
+        self._secrets = secret.parse(os.environ.get(secret.VARIABLE, "") if secrets is None else ",".join(secrets))
+        self._sender: Sender = own if sender is None else sender  # type: ignore[assignment]
         self._dev = dev
-        self._records = _Records(sender, Journal(Path(state)))
+        self._records = _Records(self._sender, Journal(Path(state)))
         self._snapshot = self._make(config)
+        self._tending = Tending(own, live, self.reload) if own or live else None
 
     def reload(self, config: Config) -> None:
         """Use another configuration for the requests that come from now on."""
@@ -79,11 +83,15 @@ class ConsentMiddleware:
         return Snapshot(SitePolicy(config, self._secrets, dev=self._dev), self._records)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if self._tending is not None:
+            self._tending.begin()
         if scope["type"] == "http":
             await self._http(self._snapshot, scope, receive, send)
         elif scope["type"] == "websocket":
             await self._websocket(self._snapshot, scope, receive, send)
         else:
+            if scope["type"] == "lifespan" and self._tending is not None:
+                receive = self._tending.until_shutdown(receive)
             await self._app(scope, receive, send)
 
     # HTTP
@@ -103,7 +111,7 @@ class ConsentMiddleware:
         try:
             await self._app({**scope, "headers": prepared.headers}, receive, responder)
         finally:
-            if self._sender is not None and responder.seen.status:
+            if responder.seen.status:
                 hit = hits.of_exchange(asked, responder)
                 if hit is not None:
                     self._sender.send(hit)
@@ -125,7 +133,7 @@ class ConsentMiddleware:
         """Answer for a path of the site's own that only passes data on to a service that is closed."""
         policy, visitor = asked.snapshot.policy, asked.visitor
         host = policy.config.site.hosts[0] if visitor.host in policy.local else visitor.host
-        verdict = policy.rules.decide(host, asked.target, "relay")
+        verdict = policy.rules.decide(host, asked.target, wanted_for(asked.scope["headers"]))
         if verdict.open(visitor.effective):
             return False
         _Counter(self._sender, asked).blocked(verdict.service or f"unknown:{host}", verdict.purpose.value, "relay")
@@ -158,35 +166,29 @@ class ConsentMiddleware:
 class _Counter:
     """Counts what happens in one request to our own addresses."""
 
-    def __init__(self, sender: Sender | None, asked: Asked) -> None:
+    def __init__(self, sender: Sender, asked: Asked) -> None:
         self._sender = sender
         self._asked = asked
 
     def event(self, kind: str, event: Iterable[tuple[str, str]]) -> None:
-        if self._sender is not None:
-            self._sender.send(hits.of_event(self._asked, kind, event))
+        self._sender.send(hits.of_event(self._asked, kind, event))
 
     def blocked(self, service: str, purpose: str, reason: str) -> None:
-        if self._sender is not None:
-            self._sender.send(hits.of_event(self._asked, "blocked", (), ((service, purpose, "", reason),)))
+        self._sender.send(hits.of_event(self._asked, "blocked", (), ((service, purpose, "", reason),)))
 
 
 class _Records:
     """Keeps a consent record with the recorder, or while that is away in the journal that it takes over later."""
 
-    def __init__(self, sender: Sender | None, journal: Journal) -> None:
+    def __init__(self, sender: Sender, journal: Journal) -> None:
         self._sender = sender
         self._journal = journal
 
     async def keep(self, record: Mapping[str, object]) -> None:
-        if self._sender is not None:
-            try:
-                await self._sender.record(record)
-            except LinkError:
-                pass
-            else:
-                return
-        self._journal.append(record)
+        try:
+            await self._sender.record(record)
+        except LinkError:
+            self._journal.append(record)
 
 
 def _may_pass(snapshot: Snapshot, visitor: Visitor, item: Header) -> bool:
@@ -194,4 +196,4 @@ def _may_pass(snapshot: Snapshot, visitor: Visitor, item: Header) -> bool:
     if name == b"set-cookie":
         cookie = SetCookie.parse(value.decode("latin-1"))
         return cookie is not None and snapshot.policy.cookies.decide(cookie.name).passes(visitor.effective)
-    return not name.startswith(b"vestibule-")
+    return name not in REPORTING and not name.replace(b"_", b"-").startswith(b"vestibule-")

@@ -38,6 +38,9 @@ def prepare(policy: SitePolicy, visitor: Visitor, headers: list[Header], variant
         name, value = item
         if name == b"cookie" or name == b"accept-encoding" or name.replace(b"_", b"-").startswith(b"vestibule-"):
             continue
+        if name == b"connection":
+            kept.append((name, _unnamed(value)))
+            continue
         if name == b"if-none-match":
             tags, ours = caching.unwrap(value.decode("latin-1"), variant)
             revalidates = revalidates or (ours and bool(tags))
@@ -54,6 +57,21 @@ def prepare(policy: SitePolicy, visitor: Visitor, headers: list[Header], variant
     kept.append((b"accept-encoding", _accepted(headers)))
     kept.append((b"vestibule-consent", _consent(visitor)))
     return Prepared(kept, document, top, revalidates, refused)
+
+
+def wanted_for(headers: list[Header]) -> str:
+    """What a request is for, as the rules are asked: a visitor's way through the site, a frame, or a part of a page."""
+    document, top = _kind(headers)
+    return "navigate" if top else "frame" if document else "relay"
+
+
+_OURS = (b"vestibule-", b"sec-gpc", b"dnt", b"cookie")
+
+
+def _unnamed(connection: bytes) -> bytes:
+    """``Connection`` without the headers that a client may not take away by calling them hop-by-hop."""
+    tokens = [token.strip() for token in connection.split(b",")]
+    return b", ".join(token for token in tokens if not token.lower().startswith(_OURS)) or b"keep-alive"
 
 
 def _kind(headers: list[Header]) -> tuple[bool, bool]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from urllib.parse import urljoin
 
 from starlette.types import Message, Send
 
@@ -14,7 +13,10 @@ from vestibule.core.codings import CODINGS, CodingError, Decoder, Encoder
 from vestibule.core.cookies import SetCookie
 from vestibule.core.csp import open_meta, open_own
 from vestibule.core.html import encoding
+from vestibule.core.html.elements import refresh_target
 from vestibule.core.html.rewriter import Inject, Rewriter
+from vestibule.core.html.sniffing import is_page, says_nothing
+from vestibule.core.urls import absolute
 from vestibule.middleware.gate import Gate
 from vestibule.middleware.request import Header, Prepared
 from vestibule.middleware.snapshot import Snapshot
@@ -22,7 +24,19 @@ from vestibule.privacy.endpoints import is_own
 from vestibule.privacy.visitor import Visitor
 from vestibule.upstream import ResponseAbortedError, error_page
 
-_REPORTING = frozenset({b"report-to", b"nel", b"reporting-endpoints", b"speculation-rules", b"alt-svc"})
+REPORTING = frozenset(
+    {
+        b"report-to",
+        b"nel",
+        b"reporting-endpoints",
+        b"speculation-rules",
+        b"alt-svc",
+        b"attribution-reporting-register-source",
+        b"attribution-reporting-register-trigger",
+        b"observe-browsing-topics",
+        b"supports-loading-mode",
+    }
+)
 """Headers that make browsers contact others without a page's doing. Those of the site itself go too: what they name
 cannot be told from a tracker, and nothing that visitors see depends on them."""
 
@@ -75,6 +89,8 @@ class Responder:
         self._method = method
         self._send = send
         self._held: Message | None = None
+        self._unsure: Message | None = None
+        self._beginning = b""
         self._page: _Page | None = None
         self.gate = Gate(snapshot.policy, visitor)
         self.seen = Seen()
@@ -96,6 +112,29 @@ class Responder:
         self.seen.content_type = types[0].decode("latin-1") if types else ""
         # Where there are several, browsers take the last; whichever it is, a page is read as one.
         page = any(b"text/html" in value.lower() for value in types)
+        if not page and self._method != "HEAD" and status not in (204, 205, 304) and says_nothing(types):
+            self._unsure = message
+            return
+        await self._begin(status, headers, types, page=page)
+
+    async def _make_sure(self, message: Message) -> bool:
+        """Say by its first bytes what an answer is that does not say so itself; False while more are needed."""
+        self._beginning += message.get("body", b"")
+        page = is_page(self._beginning)
+        if page is None and message.get("more_body", False):
+            return False
+        start, self._unsure = self._unsure, None
+        headers = [(name.lower(), value) for name, value in start["headers"]] if start else []
+        types = [value for name, value in headers if name == b"content-type"]
+        # Compressed bytes tell nothing; as a document it is taken for a page.
+        coded = bool(self._coding(headers)) and self._prepared.document
+        if page or coded:
+            headers = [item for item in headers if item[0] != b"content-type"] + [(b"content-type", b"text/html")]
+            types = [b"text/html"]
+        await self._begin(self.seen.status, headers, types, page=bool(page or coded))
+        return True
+
+    async def _begin(self, status: int, headers: list[Header], types: list[bytes], *, page: bool) -> None:
         if page and status == 206:
             await self._refuse()
             return
@@ -121,9 +160,10 @@ class Responder:
         """The rewriter for a page in an encoding of this name, None where nobody knows it."""
         visitor = self._visitor
         banner = self._snapshot.banner
-        inject = (
-            banner.inject(visitor, self._target, again=self._method == "GET") if self._prepared.top else banner.quiet()
-        )
+        if self._prepared.top:
+            inject = banner.inject(visitor, self._target, again=self._method == "GET")
+        else:
+            inject = banner.framed(visitor, self._target) if self._prepared.document else banner.quiet()
         codec = encoding.codec(name)
         write = bytes if codec == "utf-8" else _in_ascii
         parts = banner.parts(visitor.origin)
@@ -147,6 +187,10 @@ class Responder:
         return codings[0] if len(codings) == 1 and codings[0] in CODINGS else None
 
     async def _body(self, message: Message) -> None:
+        if self._unsure is not None:
+            if not await self._make_sure(message):
+                return
+            message = {**message, "body": self._beginning}
         body, more = message.get("body", b""), message.get("more_body", False)
         if self._page is None:
             if self.seen.status:
@@ -192,9 +236,9 @@ class Responder:
             if name == b"set-cookie":
                 if self._may_set(value):
                     kept.append(item)
-            elif name in _REPORTING or name.startswith(b"vestibule-"):
+            elif name in REPORTING or name.replace(b"_", b"-").startswith(b"vestibule-"):
                 self._note(name, value)
-                if self._policy.observe and name in _REPORTING:
+                if self._policy.observe and name in REPORTING:
                     kept.append(item)
             elif name == b"link":
                 kept.extend((name, link.encode("latin-1")) for link in self._links(value.decode("latin-1")))
@@ -249,15 +293,12 @@ class Responder:
 
     def _may(self, url: str, kind: str = "csp") -> bool:
         """Whether an address, relative to the page, may be contacted."""
-        absolute = urljoin(self._visitor.origin + self._target, url)
-        return self.gate.url(absolute, kind) is None
+        resolved = absolute(url, self._visitor.origin + self._target)
+        return resolved is not None and self.gate.url(resolved, kind) is None
 
     def _may_refresh(self, value: str) -> bool:
-        _, separator, target = value.partition(";")
-        if not separator:
-            return True
-        target = re.sub(r"^\s*url\s*=\s*", "", target.strip(), flags=re.IGNORECASE).strip("'\" ")
-        return self._may(target, "navigate")
+        target = refresh_target(value)
+        return not target or self._may(target, "navigate")
 
     def _links(self, value: str) -> list[str]:
         """The entries of ``Link`` (RFC 8288) that load nothing from a closed host."""

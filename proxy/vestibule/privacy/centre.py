@@ -41,7 +41,7 @@ def rows(policy: SitePolicy) -> dict[Purpose, tuple[Row, ...]]:
             "",
             "",
             "",
-            ((CHOICE_COOKIE, policy.config.consent.keep_for), (KEEP_COOKIE, policy.config.sign_in.keep_for)),
+            ((CHOICE_COOKIE, policy.config.consent.keep_for),),
         )
     )
     for service, state in policy.rules.services_in_use():

@@ -6,6 +6,7 @@ import json
 import secrets
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from datetime import UTC, datetime
+from itertools import zip_longest
 from typing import Protocol
 from urllib.parse import urlsplit
 
@@ -29,7 +30,11 @@ WELL_KNOWN = ("/.well-known/gpc.json",)
 PIXEL = bytes.fromhex("47494638396101000100800000000000ffffff21f90401000000002c00000000010001000002024401003b")
 """A transparent GIF of 1x1 points, 43 bytes."""
 MAX_REPORT = 32 << 10
-MAX_COOKIES_EXPIRED = 40
+GPC_SINCE = "2026-11-22"
+"""The day since which Global Privacy Control has been answered as it is now (the specification's ``lastUpdate``)."""
+MAX_REMOVALS = 2048
+"""Bytes of an answer's headers that remove cookies: front servers refuse long headers (nginx by default from 4 KB on).
+What is left over goes with the next answers: a browser no longer sends what was removed."""
 
 
 class Counter(Protocol):
@@ -105,7 +110,7 @@ class Endpoints:
             if handler is None:
                 allow = ", ".join(sorted(methods)).encode()
                 await answers.answer_text(exchange.send, 405, "Not allowed here.", [(b"allow", allow)])
-            elif method == "POST" and handler != self._report and not self._is_own(exchange):
+            elif method == "POST" and not self._is_own(exchange):
                 await answers.answer_text(exchange.send, 403, "Only this site's own pages may do this.")
             else:
                 try:
@@ -135,10 +140,11 @@ class Endpoints:
         try:
             await self._records.keep(consent_record(self._policy, choice, given.surface, texts))
         except LinkError:
-            await answers.answer_text(
-                exchange.send, 503, "Your choice could not be kept; please try again.", [(b"retry-after", b"5")]
-            )
-            return
+            # Only a grant needs proof; a refusal must not depend on our disk.
+            if not choice.refuses_all:
+                again = "Your choice could not be kept; please try again."
+                await answers.answer_text(exchange.send, 503, again, [(b"retry-after", b"5")])
+                return
         exchange.counter.event(
             "consent",
             (
@@ -186,15 +192,19 @@ class Endpoints:
         return self._expire(visitor, list(refused), urlsplit(path).path if path.startswith("/") else "/")
 
     def _expire(self, visitor: Visitor, names: list[str], path: str) -> list[Header]:
+        """Removals, at most MAX_REMOVALS bytes: first the likeliest variant of each cookie, then the next of each."""
         registrable = self._policy.registrable
         inside = visitor.host == registrable or visitor.host.endswith("." + registrable)
-        return [
-            (b"set-cookie", header.encode("latin-1"))
-            for name in names[:MAX_COOKIES_EXPIRED]
-            for header in expiries(
-                name, visitor.host, registrable if inside else visitor.host, path, secure=visitor.secure
-            )
-        ]
+        top = registrable if inside else visitor.host
+        variants = [expiries(name, visitor.host, top, path, secure=visitor.secure) for name in names]
+        headers: list[Header] = []
+        room = MAX_REMOVALS
+        for header in (each for round_ in zip_longest(*variants) for each in round_ if each is not None):
+            room -= len(header) + len("Set-Cookie: \r\n")
+            if room < 0:
+                break
+            headers.append((b"set-cookie", header.encode("latin-1")))
+        return headers
 
     @staticmethod
     def _wants_json(exchange: Exchange) -> bool:
@@ -209,7 +219,8 @@ class Endpoints:
             "purposes": purposes(choice),
             "services": dict(choice.services) if choice else {},
             "revision": self._policy.config.policy.revision,
-            "time": datetime.fromtimestamp(choice.time, UTC).isoformat() if choice and visitor.choice else None,
+            # A refusal by signal was never chosen: it has no revision of a policy, and no time.
+            "time": datetime.fromtimestamp(choice.time, UTC).isoformat() if choice and choice.revision else None,
             "signal": visitor.signal or None,
             "record": choice.record if choice else None,
         }
@@ -284,7 +295,7 @@ class Endpoints:
 
     async def _gpc(self, exchange: Exchange) -> None:
         honoured = "gpc" in self._policy.config.consent.honour
-        await answers.answer_json(exchange.send, 200, {"gpc": honoured, "lastUpdate": "2026-11-22"})
+        await answers.answer_json(exchange.send, 200, {"gpc": honoured, "lastUpdate": GPC_SINCE})
 
     async def _pixel(self, exchange: Exchange) -> None:
         name = exchange.path.removeprefix("/_privacy/pixel/").removesuffix(".gif")

@@ -47,7 +47,9 @@ def _from_form(body: bytes) -> Answer | None:
     if kind not in ("accept", "reject", "save", "add"):
         return None
     surface = Surface.CENTRE if _one(fields.get("surface")) == "centre" else Surface.BANNER
-    purposes = frozenset(_ASKED[name] for name in fields.get("purpose", ()) if name in _ASKED)
+    if any(name not in _ASKED for name in fields.get("purpose", ())):
+        return None
+    purposes = frozenset(_ASKED[name] for name in fields.get("purpose", ()))
     services = dict.fromkeys(fields.get("service", ()), True)
     held = tuple(fields.get("held", ()))
     return Answer(kind, purposes, services, surface, _one(fields.get("next")) or "/", held)
@@ -63,7 +65,9 @@ def _from_json(body: bytes) -> Answer | None:
     purposes, services = data.get("purposes", {}), data.get("services", {})
     if not _flags(purposes) or not _flags(services) or not (purposes or services):
         return None
-    granted = frozenset(_ASKED[name] for name, on in purposes.items() if on and name in _ASKED)
+    if any(name not in _ASKED for name in purposes):
+        return None  # a misspelt purpose is no refusal
+    granted = frozenset(_ASKED[name] for name, on in purposes.items() if on)
     return Answer("save", granted, services, Surface.API)
 
 

@@ -3,12 +3,12 @@
 The tokenizer reads bytes and needs that bytes of ASCII mean ASCII. This guards it against pages that a browser would
 read otherwise:
 
-- In UTF-16 and ISO-2022-JP they do not. Pages in these become UTF-8 (`Transcoder`), and their header says so, which goes
-  before whatever the page declares of itself.
+- In UTF-16 and ISO-2022-JP they do not. Pages in these become UTF-8 (`Transcoder`), and their header says so, which
+  goes before whatever the page declares of itself.
 - In Shift_JIS, GBK, gb18030 and Big5 the second byte of a character may be one of ``@`` to ``~`` (in gb18030 a digit,
-  too). None of these begins or ends a tag, an attribute, a comment or raw text, and names that hold such a character are
-  nobody's names in either reading; a second byte that makes no character is read as itself. But ``]`` may belong to a
-  ``]]>`` that ends a CDATA section: there a space parts the two (`Clarifier`).
+  too). None of these begins or ends a tag, an attribute, a comment or raw text, and names that hold such a character
+  are nobody's names in either reading; a second byte that makes no character is read as itself. But ``]`` may belong
+  to a ``]]>`` that ends a CDATA section: there a space parts the two (`Clarifier`).
 - Where nothing is declared, browsers guess. No guess is made here, since what we declared in its place would break
   pages that declare themselves further down. What browsers guess is one of the encodings above or another in which
   ASCII is ASCII, but might be ISO-2022-JP: that needs escape characters, so these are taken out (`Clarifier`), and
@@ -21,6 +21,7 @@ import codecs
 import re
 from collections.abc import Iterable
 
+from vestibule.core.html import iso2022jp
 from vestibule.core.html.grammar import compile_bytes
 
 PRESCAN = 1024
@@ -84,7 +85,6 @@ _CODECS = {
     "big5": "big5hkscs",
     "shift_jis": "cp932",
     "euc-kr": "cp949",
-    "iso-2022-jp": "iso2022_jp_ext",
     "replacement": "latin-1",
 }
 _TRANSCODED = frozenset({"utf-16le", "utf-16be", "iso-2022-jp"})
@@ -101,13 +101,20 @@ def charset(content_types: Iterable[str]) -> tuple[str, str | None]:
     for value in _VALUE.findall(",".join(content_types)):
         name, _, parameters = value.partition(";")
         name = name.strip(_SPACES).lower()
-        given = _PARAMETER.search(";" + parameters)
         if "/" not in name or name == "*/*":
             continue
-        label = None if given is None else (given[1] if given[1] is not None else given[2].strip(_SPACES))
+        label = _charset_parameter(";" + parameters)
         found = label if name != essence or label is not None else found
         essence = name
     return essence, found
+
+
+def _charset_parameter(parameters: str) -> str | None:
+    for match in _PARAMETER.finditer(parameters):
+        value = match[2] if match[2] is not None else (match[3] or "").strip(_SPACES)
+        if match[1].lower() == "charset" and value:
+            return value
+    return None
 
 
 def declared(charset: str | None, first: bytes) -> str | None:
@@ -119,12 +126,19 @@ def declared(charset: str | None, first: bytes) -> str | None:
     for mark, name in _MARKS:
         if first.startswith(mark):
             return name
-    return NAMES.get((charset or "").strip("\t\n\f\r \"'").lower()) or _prescan(first[:PRESCAN])
+    return _label(charset) or _prescan(first[:PRESCAN])
 
 
-def bytes_needed(charset: str | None) -> int:
-    """How many first bytes of a page `declared` needs to see."""
-    return 3 if NAMES.get((charset or "").strip("\t\n\f\r \"'").lower()) else PRESCAN
+def _label(charset: str | None) -> str | None:
+    return NAMES.get((charset or "").strip("\t\n\f\r \"'").lower())
+
+
+def enough(charset: str | None, first: bytes) -> bool:
+    """Whether these first bytes of a page are enough for `declared` to say what it would say of more."""
+    if len(first) >= PRESCAN or (_label(charset) is not None and len(first) >= 3):
+        return True
+    whole = first[: first.rfind(b">") + 1]  # an unfinished tag might declare something else once it is
+    return not whole.startswith(b"<?xml") and declared(None, whole) is not None
 
 
 def detect(charset: str | None, first: bytes) -> str:
@@ -179,8 +193,12 @@ class Transcoder:
     """Turns a page into UTF-8, without a byte order mark; what is malformed becomes U+FFFD, as in browsers."""
 
     def __init__(self, name: str) -> None:
-        codec_name = {"utf-16le": "utf-16-le", "utf-16be": "utf-16-be"}.get(name, _CODECS.get(name, name))
-        self._decoder = codecs.getincrementaldecoder(codec_name)("replace")
+        self._decoder: codecs.IncrementalDecoder | iso2022jp.Decoder
+        if name == "iso-2022-jp":
+            self._decoder = iso2022jp.Decoder()
+        else:
+            codec_name = {"utf-16le": "utf-16-le", "utf-16be": "utf-16-be"}[name]
+            self._decoder = codecs.getincrementaldecoder(codec_name)("replace")
         self._begun = False
 
     def feed(self, data: bytes) -> bytes:
@@ -208,7 +226,7 @@ _AMBIGUOUS = re.compile(rb"([\x80-\xff])(\]\]>)")
 _UNFINISHED = re.compile(rb"[\x80-\xff]\]{0,2}\Z")
 _SPACES = "\t\n\r "
 _VALUE = re.compile(r'(?:[^,"]|"(?:[^"\\]|\\.)*"?)+')
-_PARAMETER = re.compile(r';[\t\n\r ]*charset=(?:"((?:[^"\\]|\\.)*)"?|([^;]*))', re.IGNORECASE)
+_PARAMETER = re.compile(r';[\t\n\r ]*([^;=]*)(?:=(?:"((?:[^"\\]|\\.)*)"?[^;]*|([^;]*)))?')
 
 # The prescan knows neither raw text nor unquoted slashes: it is the standard's own, simpler reading.
 _STEP = compile_bytes(r"<(?:(!--)|([mM][eE][tT][aA])(?=[\t\n\f\r /])|/?[a-zA-Z][^\t\n\f\r >]*|([!/?]))")

@@ -55,5 +55,6 @@ def _character(code: int) -> str:
 
 
 def escape_attribute(value: str) -> str:
-    """Encode text so that it means the same within double quotes."""
-    return value.replace("&", "&amp;").replace('"', "&quot;")
+    """Encode text so that it means the same within double quotes, and no markup where another reader sees no quotes:
+    with scripts on, ``<noscript>`` ends at the first ``</noscript``, be it in an attribute."""
+    return value.replace("&", "&amp;").replace('"', "&quot;").replace("<", "&lt;").replace(">", "&gt;")

@@ -465,6 +465,7 @@ class Rewriter(Tokenizer):
         child = Rewriter("", self._judge.gate, judge=self._judge)
         child._depth, child._doubts, child._started = self._depth, self._doubts, True
         child._sealed = match is not None
+        child._policy = self._policy
         child._namespaces = self._namespaces.copy()
         child._namespaces.start(b"noscript", b"", False)
         child._in_select, child._frameset, child._templates = self._in_select, self._frameset, self._templates
