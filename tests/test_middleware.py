@@ -307,6 +307,7 @@ def test_localhost_is_the_site_in_development(tmp_path: Path) -> None:
         assert answer.status == 200
         assert 'action="http://localhost:8080/_privacy/consent"' in answer.text
         assert '<script src="/own.js"></script>' in answer.text
+        assert running.ask("/page", host="[::1]:8080").status == 200
 
 
 # -- counting ----------------------------------------------------------------------------------------------------------

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from vestibule.core.html.judge import BY_URL, ByUrl, Gated
 from vestibule.core.trackers import Verdict
-from vestibule.core.urls import Target, resolve
+from vestibule.core.urls import resolve
 from vestibule.privacy.policy import SitePolicy
+from vestibule.privacy.verdicts import host_of, verdict_of
 from vestibule.privacy.visitor import Visitor
 
-_PORTS = {"http": 80, "https": 443, "ws": 80, "wss": 443}
 MAX_BLOCKED = 64
 
 
@@ -19,26 +19,22 @@ class Gate:
         self._policy = policy
         self._choice = visitor.effective
         self._visitor = visitor
-        port = visitor.authority.rpartition(":")[2]
-        self._port = int(port) if port.isdigit() and ":" in visitor.authority else _PORTS[visitor.scheme]
         self.blocked: dict[tuple[str, str, str], None] = {}
 
     def url(self, url: str, kind: str) -> Gated | None:
         """What stands in the way of loading an absolute address; None if nothing does."""
-        target = resolve(url, url)
-        if target is None:
-            return self._hold(None, "url")  # what cannot be read may mean anything to a browser
-        if not target.host:
-            return None
-        query = url.partition("#")[0].partition("?")[2]
-        path = f"{target.path}?{query}" if query else target.path
-        verdict = self._policy.rules.decide(self._host(target), path, kind)
-        return None if verdict.open(self._choice) else self._hold(verdict, "url")
+        verdict = verdict_of(self._policy, self._visitor, url, kind)
+        if verdict is not None:
+            return None if verdict.open(self._choice) else self._hold(verdict, "url")
+        # What cannot be read may mean anything to a browser; what names no host contacts nobody.
+        return self._hold(None, "url") if resolve(url, url) is None else None
 
     def origin(self, origin: str, kind: str) -> Gated | ByUrl | None:
         """What stands in the way of every address of an origin, or that it depends on the address."""
         target = resolve(origin, origin)
-        verdict = self._policy.rules.decide_host(self._host(target), kind) if target and target.host else None
+        if target is None or not target.host:
+            return BY_URL
+        verdict = self._policy.rules.decide_host(host_of(self._policy, self._visitor, target), kind)
         if verdict is None:
             return BY_URL
         return None if verdict.open(self._choice) else self._hold(verdict, "url")
@@ -47,13 +43,6 @@ class Gate:
         """What stands in the way of running an inline script."""
         verdict = self._policy.rules.decide_inline(text)
         return None if verdict is None or verdict.open(self._choice) else self._hold(verdict, "inline")
-
-    def _host(self, target: Target) -> str:
-        visitor = self._visitor
-        if target.host == visitor.host and target.port in (None, self._port):
-            return self._policy.config.site.hosts[0] if visitor.host in self._policy.local else target.host
-        usual = _PORTS.get(target.scheme)
-        return target.host if target.port in (None, usual, self._port) else f"{target.host}:{target.port}"
 
     def _hold(self, verdict: Verdict | None, reason: str) -> Gated | None:
         service = (verdict.service or f"unknown:{verdict.host}") if verdict else "unknown:"

@@ -142,8 +142,9 @@ class Banner:
     def _never(self, gated: Gated) -> bool:
         """Whether no choice opens it."""
         verdict = self._policy.rules.verdict(gated.service)
-        state = self._policy.config.trackers.unknown if verdict is None else verdict.state
-        return State(state) is State.BLOCK
+        if verdict is None:  # a host that nothing names, or that a list does
+            verdict = self._policy.rules.decide(gated.service.removeprefix("unknown:"), "/", "frame")
+        return verdict.state is State.BLOCK
 
     def _banner(self, language: str, origin: str, target: str) -> str:
         template = self._banners.get(language)

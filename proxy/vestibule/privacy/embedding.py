@@ -23,10 +23,10 @@ from vestibule.core.services import Verdict
 from vestibule.core.urls import absolute, resolve
 from vestibule.privacy.answers import Header
 from vestibule.privacy.banner import Banner
-from vestibule.privacy.guard import verdict_of
 from vestibule.privacy.policy import SitePolicy
 from vestibule.privacy.rendering import environment
 from vestibule.privacy.texts import choose, texts
+from vestibule.privacy.verdicts import verdict_of
 from vestibule.privacy.visitor import Visitor
 
 MAX_QUERY = 4000

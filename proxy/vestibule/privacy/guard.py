@@ -6,9 +6,8 @@ import re
 from collections.abc import Iterable
 
 from vestibule.core.consent import ASKED, Choice, State
-from vestibule.core.services import Verdict
-from vestibule.core.urls import Target, resolve
 from vestibule.privacy.policy import SitePolicy
+from vestibule.privacy.verdicts import verdict_of
 from vestibule.privacy.visitor import Visitor
 
 GOOGLE = ("google-analytics", "google-tag-manager", "google-ads", "doubleclick")
@@ -16,7 +15,6 @@ GOOGLE = ("google-analytics", "google-tag-manager", "google-ads", "doubleclick")
 MAX_HELD = 200
 """Things held back that are answered for at once; beyond, they count as closed."""
 _MAX_CACHED = 128
-_PORTS = {"http": 80, "https": 443}
 
 
 class Guard:
@@ -88,25 +86,6 @@ class Guard:
 def purposes(choice: Choice | None) -> dict[str, bool] | None:
     """A choice as scripts see it; None before there is one."""
     return None if choice is None else {purpose.value: choice.grants(purpose) for purpose in ASKED}
-
-
-def verdict_of(policy: SitePolicy, visitor: Visitor, url: str, kind: str) -> Verdict | None:
-    """The verdict on an absolute address; None where it is none of the web's."""
-    target = resolve(url, url)
-    if target is None or not target.host:
-        return None
-    query = url.partition("#")[0].partition("?")[2]
-    path = f"{target.path}?{query}" if query else target.path
-    return policy.rules.decide(_host(policy, visitor, target), path, kind)
-
-
-def _host(policy: SitePolicy, visitor: Visitor, target: Target) -> str:
-    """The host as rules know it: with a port only where that is neither usual nor the page's own."""
-    own = visitor.authority.removeprefix(visitor.host).lstrip(":")
-    port = int(own) if own.isdigit() else _PORTS[visitor.scheme]
-    if target.host == visitor.host and target.port in (None, port):
-        return policy.config.site.hosts[0] if visitor.host in policy.local else target.host
-    return target.host if target.port in (None, _PORTS.get(target.scheme), port) else f"{target.host}:{target.port}"
 
 
 def _expression(patterns: set[str], kept: set[str]) -> str:
