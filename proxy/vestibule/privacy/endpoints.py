@@ -6,6 +6,7 @@ import json
 import secrets
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from datetime import UTC, datetime
+from functools import lru_cache
 from itertools import zip_longest
 from typing import Protocol
 from urllib.parse import urlsplit
@@ -32,6 +33,7 @@ PIXEL = bytes.fromhex("47494638396101000100800000000000ffffff21f90401000000002c0
 MAX_REPORT = 32 << 10
 GPC_SINCE = "2026-11-22"
 """The day since which Global Privacy Control has been answered as it is now (the specification's ``lastUpdate``)."""
+MAX_REMOVED = 40
 MAX_REMOVALS = 2048
 """Bytes of an answer's headers that remove cookies: front servers refuse long headers (nginx by default from 4 KB on).
 What is left over goes with the next answers: a browser no longer sends what was removed."""
@@ -192,19 +194,10 @@ class Endpoints:
         return self._expire(visitor, list(refused), urlsplit(path).path if path.startswith("/") else "/")
 
     def _expire(self, visitor: Visitor, names: list[str], path: str) -> list[Header]:
-        """Removals, at most MAX_REMOVALS bytes: first the likeliest variant of each cookie, then the next of each."""
         registrable = self._policy.registrable
         inside = visitor.host == registrable or visitor.host.endswith("." + registrable)
         top = registrable if inside else visitor.host
-        variants = [expiries(name, visitor.host, top, path, secure=visitor.secure) for name in names]
-        headers: list[Header] = []
-        room = MAX_REMOVALS
-        for header in (each for round_ in zip_longest(*variants) for each in round_ if each is not None):
-            room -= len(header) + len("Set-Cookie: \r\n")
-            if room < 0:
-                break
-            headers.append((b"set-cookie", header.encode("latin-1")))
-        return headers
+        return list(_removals(tuple(names), visitor.host, top, path, visitor.secure)) if names else []
 
     @staticmethod
     def _wants_json(exchange: Exchange) -> bool:
@@ -312,6 +305,20 @@ class Endpoints:
             if not verdict.open(exchange.visitor.effective):
                 exchange.counter.blocked(verdict.service or f"unknown:{verdict.host}", verdict.purpose.value, "csp")
         await answers.answer(exchange.send, 204, b"", "", ())
+
+
+@lru_cache(maxsize=1024)
+def _removals(names: tuple[str, ...], host: str, top: str, path: str, secure: bool) -> tuple[Header, ...]:
+    """Removals, at most MAX_REMOVALS bytes: first the likeliest variant of each cookie, then the next of each."""
+    variants = [expiries(name, host, top, path, secure=secure) for name in names[:MAX_REMOVED]]
+    headers: list[Header] = []
+    room = MAX_REMOVALS
+    for header in (each for round_ in zip_longest(*variants) for each in round_ if each is not None):
+        room -= len(header) + len("Set-Cookie: \r\n")
+        if room < 0:
+            break
+        headers.append((b"set-cookie", header.encode("latin-1")))
+    return tuple(headers)
 
 
 def is_own(name: str) -> bool:
