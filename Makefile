@@ -4,6 +4,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+PIP := $(BIN)/python -m pip install --disable-pip-version-check --no-input --retries 1 --timeout 15
+PIP_LOG := $(VENV)/pip.log
 
 .DEFAULT_GOAL := help
 .PHONY: help install run test check format bench build docs clean lock
@@ -15,11 +17,12 @@ install: $(STAMP) ## create .venv and install what requirements.lock names
 
 $(STAMP): requirements.lock pyproject.toml
 	@command -v $(PYTHON) >/dev/null || { echo "vestibule: $(PYTHON) is not on the PATH; install Python 3.11 or newer, or name it: make PYTHON=/path/to/python3"; exit 1; }
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "vestibule: Python 3.11 or newer is needed, $(PYTHON) is $$($(PYTHON) -c 'import platform; print(platform.python_version())'); name another: make PYTHON=python3.12"; exit 1; }
+	@found=$$($(PYTHON) -c 'import platform; print(platform.python_version())' 2>/dev/null) && expr "$$found" : "[0-9]" >/dev/null || { echo "vestibule: $(PYTHON) does not run as Python; name one that does: make PYTHON=python3.12"; exit 1; }; \
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "vestibule: Python 3.11 or newer is needed, $(PYTHON) is $$found; name another: make PYTHON=python3.12"; exit 1; }
 	@$(PYTHON) -m venv --clear $(VENV) >/dev/null 2>&1 || { echo "vestibule: $(PYTHON) cannot create a virtual environment; install its venv module (on Debian: the package python3-venv)"; exit 1; }
 	@echo "Installing into $(VENV) …"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock || { echo "vestibule: the dependencies could not be installed; is the package index reachable? (pip's own words are above)"; exit 1; }
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e . || { echo "vestibule: the package itself could not be installed (pip's own words are above)"; exit 1; }
+	@$(PIP) --require-hashes -r requirements.lock >$(PIP_LOG) 2>&1 || { echo "vestibule: the dependencies could not be installed; is the package index reachable? pip's own words are in $(PIP_LOG)"; exit 1; }
+	@$(PIP) --no-deps --no-build-isolation -e . >>$(PIP_LOG) 2>&1 || { echo "vestibule: the package itself could not be installed; pip's own words are in $(PIP_LOG)"; exit 1; }
 	@touch $@
 
 run: $(STAMP) ## start the demo site, Vestibule in front of it and the dashboard

@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
-from vestibule import cli
+from vestibule import __version__, cli
 from vestibule.cli.toggling import edited
 
 SITE = """\
@@ -121,8 +121,8 @@ class TestExplain:
             (["/app.js"], ["the site itself", "allow: always loads", "first party"]),
             (["https://cdn.example.test/app.js"], ["the site itself"]),
             (["--cookie", "_ga"], ["google-analytics", "ask: is let through after consent to statistics"]),
-            (["--cookie", "session"], ["necessary", "allow: always is let through", "site.yaml"]),
-            (["--cookie", "whatever"], ["block: never is let through"]),
+            (["--cookie", "session"], ["necessary", "allow: always is let through", "site.yaml:4\n"]),
+            (["--cookie", "whatever"], ["block: never is let through", "site.yaml\n"]),
         ],
     )
     def test_names_the_rule_and_its_place(self, arguments: list[str], expected: list[str], shell: Shell) -> None:
@@ -133,13 +133,32 @@ class TestExplain:
 
     @pytest.mark.parametrize(
         "arguments",
-        [[], ["https://a.example/", "--cookie", "a"], ["mailto:a@b.example"], ["https://[::1/"], ["http://"]],
+        [
+            [],
+            ["https://a.example/", "--cookie", "a"],
+            ["mailto:a@b.example"],
+            ["https://[::1/"],
+            ["http://"],
+            ["https://a.example/", "--type", "bananas"],
+        ],
     )
     def test_refuses_in_one_line(self, arguments: list[str], shell: Shell) -> None:
         ended = shell("explain", *arguments)
         assert (ended.code, ended.out) == (1, "")
         assert ended.err.startswith("explain: ")
         assert len(ended.err.splitlines()) == 1
+
+    def test_an_unknown_type_names_those_there_are(self, shell: Shell) -> None:
+        ended = shell("explain", "https://a.example/", "--type", "bananas")
+        assert ended.err.startswith("explain: --type: must be one of script, style, image, ")
+        assert ended.err.endswith("; is 'bananas'\n")
+
+
+def test_the_version(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(sys, "argv", ["vestibule", "--version"])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert (ended.value.code or 0, capsys.readouterr().out) == (0, f"vestibule {__version__}\n")
 
 
 class TestTrackers:
@@ -206,6 +225,7 @@ class TestTrackers:
     names = st.sampled_from(["a", "b", "c-d", "e2"])
     states = st.sampled_from(["ask", "allow", "block", '"ask"', "'block'"])
 
+    @settings(deadline=None)  # the machine may be busy
     @given(
         entries=st.dictionaries(names, states),
         indent=st.integers(1, 6),
@@ -291,6 +311,12 @@ class TestStore:
         assert run("users", "remove", "anna") == Ended(0, "anna is removed\n", "")
         assert run("users", "remove", "anna") == Ended(1, "", "users: there is no user named anna\n")
 
+    def test_a_store_that_is_away_is_one_line(self, run: Callable[..., Ended], tmp_path: Path) -> None:
+        away = "clickhouse://somebody:password@127.0.0.1:9/counts"
+        (tmp_path / "config" / "site.yaml").write_text(f"{SITE}store: {away}\n")
+        ended = run("users", "list")
+        assert ended == Ended(1, "", "store: 127.0.0.1:9 does not answer: connection refused\n")
+
     @pytest.mark.parametrize(
         ("arguments", "message"),
         [
@@ -332,13 +358,13 @@ class TestRewrite:
         assert 'src="https://www.google-analytics.com' not in before.replace("data-vestibule-src", "")
         assert {held["service"] for held in summary["held"]} == {"google-analytics", "unknown:nobody.example"}
         assert "google-analytics" not in summary["content-security-policy"]
-        assert 'name="choice"' in before
+        assert 'id="vestibule"' in before
 
         after, summary = self.rewrite(shell, "statistics")
         assert '<script src="https://www.google-analytics.com/analytics.js"></script>' in after
         assert {held["service"] for held in summary["held"]} == {"unknown:nobody.example"}
         assert "google-analytics" in summary["content-security-policy"]
-        assert 'name="choice"' not in after
+        assert 'id="vestibule"' not in after
 
     @pytest.mark.parametrize(
         ("arguments", "message"),

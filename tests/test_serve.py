@@ -14,6 +14,7 @@ import sys
 import threading
 import time
 import urllib.error
+import urllib.parse
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -188,6 +189,12 @@ class Service:
     def dashboard(self) -> str:
         return self._line("vestibule: dashboard ")
 
+    @property
+    def login(self) -> str:
+        """The link of the first login that was printed last; empty before."""
+        lines = [line for line in self.running.output().splitlines() if "first login " in line]
+        return lines[-1].rpartition(" ")[2] if lines else ""
+
     def _line(self, start: str) -> str:
         def found() -> list[str]:
             return [line for line in self.running.output().splitlines() if line.startswith(start)]
@@ -314,9 +321,34 @@ class TestRunning:
         os.kill(worker, signal.SIGKILL)
         assert running.get("/still") == b"/still"
         assert running.said("not taken up") == said + 1
+        said = running.said("config: in order again")
         site.write_text(before)
-        wait_until(lambda: running.said("config: taken up") > 0, "the mended configuration")
+        wait_until(lambda: running.said("config: in order again") > said, "the mended configuration")
         assert running.get() == b"/"
+        with urllib.request.urlopen(running.dashboard + "/healthz", timeout=10) as answer:
+            assert "error" not in json.load(answer)["config"]
+
+    def test_settings_for_a_new_start_are_named_and_stay_in_every_process(self, running: Service) -> None:
+        site = running.folder / "site.yaml"
+        before = site.read_text()
+        said = running.said("config: taken up")
+        changed = before.replace("name: example.test", "name: other.test").replace("[example.test]", "[new.test]")
+        site.write_text(changed + "limits: {spool: 2GiB, url_bytes: 64}\n")
+        wait_until(lambda: running.said("config: taken up") > said, "the new configuration")
+        for setting in ("site.name", "limits.spool"):
+            assert running.said(f"config: {setting} has changed; it takes effect when vestibule is started anew") == 1
+        assert running.said("has changed") == 2
+        assert running.status(host="new.test") == 200
+        assert running.status("/" + "a" * 64, host="new.test") == 414
+        # One that dies meanwhile begins as the others did.
+        (worker,) = running.children("vestibule.worker")
+        os.kill(worker, signal.SIGKILL)
+        receipt = json.loads(running.get("/_privacy/data", host="new.test"))
+        assert receipt["site"] == "example.test"
+        site.write_text(before)
+        wait_until(lambda: running.status() == 200, "the former configuration")
+        assert running.status("/" + "a" * 64) == 200
+        assert running.said("has changed") == 2
 
     def test_sighup_reads_the_configuration_and_ends_nothing(self, running: Service) -> None:
         children = running.children("vestibule.worker")
@@ -360,6 +392,40 @@ class TestRunning:
         found = json.loads(ended.stdout)
         assert [(row["value"], row["count"], row["visitors"]) for row in found["rows"]] == [("/often.html", 5, 5)]
         assert found["provisional"] is True  # and so rounded down to multiples of k
+
+    def test_the_dashboard_follows_the_configuration_and_keeps_who_is_signed_in(self, running: Service) -> None:
+        site = running.folder / "site.yaml"
+        before = site.read_text()
+        opener = urllib.request.build_opener(urllib.request.HTTPCookieProcessor())
+
+        def reload(text: str) -> None:
+            said = running.said("config: taken up")
+            site.write_text(text)
+            wait_until(lambda: running.said("config: taken up") > said, "the new configuration")
+
+        def shown(words: bytes) -> bool:
+            with opener.open(running.dashboard + "/", timeout=10) as answer:
+                return words in answer.read()
+
+        def opens() -> bool:
+            with contextlib.suppress(OSError, ValueError), opener.open(running.login, timeout=10) as answer:
+                return bool(answer.status == 200)
+            return False
+
+        # The link of the first login outlives a reload, too.
+        wait_until(opens, "the link of the first login")
+        login = running.login
+        assert login.startswith(running.dashboard + "/setup?token=")
+        reload(before.replace("live_every: 2s", "live_every: 2s, k: 7"))
+        form = {"token": login.partition("token=")[2], "name": "anna", "password": "correct horse battery"}
+        request = urllib.request.Request(
+            running.dashboard + "/setup", urllib.parse.urlencode(form).encode(), {"Sec-Fetch-Site": "same-origin"}
+        )
+        with opener.open(request, timeout=30) as answer:
+            assert answer.url == running.dashboard + "/"
+        wait_until(lambda: shown(b"fewer than 7"), "the new bound")
+        reload(before)
+        wait_until(lambda: shown(b"fewer than 5"), "the former bound")
 
     def test_the_dashboard_answers(self, running: Service) -> None:
         with urllib.request.urlopen(running.dashboard + "/healthz", timeout=10) as answer:
@@ -459,6 +525,23 @@ def test_listeners_may_come_from_systemd(upstream: tuple[Upstream, str], tmp_pat
     finally:
         process.terminate()
         process.communicate(timeout=20)
+
+
+def test_a_recorder_alone_speaks_for_itself(tmp_path: Path) -> None:
+    folder = write_config(tmp_path / "config", "http://127.0.0.1:9", store=f"chdb://{tmp_path}/store")
+    site, state = folder / "site.yaml", tmp_path / "state"
+    command = ["recorder", "--config", str(folder), "--state", str(state)]
+    with vestibule_process(command, {"VESTIBULE_SECRET": SECRET}) as running:
+        started = Service(running, folder, state)
+        wait_until(lambda: bool(started.login), "the link of the first login")
+        # Of the port that it got, where the configuration leaves it to the system.
+        with urllib.request.urlopen(started.login, timeout=10) as answer:
+            assert answer.status == 200
+        before = site.read_text()
+        site.write_text(before + "mode: sometimes\n")
+        wait_until(lambda: started.said("config: not taken up") == 1, "the complaint")
+        site.write_text(before)
+        wait_until(lambda: started.said("config: in order again") == 1, "the end of it")
 
 
 class TestRefusals:

@@ -14,7 +14,6 @@ import os
 import signal
 import socket
 import sys
-import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -22,37 +21,24 @@ from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 from vestibule.config import Config
-from vestibule.core.errors import ConfigError, LinkError, StoreError, VestibuleError
+from vestibule.core import secret
+from vestibule.core.errors import LinkError, StoreError, VestibuleError
 from vestibule.journal import take_over
-from vestibule.live import LOOK, Live
+from vestibule.link import SOCKET
+from vestibule.live import LOOK, Follower, Live
+from vestibule.process import ADMIN, AGAIN, address, ready, start_log
 
 if TYPE_CHECKING:
     import uvicorn
+    from starlette.applications import Starlette
 
     from vestibule.recorder.backend import Calls
     from vestibule.recorder.service import Plan, Recorder
 
-SOCKET = "recorder.sock"
-READY = "VESTIBULE_READY_FD"
-AGAIN = "VESTIBULE_AGAIN"
-ADMIN = "VESTIBULE_ADMIN_FD"
-SECRET = "VESTIBULE_SECRET"  # noqa: S105 - the variable's name
-
-FIXED = ("site.name", "store", "dashboard", "limits", "geoip")
-"""Settings that the recorder takes up only when it is started anew."""
-
 log = logging.getLogger("vestibule.recorder")
 
 
-def secrets_of(environ: Mapping[str, str]) -> list[str]:
-    """The deployment's secrets, newest first. Raises VestibuleError where there is none."""
-    found = [part.strip() for part in environ.get(SECRET, "").split(",") if part.strip()]
-    if not found:
-        raise VestibuleError(f"{SECRET} is not set")
-    return found
-
-
-def plan_of(config: Config, secret: str) -> Plan:
+def plan_of(config: Config, key: str) -> Plan:
     """What the recorder needs of the configuration."""
     from vestibule.core.visit import Settings
     from vestibule.recorder.service import Plan
@@ -60,7 +46,7 @@ def plan_of(config: Config, secret: str) -> Plan:
     return Plan(
         site=config.site.name,
         store=config.store,
-        secret=secret,
+        secret=key,
         settings=Settings(
             hosts=frozenset(config.site.hosts),
             first_party=frozenset(config.site.first_party),
@@ -76,12 +62,12 @@ def plan_of(config: Config, secret: str) -> Plan:
     )
 
 
-def compose(config: Config, state: Path, secret: str) -> Recorder:
+def compose(config: Config, state: Path, key: str) -> Recorder:
     """Compose a recorder; not started yet."""
     from vestibule.recorder.lookups import Tables
     from vestibule.recorder.service import Recorder
 
-    return Recorder(plan_of(config, secret), state, Tables(geoip_path(config)))
+    return Recorder(plan_of(config, key), state, Tables(geoip_path(config)))
 
 
 def geoip_path(config: Config) -> Path | None:
@@ -99,15 +85,18 @@ class Counting:
     def __init__(self, live: Live, config: Config, state: Path, *, secrets: Sequence[str], supervised: bool) -> None:
         from vestibule.recorder.backend import Backend, Calls
 
-        self._live, self._config, self._state, self._secrets = live, config, state, list(secrets)
+        self._state, self._secrets = state, tuple(secrets)
         self._supervised = supervised
         self._parent = os.getppid()
+        self._follower = Follower(live, config, self._use, self._tell)
         self._recorder = compose(config, state, secrets[0])
         self._backend = Backend(self._recorder, self._config_health)
         self._calls = Calls(self._recorder, self._backend)
+        self._app = self._dashboard(config)
         self._stopping = asyncio.Event()
+        self._listening = asyncio.Event()
 
-    async def run(self, sockets: Sequence[socket.socket], ready: Callable[[], None]) -> None:
+    async def run(self, sockets: Sequence[socket.socket]) -> None:
         """Count until a signal ends it. sockets: the admin app's listeners; none: it binds its own."""
         from vestibule.link import Receiver
 
@@ -123,10 +112,10 @@ class Counting:
             self._recorder.run()
             await receiver.serve(str(path), self._recorder.hits, self._recorder.record, self._calls)
             ready()
-            server, app = self._admin()
+            server = self._admin()
             tasks.append(asyncio.create_task(server.serve(list(sockets) or None)))
             tasks.append(asyncio.create_task(self._watch()))
-            tasks.append(asyncio.create_task(self._greet(app)))
+            tasks.append(asyncio.create_task(self._greet(server, sockets)))
             tasks.append(asyncio.create_task(self._take_over()))
             await self._stopping.wait()
             server.should_exit = True
@@ -140,22 +129,13 @@ class Counting:
                 path.unlink()
             await self._recorder.stop()
 
-    def _admin(self) -> tuple[uvicorn.Server, Any]:
+    def _admin(self) -> uvicorn.Server:
         import uvicorn
 
-        from vestibule import dashboard
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            await self._app(scope, receive, send)
 
-        config = self._config
-        settings = dashboard.Settings(
-            site=config.site.name,
-            timezone=config.site.timezone,
-            secrets=tuple(self._secrets),
-            k=config.analytics.k,
-            live_every=config.analytics.live_every,
-            observe=config.mode == "observe",
-        )
-        app = dashboard.create_app(self._backend, settings)
-        host, _, port = config.dashboard.listen.rpartition(":")
+        host, _, port = self._follower.config.dashboard.listen.rpartition(":")
         uvicorn_config = uvicorn.Config(
             app,
             host=host.strip("[]"),
@@ -169,20 +149,36 @@ class Counting:
             limit_concurrency=200,
             timeout_graceful_shutdown=2,
         )
-        return _server(uvicorn_config), app
+        return _server(uvicorn_config, self._listening)
 
-    async def _greet(self, app: Any) -> None:
+    def _dashboard(self, config: Config, before: Starlette | None = None) -> Starlette:
+        """The admin app. before: the one that it replaces; who is signed in there stays so."""
+        from vestibule import dashboard
+
+        settings = dashboard.Settings(
+            site=config.site.name,
+            timezone=config.site.timezone,
+            secrets=self._secrets,
+            k=config.analytics.k,
+            live_every=config.analytics.live_every,
+            observe=config.mode == "observe",
+        )
+        return dashboard.create_app(self._backend, settings, staff=before.state.staff if before is not None else None)
+
+    async def _greet(self, server: uvicorn.Server, sockets: Sequence[socket.socket]) -> None:
         """Print the link by which the first account is made, once the store can say that there is none."""
         from vestibule.dashboard import first_login_path
 
+        await self._listening.wait()
+        listeners = sockets or [listener for each in server.servers for listener in each.sockets]
         while True:
             try:
-                path = await first_login_path(app)
+                path = await first_login_path(self._app)
                 break
             except StoreError:
                 await asyncio.sleep(5)
         if path is not None:
-            print(f"vestibule: first login http://{self._config.dashboard.listen}{path}", file=sys.stderr, flush=True)
+            print(f"vestibule: first login {address(listeners[0])}{path}", file=sys.stderr, flush=True)
 
     async def _take_over(self) -> None:
         """Take what workers wrote while this process was away, and what they still write where it did not answer."""
@@ -200,25 +196,33 @@ class Counting:
             await asyncio.sleep(LOOK)
             if self._supervised and os.getppid() != self._parent:
                 self._stopping.set()
-            if self._live.changed():
-                with contextlib.suppress(ConfigError):
-                    config = await asyncio.to_thread(self._live.reload)
-                    self._recorder.reload(plan_of(config, self._secrets[0]))
-                    self._config = config
+            await self._follower.look()
+
+    async def _use(self, config: Config) -> None:
+        """Count and show by another configuration."""
+        app = self._dashboard(config, self._app)
+        self._recorder.reload(plan_of(config, self._secrets[0]))
+        self._app = app
+
+    def _tell(self, line: str) -> None:
+        """Where there are workers, the first of them says it."""
+        if not self._supervised:
+            log.warning("%s", line)
 
     def _config_health(self) -> dict[str, Any]:
-        problems = [str(problem) for problem in self._live.problems]
-        return {"revision": self._config.revision, **({"error": "; ".join(problems[:5])} if problems else {})}
+        problems = self._follower.problems
+        error = {"error": "; ".join(problems[:5])} if problems else {}
+        return {"revision": self._follower.config.revision, **error}
 
 
 class LocalRecorder:
     """A recorder that lives as long as a command, for when none is running: the same calls, no socket.
 
-    ``with LocalRecorder(config, state, secret) as recorder: recorder.call("breakdown", by="page")``
+    ``with LocalRecorder(config, state, key) as recorder: recorder.call("breakdown", by="page")``
     """
 
-    def __init__(self, config: Config, state: Path, secret: str) -> None:
-        self._config, self._state, self._secret = config, state, secret
+    def __init__(self, config: Config, state: Path, key: str) -> None:
+        self._config, self._state, self._key = config, state, key
         self._runner = asyncio.Runner()
         self._recorder: Recorder | None = None
         self._calls: Calls | None = None
@@ -251,7 +255,7 @@ class LocalRecorder:
         from vestibule.recorder.backend import Backend, Calls
 
         self._state.mkdir(mode=0o700, parents=True, exist_ok=True)
-        recorder = compose(self._config, self._state, self._secret)
+        recorder = compose(self._config, self._state, self._key)
         await recorder.start()
         self._recorder = recorder
         self._calls = Calls(recorder, Backend(recorder))
@@ -262,19 +266,18 @@ async def _awaited(calls: Calls, name: str, params: Mapping[str, Any]) -> Any:
 
 
 @contextlib.contextmanager
-def local(config: Config, state: Path, secrets: str | Sequence[str]) -> Iterator[Callable[..., Any]]:
+def local(config: Config, state: Path, secrets: str) -> Iterator[Callable[..., Any]]:
     """A recorder for the length of a command; yields ``call(name, **params)``.
 
-    secrets: newest first; as a text, comma-separated.
+    secrets: comma separated, newest first.
 
     Raises VestibuleError; the store's troubles are raised by the calls.
     """
-    found = secrets_of({SECRET: secrets}) if isinstance(secrets, str) else list(secrets)
-    with LocalRecorder(config, state, found[0]) as recorder:
+    with LocalRecorder(config, state, secret.parse(secrets)[0]) as recorder:
         yield recorder.call
 
 
-def _server(config: uvicorn.Config) -> uvicorn.Server:
+def _server(config: uvicorn.Config, listening: asyncio.Event) -> uvicorn.Server:
     import uvicorn
 
     class Server(uvicorn.Server):
@@ -284,40 +287,14 @@ def _server(config: uvicorn.Config) -> uvicorn.Server:
         def capture_signals(self) -> Any:
             yield
 
+        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+            await super().startup(sockets)
+            listening.set()
+
     return Server(config)
 
 
 # -- the process -------------------------------------------------------------------------------------------------------
-
-
-class _Terse(logging.Formatter):
-    """One line a record. Of an exception its type and place only: its words may hold what a visitor sent."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        words = record.getMessage().strip().partition("\n")[0]
-        error = record.exc_info[1] if record.exc_info else None
-        if error is not None:
-            frames = traceback.extract_tb(error.__traceback__)[-3:]
-            where = " < ".join(f"{Path(frame.filename).name}:{frame.lineno}" for frame in reversed(frames))
-            words = f"{words}: {type(error).__name__} at {where}"
-        return f"vestibule: recorder: {words}"
-
-
-def _start_log() -> None:
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_Terse())
-    logging.basicConfig(level=logging.WARNING, handlers=[handler])
-    logging.getLogger("uvicorn").setLevel(logging.ERROR)
-    logging.getLogger("clickhouse_connect").setLevel(logging.CRITICAL)
-
-
-def _ready() -> None:
-    """Tell the supervisor that this process answers."""
-    descriptor = os.environ.pop(READY, "")
-    if descriptor.isdigit():
-        with contextlib.suppress(OSError):
-            os.write(int(descriptor), b"1")
-            os.close(int(descriptor))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -326,12 +303,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--config", type=Path, required=True)
     parser.add_argument("--state", type=Path, required=True)
     options = parser.parse_args(arguments)
-    _start_log()
+    start_log("recorder")
     descriptors = [int(part) for part in os.environ.get(ADMIN, "").split(",") if part.isdigit()]
     try:
         live = Live(options.config, os.environ, options.state)
         config = live.first(again=AGAIN in os.environ)
-        secrets = secrets_of(os.environ)
+        secrets = secret.parse(os.environ.get(secret.VARIABLE, ""))
         options.state.mkdir(mode=0o700, parents=True, exist_ok=True)
         sockets = [socket.socket(fileno=descriptor) for descriptor in descriptors]
         with asyncio.Runner(loop_factory=_new_loop) as runner:
@@ -359,7 +336,7 @@ async def _run(
     *,
     supervised: bool,
 ) -> None:
-    await Counting(live, config, state, secrets=secrets, supervised=supervised).run(sockets, _ready)
+    await Counting(live, config, state, secrets=secrets, supervised=supervised).run(sockets)
 
 
 if __name__ == "__main__":

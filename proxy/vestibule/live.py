@@ -7,8 +7,8 @@ once it has rested for one look, so that a file that is still being written is n
 The last folder that was fine is kept in the state folder. A process that is *re*started while the folder is broken
 begins with that copy, so that a crash and a typing error together do not close the site. A first start refuses.
 
-Some settings (:data:`FIXED`) hold for all processes together until a new start. They are kept as they were at the start,
-by those too that are restarted meanwhile: a second copy remembers the folder as it was then.
+Some settings (:data:`FIXED`) hold for all processes together until a new start. They are kept as they were then, by
+those too that are restarted meanwhile: a second copy remembers the folder as it was at the start.
 """
 
 from __future__ import annotations
@@ -27,16 +27,13 @@ from pydantic import BaseModel
 
 from vestibule import config
 from vestibule.core.errors import ConfigError, Problem
+from vestibule.process import BEGUN
 
 LOOK = 0.1
 """Seconds between two looks at the folder; a change is live after two looks and the time to read it."""
 
 KEPT = "config.good"
 """Folder in the state folder that holds the last good files."""
-
-BEGUN = "config.begun"
-"""Folder in the state folder that holds the files as they were when the supervisor's first processes read them; the
-supervisor removes it before it starts any."""
 
 FIXED = (
     "site.name", "listen", "dashboard", "store", "geoip", "analytics.keep_for", "limits.spool", "limits.drain_timeout",

@@ -16,7 +16,6 @@ import os
 import signal
 import socket
 import sys
-import traceback
 from collections.abc import Awaitable, Callable, Iterator, MutableMapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -25,20 +24,14 @@ import uvicorn
 import uvloop
 
 from vestibule.config import Config
-from vestibule.core.errors import ConfigError, VestibuleError
-from vestibule.link import Sender
-from vestibule.live import LOOK, Live
+from vestibule.core import secret
+from vestibule.core.errors import VestibuleError
+from vestibule.link import SOCKET, Sender
+from vestibule.live import LOOK, Follower, Live
 from vestibule.middleware import ConsentMiddleware
+from vestibule.process import AGAIN, ready, start_log
 from vestibule.protocol import HardenedWebSocket, ServerLimits, hardened
 from vestibule.upstream import Limits, Upstream
-
-SOCKET = "recorder.sock"
-READY = "VESTIBULE_READY_FD"
-AGAIN = "VESTIBULE_AGAIN"
-SECRET = "VESTIBULE_SECRET"  # noqa: S105 - the variable's name
-
-FIXED = ("listen", "dashboard", "store")
-"""Settings that only a new start takes up: they belong to the supervisor and the recorder."""
 
 LAST_FACTS = 3.0
 """Seconds that the last facts have to reach the recorder when this process ends."""
@@ -148,6 +141,11 @@ class _Server(uvicorn.Server):
         if self.on_started is not None:
             self.on_started()
 
+    def limit(self, config: Config) -> None:
+        """Hold connections that come from now on to these limits."""
+        self.config.http_protocol_class = hardened(_server_limits(config))
+        self.config.limit_concurrency = config.limits.connections
+
 
 class Worker:
     """One worker process, composed."""
@@ -164,9 +162,8 @@ class Worker:
         first: bool,
         drain: float,
     ) -> None:
-        self._live = live
-        self._config = config
         self._first = first
+        self._follower = Follower(live, config, self._use, self._tell)
         self._parent = os.getppid()
         self._site = Site(config)
         self._sender = Sender(str(state / SOCKET))
@@ -191,7 +188,6 @@ class Worker:
             )
         )
         self._server.on_started = ready
-        self._reloading = asyncio.Lock()
 
     async def run(self) -> None:
         """Serve until a signal ends it; running requests are finished, then the last facts are sent."""
@@ -203,7 +199,7 @@ class Worker:
         again: set[asyncio.Task[None]] = set()
 
         def hang_up() -> None:
-            task = asyncio.create_task(self._reload())
+            task = asyncio.create_task(self._follower.again())
             again.add(task)
             task.add_done_callback(again.discard)
 
@@ -230,102 +226,21 @@ class Worker:
             await asyncio.sleep(LOOK)
             if os.getppid() != self._parent:
                 self._stop()
-            if self._live.changed():
-                await self._reload()
+            await self._follower.look()
 
-    async def _reload(self) -> None:
-        """Take up the folder as it is now, or keep the configuration there is: wholly the one or the other."""
-        async with self._reloading:
-            try:
-                # In a thread: reading YAML takes a while, and requests go on.
-                config = await asyncio.to_thread(self._live.reload)
-                if config.revision == self._config.revision:
-                    return
-                self._middleware.reload(config)
-                await self._site.exchange(config)
-            except ConfigError as error:
-                self._tell(f"config: not taken up, the one before stays:\n{error}")
-                return
-            except Exception:
-                log.exception("config: not taken up, the one before stays")
-                return
-            for setting in FIXED:
-                if getattr(config, setting) != getattr(self._config, setting):
-                    self._tell(f"config: {setting} has changed; it takes effect when vestibule is started anew")
-            self._config = config
-            self._tell("config: taken up")
+    async def _use(self, config: Config) -> None:
+        """Serve by another configuration from the next request on."""
+        self._middleware.reload(config)
+        await self._site.exchange(config)
+        self._server.limit(config)
 
-    def _tell(self, message: str) -> None:
+    def _tell(self, line: str) -> None:
         """Say it once, not once a worker: all read the same folder."""
         if self._first:
-            for line in message.splitlines():
-                log.warning("%s", line)
+            log.warning("%s", line)
 
 
 # -- the process -------------------------------------------------------------------------------------------------------
-
-
-def ready() -> None:
-    """Tell the supervisor that this process answers."""
-    descriptor = os.environ.pop(READY, "")
-    if descriptor.isdigit():
-        with contextlib.suppress(OSError):
-            os.write(int(descriptor), b"1")
-            os.close(int(descriptor))
-
-
-class _Terse(logging.Formatter):
-    """Of an exception its type and place only, of others' records the first line: more may hold what a visitor sent."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        words = record.getMessage().strip()
-        if not record.name.startswith("vestibule"):
-            words = words.partition("\n")[0]
-        if record.exc_info and record.exc_info[1] is not None:
-            words = f"{words}: {_place(record.exc_info[1])}"
-        return f"vestibule: {self._process}: {words}"
-
-    def __init__(self, process: str) -> None:
-        super().__init__()
-        self._process = process
-
-
-def _place(error: BaseException) -> str:
-    frames = traceback.extract_tb(error.__traceback__)
-    where = " < ".join(f"{Path(frame.filename).name}:{frame.lineno}" for frame in reversed(frames[-4:]))
-    return f"{type(error).__name__} at {where or 'unknown'}"
-
-
-class _Seldom(logging.Filter):
-    """Lets the same record pass once in ``EVERY`` seconds: what fails at every request must not fill the disk."""
-
-    EVERY = 60.0
-    MOST = 256
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._said: dict[str, float] = {}
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        if record.name == log.name:  # this module speaks once for each thing that happens
-            return True
-        now, words = record.created, record.getMessage()
-        if now - self._said.get(words, now - self.EVERY) < self.EVERY:
-            return False
-        if len(self._said) >= self.MOST:
-            self._said.clear()
-        self._said[words] = now
-        return True
-
-
-def start_log(process: str) -> None:
-    """Send what goes wrong to stderr, a line each."""
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_Terse(process))
-    handler.addFilter(_Seldom())
-    logging.basicConfig(level=logging.WARNING, handlers=[handler])
-    # A warning for every malformed request would let anyone fill the log.
-    logging.getLogger("uvicorn").setLevel(logging.ERROR)
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
@@ -343,15 +258,11 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a worker; returns the exit status."""
     options = parse(arguments)
-    name = f"worker {options.number}"
-    start_log(name)
-    secrets = [part.strip() for part in os.environ.get(SECRET, "").split(",") if part.strip()]
-    if not secrets:
-        log.error("%s is not set", SECRET)
-        return 1
+    start_log(f"worker {options.number}")
     first = options.number == 1
     live = Live(options.config, os.environ, options.state, keeps=first)
     try:
+        secrets = secret.parse(os.environ.get(secret.VARIABLE, ""))
         config = live.first(again=AGAIN in os.environ)
         if live.problems and first:
             log.warning("config: begun with the last good one, for the folder is broken")

@@ -8,9 +8,10 @@ from typing import Annotated
 
 import typer
 
+from vestibule import __version__
+
 app = typer.Typer(
     name="vestibule",
-    help="The entrance hall of a website: a cookie-consent and analytics proxy.",
     no_args_is_help=True,
     add_completion=False,
     # Plain text: errors stay short, and rich is not loaded only to draw boxes.
@@ -48,6 +49,21 @@ class TrackerState(StrEnum):
     ALLOW = "allow"
     ASK = "ask"
     BLOCK = "block"
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"vestibule {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def vestibule(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """The entrance hall of a website: a cookie-consent and analytics proxy."""
 
 
 ConfigDir = Annotated[Path, typer.Option("--config", metavar="DIR", help="The configuration folder.")]

@@ -22,9 +22,9 @@ from vestibule import serve as supervisor
 from vestibule.config import Config
 from vestibule.core.errors import VestibuleError
 from vestibule.core.visit import DIMENSIONS
+from vestibule.link import SOCKET
 
 Call = Callable[..., Any]
-SOCKET = "recorder.sock"
 
 
 def breakdown(
@@ -63,8 +63,9 @@ def recorder(directory: Path, state: Path) -> Iterator[Call]:
     if running(state):
         yield partial(link.call, str(state / SOCKET))
         return
-    from vestibule import counting
+    from vestibule import counting, process
 
+    process.hush()
     found = config.load(directory, os.environ)
     held = supervisor.lock(state)
     try:

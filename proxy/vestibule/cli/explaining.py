@@ -9,10 +9,12 @@ from pathlib import Path
 
 from vestibule import config
 from vestibule.config import Config
+from vestibule.config.documents import read
 from vestibule.core import urls
 from vestibule.core.consent import Purpose, State
 from vestibule.core.cookies import CookieVerdict
 from vestibule.core.errors import VestibuleError
+from vestibule.core.html.elements import KINDS
 from vestibule.core.trackers import Rules, Verdict
 from vestibule.privacy.policy import build_cookie_policy, build_rules
 
@@ -25,6 +27,8 @@ def explain(directory: Path, *, url: str, page: str, kind: str, cookie: str) -> 
     """Print the verdict on ``url`` (loaded by ``page`` as ``kind``), or on the cookie named ``cookie``."""
     if bool(url) == bool(cookie):
         raise VestibuleError("explain: give either the URL of what is loaded, or --cookie NAME")
+    if kind not in KINDS:
+        raise VestibuleError(f"explain: --type: must be one of {', '.join(KINDS)}; is {kind!r}")
     found = config.load(directory, os.environ)
     rules = build_rules(found)
     if cookie:
@@ -71,7 +75,7 @@ def _of_cookie(verdict: CookieVerdict, directory: Path, rules: Rules) -> Sequenc
         ("purpose", str(verdict.purpose)),
         ("verdict", _meaning(verdict.state, verdict.purpose, "is let through")),
         ("rule", verdict.rule),
-        ("written", _written(rule.source, directory) if rule else f"{directory / config.SITE}"),
+        ("written", _written(rule.source, directory) if rule else _in_site(verdict.rule, directory)),
     )
 
 
@@ -94,6 +98,14 @@ def _meaning(state: State, purpose: Purpose, verb: str) -> str:
 
 def _written(source: str, directory: Path) -> str:
     return str(directory / source) if source.startswith(config.TRACKERS) else source
+
+
+def _in_site(rule: str, directory: Path) -> str:
+    """Where ``cookies.SETTING: VALUE`` or ``cookies.declare.NAME: VALUE`` is written; a default has no line."""
+    setting = rule.rpartition(": ")[0].split(".", 2)
+    lines = read(directory / config.SITE, []).lines
+    line = lines.get(tuple(setting))
+    return str(directory / config.SITE) + (f":{line}" if line else "")
 
 
 def _show(title: str, rows: Sequence[tuple[str, str]]) -> None:

@@ -44,16 +44,19 @@ class Rule:
     methods: tuple[str, ...] = ("GET",)
 
 
-def create_app(backend: Backend, settings: Settings, clock: Callable[[], float] = time.time) -> Starlette:
-    """Return the admin app. ``clock``: seconds since the epoch. Raises ValueError where there is no secret and
-    ZoneInfoNotFoundError where there is no such time zone."""
+def create_app(
+    backend: Backend, settings: Settings, clock: Callable[[], float] = time.time, *, staff: Staff | None = None
+) -> Starlette:
+    """Return the admin app. ``clock``: seconds since the epoch. ``staff``: that of an app of the same site which this
+    one replaces (``app.state.staff``), so that sign-ins and the link of the first login stay as they are. Raises
+    ValueError where there is no secret and ZoneInfoNotFoundError where there is no such time zone."""
     zone = ZoneInfo(settings.timezone)
 
     def now() -> datetime:
         return datetime.fromtimestamp(clock(), zone).replace(tzinfo=None)
 
     assets = Assets(static() / "dashboard")
-    staff = Staff(backend, settings, clock)
+    staff = staff or Staff(backend, settings, clock)
     templates = Templates(settings, assets)
     pages = Pages(Composer(backend, settings), staff, templates, now)
     api = StatsApi(backend, settings, now)

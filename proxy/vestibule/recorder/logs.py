@@ -14,7 +14,7 @@ import json
 import lzma
 import re
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime, timezone
 from pathlib import Path
 from types import MappingProxyType
@@ -28,8 +28,6 @@ from vestibule.core.visit import Hit, is_asset
 
 MAX_LINE = 65_536
 """Characters of a line; a longer one is unreadable."""
-SAMPLE = 200
-"""Characters of an unreadable line that an error may show to who runs the import."""
 
 
 class UnreadableError(ValueError):
@@ -123,7 +121,6 @@ class Lines:
     def __init__(self, site: str, combined: bool) -> None:
         self.name = "combined" if combined else "common"
         self._site = site
-        self._combined = combined
         self._pattern = re.compile(_COMMON + (f" {_QUOTED} {_QUOTED}" if combined else r"\s*$"))
         self._clock = _Clock()
 
@@ -529,12 +526,3 @@ def _decompress(stream: io.BufferedReader) -> IO[bytes]:
     if start.startswith(b"\xfd7zXZ"):
         return lzma.LZMAFile(stream)
     return stream
-
-
-def read(lines: Iterable[str], reader: Parser) -> Iterator[Hit | UnreadableError | None]:
-    """Yield for each line its hit, None where it isn't counted, or why it can't be read."""
-    for line in lines:
-        try:
-            yield reader.parse(line)
-        except UnreadableError as error:
-            yield error

@@ -59,12 +59,6 @@ def load_referrers() -> Referrers:
     return Referrers(json.loads(text))
 
 
-def read_hosts(text: str) -> frozenset[str]:
-    """Read a list of hosts, one a line, as lists of referrer spam are kept; ``#`` begins a comment."""
-    lines = (line.partition("#")[0].strip().lower() for line in text.splitlines())
-    return frozenset(line.removeprefix("www.") for line in lines if line)
-
-
 class FastUserAgent(UserAgent):  # type: ignore[misc]
     """The package's reading of a string that somebody else has parsed."""
 

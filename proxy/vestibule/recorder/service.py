@@ -86,7 +86,6 @@ class Recorder:
         self._salting = asyncio.Lock()
         self._shipping = asyncio.Lock()
         self._tasks: list[asyncio.Task[None]] = []
-        self._kick = asyncio.Event()
         self._released = 0.0
         self._resumed = False
         self.dropped = 0
@@ -128,12 +127,11 @@ class Recorder:
         await self._consents.close()
 
     def reload(self, plan: Plan) -> None:
-        """Take up another plan; its store, secret and site stay as they were."""
+        """Take up another plan; what is bound to the store, the spool and the keys stays as it was."""
         old = self._plan
-        self._plan = Plan(
-            site=old.site, store=old.store, secret=old.secret, settings=plan.settings, timezone=plan.timezone,
-            k=plan.k, live_every=plan.live_every, keep_for=old.keep_for, spool=old.spool,
-        )  # fmt: skip
+        self._plan = replace(
+            plan, site=old.site, store=old.store, secret=old.secret, keep_for=old.keep_for, spool=old.spool
+        )
         self._pipeline.settings = self._import.settings = plan.settings
 
     # - intake
@@ -217,10 +215,6 @@ class Recorder:
         await self._spool.do(Spool.forget_salt, *iso(site, day))
         return closed
 
-    def kick(self) -> None:
-        """Ship and release as soon as may be."""
-        self._kick.set()
-
     async def figures(self) -> dict[str, Any]:
         """Numbers for health and metrics."""
         spool = await self._spool.do(_spool_figures)
@@ -251,9 +245,7 @@ class Recorder:
             interval = min(SHIP_EVERY, self._plan.live_every)
             if failures:
                 interval = min(interval * 2**failures, _MAX_BACK_OFF)
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._kick.wait(), interval)
-            self._kick.clear()
+            await asyncio.sleep(interval)
             try:
                 await self._tend()
                 if failures:

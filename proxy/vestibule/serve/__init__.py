@@ -16,12 +16,16 @@ import asyncio
 import contextlib
 import os
 import resource
+import shutil
 import socket
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
+from vestibule.core.secret import VARIABLE as SECRET
+from vestibule.process import BEGUN
 from vestibule.serve.listeners import bind, inherited
 from vestibule.serve.plan import Plan, ServeError, become, cores, python, say
-from vestibule.serve.state import SECRET, kept_secret, lock, secret
+from vestibule.serve.state import kept_secret, lock, secret
 from vestibule.serve.supervisor import Supervisor
 
 __all__ = ["SECRET", "Plan", "ServeError", "become", "cores", "kept_secret", "lock", "python", "run", "say", "secret"]
@@ -32,6 +36,7 @@ def run(plan: Plan, environ: Mapping[str, str]) -> None:
     surroundings = dict(environ)
     surroundings[SECRET] = secret(surroundings, plan.state, dev=plan.dev)
     held = lock(plan.state)
+    shutil.rmtree(Path(plan.state) / BEGUN, ignore_errors=True)
     public, admin = inherited(surroundings)
     try:
         # VESTIBULE_SECTION__KEY overrides any scalar of site.yaml: config.py.

@@ -102,9 +102,3 @@ def inherited(environ: MutableMapping[str, str]) -> tuple[list[socket.socket], l
         listener.setblocking(False)
         (admin if index < len(names) and names[index] == "dashboard" else public).append(listener)
     return public, admin
-
-
-def address(listener: socket.socket) -> str:
-    """``http://HOST:PORT`` as one would type it."""
-    host, port = listener.getsockname()[:2]
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

@@ -8,16 +8,14 @@ import secrets
 from collections.abc import Mapping
 from pathlib import Path
 
+from vestibule.core.secret import SHORTEST
+from vestibule.core.secret import VARIABLE as SECRET
 from vestibule.serve.plan import ServeError, words
 
-SECRET = "VESTIBULE_SECRET"  # noqa: S105 - the variable's name
 KEPT = "secret"
 LOCK = "vestibule.lock"
 LONGEST = 85
 """Bytes of the folder's path, so that a Unix socket in it can have a name (104 bytes in all on some systems)."""
-
-SHORTEST = 16
-"""Characters below which a secret guards nothing."""
 
 
 def secret(environ: Mapping[str, str], state: Path | str, *, dev: bool) -> str:

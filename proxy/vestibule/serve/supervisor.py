@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from vestibule.serve.listeners import address
+from vestibule.process import ADMIN, AGAIN, READY, address
 from vestibule.serve.plan import Plan, ServeError, notify, python, say, words
 
 STABLE = 10.0
@@ -29,15 +29,6 @@ ATTEMPTS = 5
 
 RECORDER_GRACE = 15.0
 """Seconds the recorder has to write what it holds, once the workers are gone."""
-
-READY = "VESTIBULE_READY_FD"
-"""Names the pipe on which a child says (one byte) that it answers."""
-
-AGAIN = "VESTIBULE_AGAIN"
-"""Set for a child that replaces one that died."""
-
-ADMIN = "VESTIBULE_ADMIN_FD"
-"""Names the inherited listener of the admin app, for the recorder."""
 
 
 @dataclass(slots=True)

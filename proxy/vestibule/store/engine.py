@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import importlib.util
 import re
+import ssl
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,7 +24,16 @@ if TYPE_CHECKING:
 DATABASE = "vestibule"
 _CONNECT_TIMEOUT = 5
 _QUERY_TIMEOUT = 60
+_MOST_CAUSES = 10
 _CODE = re.compile(r"Code: (\d+)\b")
+_STATUS = re.compile(r"HTTP status \d{3}\b")
+_WORDS: Mapping[str, str] = {
+    "Unexpected response to server version query": "no ClickHouse server",
+    "BadStatusLine": "no ClickHouse server",
+    "Connection aborted": "the connection was closed",
+    "Connection closed": "the connection was closed",
+}
+"""Parts of the client's own words, and ours for them."""
 _NAME = re.compile(r"\(([A-Z][A-Z_]{3,})\)")
 
 
@@ -51,7 +61,7 @@ def refusals(what: str) -> Iterator[None]:
     except Error as error:
         raise StoreError(f"store: {what}: {_reason(error)}") from None
     except (OSError, RuntimeError) as error:
-        raise StoreError(f"store: {what}: {type(error).__name__}") from None
+        raise StoreError(f"store: {what}: {_system_reason(error)}") from None
 
 
 def _open_embedded(dsn: str, path: str) -> Client:
@@ -137,6 +147,27 @@ def _leave_out(*modules: str) -> None:
 def _reason(error: Exception) -> str:
     text = str(error)
     code, name = _CODE.search(text), _NAME.search(text)
-    if code is None:
-        return type(error).__name__
-    return f"{name.group(1) if name else 'error'} {code.group(1)}"
+    if code is not None:
+        return f"{name.group(1) if name else 'error'} {code.group(1)}"
+    status = _STATUS.search(text)
+    if status is not None:
+        return status.group(0)
+    return next((ours for part, ours in _WORDS.items() if part in text), "") or _system_reason(error)
+
+
+def _system_reason(error: BaseException) -> str:
+    """What the system says beneath a client's error, such as ``connection refused``; else the error's kind."""
+    at: BaseException | None = error
+    for _ in range(_MOST_CAUSES):
+        if at is None:
+            break
+        if isinstance(at, TimeoutError):
+            return "timed out"
+        if isinstance(at, ssl.SSLCertVerificationError):
+            return f"its certificate is not trusted: {at.verify_message}"
+        if isinstance(at, ssl.SSLError):
+            return "it does not speak TLS"
+        if isinstance(at, OSError) and at.strerror:
+            return at.strerror[0].lower() + at.strerror[1:]
+        at = at.__cause__ or at.__context__
+    return type(error).__name__

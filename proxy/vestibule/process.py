@@ -1,0 +1,108 @@
+"""What our processes share as processes: how they tell that they answer, and how they speak to the operator."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import socket
+import sys
+import traceback
+from collections.abc import Mapping
+from pathlib import Path
+
+READY = "VESTIBULE_READY_FD"
+"""Names the pipe on which a child says (one byte) that it answers."""
+
+AGAIN = "VESTIBULE_AGAIN"
+"""Set for a child that replaces one that died."""
+
+ADMIN = "VESTIBULE_ADMIN_FD"
+"""Names the inherited listeners of the admin app, for the recorder."""
+
+BEGUN = "config.begun"
+"""Folder in the state folder that holds the configuration as the supervisor's first processes read it. The supervisor
+removes it before it starts any."""
+
+EVENTS = frozenset({"vestibule.live", "vestibule.worker", "vestibule.recorder"})
+"""Loggers that speak once for each thing that happens; others may be heard at every request."""
+
+_LIBRARIES: Mapping[str, int] = {
+    "uvicorn": logging.ERROR,
+    "clickhouse_connect": logging.CRITICAL,
+    "urllib3": logging.CRITICAL,
+}
+
+
+def ready() -> None:
+    """Tell the supervisor that this process answers."""
+    descriptor = os.environ.pop(READY, "")
+    if descriptor.isdigit():
+        with contextlib.suppress(OSError):
+            os.write(int(descriptor), b"1")
+            os.close(int(descriptor))
+
+
+def address(listener: socket.socket) -> str:
+    """``http://HOST:PORT`` as one would type it."""
+    host, port = listener.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def start_log(process: str) -> None:
+    """Send what goes wrong to stderr, a line each. process: who speaks, such as ``worker 1``."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_Terse(process))
+    handler.addFilter(_Seldom())
+    logging.basicConfig(level=logging.WARNING, handlers=[handler])
+    hush()
+
+
+def hush() -> None:
+    """Keep libraries quiet about what we say ourselves, and about what anyone could fill the log with."""
+    for name, level in _LIBRARIES.items():
+        logging.getLogger(name).setLevel(level)
+
+
+class _Terse(logging.Formatter):
+    """Of an exception its type and place only, of others' records the first line: more may hold what a visitor sent."""
+
+    def __init__(self, process: str) -> None:
+        super().__init__()
+        self._process = process
+
+    def format(self, record: logging.LogRecord) -> str:
+        words = record.getMessage().strip()
+        if not record.name.startswith("vestibule"):
+            words = words.partition("\n")[0]
+        if record.exc_info and record.exc_info[1] is not None:
+            words = f"{words}: {_place(record.exc_info[1])}"
+        return f"vestibule: {self._process}: {words}"
+
+
+def _place(error: BaseException) -> str:
+    frames = traceback.extract_tb(error.__traceback__)
+    where = " < ".join(f"{Path(frame.filename).name}:{frame.lineno}" for frame in reversed(frames[-4:]))
+    return f"{type(error).__name__} at {where or 'unknown'}"
+
+
+class _Seldom(logging.Filter):
+    """Lets the same record pass once in ``EVERY`` seconds: what fails again and again must not fill the disk."""
+
+    EVERY = 60.0
+    MOST = 256
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._said: dict[str, float] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if record.name in EVENTS and not record.exc_info:
+            return True
+        now, words = record.created, record.getMessage()
+        if now - self._said.get(words, now - self.EVERY) < self.EVERY:
+            return False
+        if len(self._said) >= self.MOST:
+            self._said.clear()
+        self._said[words] = now
+        return True
