@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -18,7 +19,7 @@ from vestibule.core.errors import LinkError
 from vestibule.core.headers import client_address
 from vestibule.core.visit import Hit
 from vestibule.journal import Journal
-from vestibule.live import Live
+from vestibule.live import Follower, Live
 from vestibule.middleware import hits
 from vestibule.middleware.hits import Asked
 from vestibule.middleware.request import Header, prepare, wanted_for
@@ -30,6 +31,7 @@ from vestibule.privacy.endpoints import Endpoints, Exchange
 from vestibule.privacy.policy import SitePolicy
 from vestibule.privacy.visitor import Visitor, read
 
+log = logging.getLogger("vestibule")
 _UPGRADED = {"http": "http", "https": "https", "ws": "http", "wss": "https"}
 
 
@@ -73,7 +75,11 @@ class ConsentMiddleware:
         self._dev = dev
         self._records = _Records(self._sender, Journal(Path(state)))
         self._snapshot = self._make(config)
-        self._tending = Tending(own, live, self.reload) if own or live else None
+        follower = Follower(live, config, self._take_up, log.warning) if live else None
+        self._tending = Tending(own, follower) if own or follower else None
+
+    async def _take_up(self, config: Config) -> None:
+        self.reload(config)
 
     def reload(self, config: Config) -> None:
         """Use another configuration for the requests that come from now on."""
