@@ -246,7 +246,7 @@ def test_two_at_once_make_one_account() -> None:
         assert link is not None
         token = link.partition("token=")[2]
         transport = httpx.ASGITransport(app)
-        async with httpx.AsyncClient(transport=transport, base_url="http://admin") as client:
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
             forms = [{"token": token, "name": name, "password": PASSWORD} for name in ("grace", "eve")]
             answers = await asyncio.gather(*(client.post("/setup", data=form, headers=OWN) for form in forms))
         return sorted(answer.status_code for answer in answers)
@@ -259,7 +259,7 @@ def test_https_has_a_host_cookie() -> None:
     app = create_app(MemoryBackend(people={"ada": person()}), settings())
 
     async def sign_in() -> str:
-        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="https://admin.example") as client:
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="https://localhost") as client:
             answer = await client.post("/login", data={"name": "ada", "password": PASSWORD}, headers=OWN)
             return answer.headers["set-cookie"]
 
@@ -805,3 +805,29 @@ def test_from_the_first_link_to_the_numbers(tmp_path: Path) -> None:
         assert client.get("/readyz").json() == {"ready": True}
         assert 'vestibule_facts{name="view"} 49.0' in client.get("/metrics").text
         assert client.post("/setup", data=form, headers=OWN).status_code == 403
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        ("localhost:8081", 200),
+        ("127.0.0.1:8081", 200),
+        ("[::1]:8081", 200),
+        ("192.168.1.7", 200),
+        ("stats.example.com", 200),
+        ("STATS.example.com:443", 200),
+        ("evil.example", 421),
+        ("localhost.evil.example", 421),
+        ("", 421),
+    ],
+)
+def test_only_known_names_are_answered_for(host: str, status: int) -> None:
+    """A name that leads here for a moment (DNS rebinding) gets nothing, not even what loopback may read."""
+    app = create_app(MemoryBackend(), settings(hosts=("stats.example.com",)))
+
+    async def ask(path: str) -> int:
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://localhost") as client:
+            return (await client.get(path, headers={"host": host})).status_code
+
+    assert asyncio.run(ask("/login")) in ((status,) if status == 421 else (200, 303))
+    assert asyncio.run(ask("/healthz")) == status

@@ -162,6 +162,7 @@ class Counting:
             k=config.analytics.k,
             live_every=config.analytics.live_every,
             observe=config.mode == "observe",
+            hosts=(config.dashboard.listen.rpartition(":")[0], *config.dashboard.hosts),
         )
         return dashboard.create_app(self._backend, settings, staff=before.state.staff if before is not None else None)
 

@@ -146,6 +146,7 @@ class Dashboard(Model):
     """The admin app."""
 
     listen: Listen = Field("127.0.0.1:8081", description="Its own listener; never the public one.")
+    hosts: tuple[Host, ...] = Field((), description="Names it is reached by, besides addresses and localhost.")
 
 
 class SiteFile(Model):

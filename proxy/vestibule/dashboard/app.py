@@ -22,7 +22,7 @@ from vestibule.core.errors import VestibuleError
 from vestibule.dashboard.api import StatsApi
 from vestibule.dashboard.assets import Assets
 from vestibule.dashboard.backend import Backend, Role
-from vestibule.dashboard.guard import HEADERS, ProtectiveHeaders, own_post
+from vestibule.dashboard.guard import HEADERS, KnownHosts, ProtectiveHeaders, own_post
 from vestibule.dashboard.health import Health
 from vestibule.dashboard.page import Composer
 from vestibule.dashboard.pages import Pages
@@ -78,7 +78,11 @@ def create_app(
     )
     app = Starlette(
         routes=[Route(rule.path, door.opens(rule), methods=list(rule.methods)) for rule in rules],
-        middleware=[Middleware(ProtectiveHeaders), Middleware(GZipMiddleware, minimum_size=1000)],
+        middleware=[
+            Middleware(KnownHosts, hosts=settings.hosts),
+            Middleware(ProtectiveHeaders),
+            Middleware(GZipMiddleware, minimum_size=1000),
+        ],
         exception_handlers={HTTPException: door.refuse, Exception: door.fail},
     )
     app.state.staff = staff

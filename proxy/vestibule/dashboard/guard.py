@@ -6,10 +6,13 @@ from a page of this listener itself.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import Request
+from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 POLICY = (
@@ -49,6 +52,35 @@ class ProtectiveHeaders:
             await send(message)
 
         await self._app(scope, receive, guarded_send)
+
+
+class KnownHosts:
+    """Answers only for addresses, localhost and the names it is told.
+
+    A page of anyone's may give its own name our address for a moment (DNS rebinding) and then speak to us as its own
+    server; it cannot give us a name that we know.
+    """
+
+    def __init__(self, app: ASGIApp, hosts: Sequence[str] = ()) -> None:
+        self._app = app
+        self._hosts = frozenset(("localhost", *hosts))
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and not self._knows(Headers(scope=scope).get("host", "")):
+            answer = PlainTextResponse("The dashboard does not answer for that host: see dashboard.hosts.", 421)
+            await answer(scope, receive, send)
+        else:
+            await self._app(scope, receive, send)
+
+    def _knows(self, authority: str) -> bool:
+        host = authority.lower().rpartition(":")[0] if authority.rpartition(":")[2].isdigit() else authority.lower()
+        if host in self._hosts:
+            return True
+        try:
+            ip_address(host.strip("[]"))
+        except ValueError:
+            return False
+        return True
 
 
 def own_post(headers: Headers) -> bool:
