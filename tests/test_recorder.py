@@ -382,8 +382,10 @@ def test_a_full_disk_keeps_what_was_counted_in_memory(site: Site) -> None:
         for _ in range(3):
             await recorder.hits(views({f"/{number}": 8 for number in range(40)}))
             await recorder.flush()
+        assert "full" in (await recorder.figures())["spool"]["error"]
         await recorder._spool.do(limit, 1_000_000)
         await settle(recorder)
+        assert "error" not in (await recorder.figures())["spool"]
         assert await total(calls) == 3 * 320
 
     site.run(body)

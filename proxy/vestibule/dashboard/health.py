@@ -58,8 +58,8 @@ def well(health: Mapping[str, Any] | None) -> bool:
     """Whether nothing needs a person."""
     if health is None or health.get("store") != "ok":
         return False
-    config = health.get("config")
-    return not (isinstance(config, Mapping) and config.get("error"))
+    parts = (health.get("config"), health.get("spool"))
+    return not any(isinstance(part, Mapping) and part.get("error") for part in parts)
 
 
 def exposition(health: Mapping[str, Any] | None) -> bytes:

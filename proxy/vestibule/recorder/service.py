@@ -80,6 +80,7 @@ class Recorder:
         self._consents = _SpoolThread(state / "spool.sqlite", plan.spool)
         self.store = StoreThread(plan.store, plan.keep_for)
         self._unwritten: Partial | None = None
+        self._trouble = ""
         self._flushing = asyncio.Lock()
         self._stopping = asyncio.Event()
         self._changed: set[date] = set()
@@ -220,7 +221,7 @@ class Recorder:
         spool = await self._spool.do(_spool_figures)
         return {
             "store": self.store.trouble or "ok",
-            "spool": {**spool, "limit": self._plan.spool},
+            "spool": {**spool, "limit": self._plan.spool, **({"error": self._trouble} if self._trouble else {})},
             "facts": dict(self._pipeline.facts),
             "drops": dict(self._pipeline.drops),
             "visits": self._pipeline.visits,
@@ -290,10 +291,11 @@ class Recorder:
             except SpoolError as error:
                 if self._unwritten is None:
                     log.warning("%s; what is counted stays in memory until it can be written", error)
+                self._trouble = str(error)
                 # Beyond the bound only singles are kept.
                 self._unwritten = partial if len(partial.hashes) <= _MAX_UNWRITTEN else partial.singles()
             else:
-                self._unwritten = None
+                self._unwritten, self._trouble = None, ""
 
     async def _send(self, batch: Batch) -> None:
         await self._learn_closed()
