@@ -523,3 +523,18 @@ def test_hostile_input_is_read_in_bounded_memory(page: bytes) -> None:
         rewriter.feed(page[at : at + 16384])
         assert len(rewriter._buffer) + rewriter._waiting_size <= 3 * LIMIT
     rewriter.close()
+
+
+class Closer(Rewriter):
+    """Reads every tag closely: what is settled at a glance must come out as this says."""
+
+    def _glance(self) -> None:
+        return
+
+
+@settings(max_examples=300, deadline=None)
+@given(markup, st.lists(st.integers(1, 9), max_size=20))
+def test_what_is_settled_at_a_glance_is_settled_as_by_a_close_look(page: str, cuts: list[int]) -> None:
+    for gate in (QuickGate(), OpenGate()):
+        close = Closer(PAGE, gate, Inject(b"[HEAD]"))
+        assert rewrite(page.encode(), cuts, Inject(b"[HEAD]"), gate) == close.feed(page.encode()) + close.close()

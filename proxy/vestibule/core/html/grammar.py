@@ -10,6 +10,7 @@ Patterns that find tags have three groups: ``/`` of an end tag, the name, the at
 from __future__ import annotations
 
 import re
+import string
 from collections.abc import Iterable, Mapping
 
 WS = r"[\t\n\f\r ]"
@@ -18,15 +19,18 @@ NAME_END = r"(?=[\t\n\f\r />])"
 _VALUE = r"""(?:"[^"]*+"|'[^']*+'|[^\t\n\f\r >"'][^\t\n\f\r >]*+|(?=>))"""
 # An attribute with the separators before it. The common shape comes first. The last alternative, a name without a
 # value, must not be followed by "=": else an unfinished quoted value would pass for a name of its own.
-ATTRIBUTE = (
-    r"(?:[\t\n\f\r /]*+[^\t\n\f\r />][^\t\n\f\r />=]*+"
-    rf"(?:=(?:\"[^\"]*+\"|'[^']*+')|{WS}*+={WS}*+{_VALUE}|(?!{WS}*+=)))"
-)
-TAG_END = r"[\t\n\f\r /]*+>"
+ATTRIBUTE_REST = rf"(?:=(?:\"[^\"]*+\"|'[^']*+')|{WS}*+={WS}*+{_VALUE}|(?!{WS}*+=))"
+SEPARATORS = r"[\t\n\f\r /]*+"
+ATTRIBUTE = rf"(?:{SEPARATORS}[^\t\n\f\r />][^\t\n\f\r />=]*+{ATTRIBUTE_REST})"
+TAG_END = rf"{SEPARATORS}>"
+# What comes before a value in quotes of either kind that holds no quote.
+QUOTE = r"=(?:\"(?=[^\"']*+\")|'(?=[^\"']*+'))"
 # After "<!--": "<!-->" and "<!--->" are whole comments; else "-->" or "--!>" ends it.
 COMMENT = r"<!--(?:-?>|[^-]*+(?:-(?!-!?>)[^-]*+)*+--!?>)"
 LITERAL = r"<(?=[^a-zA-Z/!?])"
 _TAG = rf"<(/?+)({NAME})({ATTRIBUTE}*+){TAG_END}"
+OWN = r"(?=/[A-Za-z0-9_.\-?#~%{end}]|[A-Za-z0-9_.\-]++[/?#{end}]|[?#{end}])"
+"""An address that can't but stay with the base's host; end: what may follow its last character."""
 
 
 def compile_bytes(pattern: str) -> re.Pattern[bytes]:
@@ -68,6 +72,17 @@ def _without(attributes: Iterable[str]) -> str:
     return rf"{NAME_END}(?:{guard}{ATTRIBUTE})*+{TAG_END}"
 
 
+def _other_letters(names: Iterable[str]) -> str:
+    """A pattern for a letter that begins none of some names."""
+    first = {name[0] for name in names}
+    return _letters(letter for letter in string.ascii_lowercase if letter not in first)
+
+
+def _plainly_without(attributes: Iterable[str]) -> str:
+    """Likewise for tags of the plainest writing, which is faster to see."""
+    return rf"(?: {_other_letters(attributes)}[^\t\n\f\r />=]*+=\"[^\"]*+\")*+>"
+
+
 EVERY_TAG = compile_bytes(rf"(?:[^<]++|{COMMENT}|{LITERAL})*+(?:{_TAG})?+")
 """Skips text and comments, then reads one tag of whatever name."""
 
@@ -77,13 +92,24 @@ NEXT_TAG = compile_bytes(rf"(?:[^<]++|{LITERAL})*+(?:{_TAG})?+")
 PROLOGUE = compile_bytes(rf"(?:{WS}++|{COMMENT})*+(?:{_TAG})?+")
 """Skips white space and comments only, then reads one tag."""
 
-HEAD = compile_bytes(
-    rf"(?:{WS}++|{COMMENT}|<{any_case('meta')}{_without(['http-equiv', 'charset', 'data-vestibule'])}"
+_HTML_IN_UTF8 = r"text/html; ?charset=[uU][tT][fF]-8"
+_IDLE_META = (
+    r"charset=(?:\"[uU][tT][fF]-8\"|'[uU][tT][fF]-8')"
+    rf"|http-equiv=(?:\"X-UA-Compatible\"|'X-UA-Compatible'){WS}++content=(?:\"[^\"]*+\"|'[^']*+')"
+    rf"|http-equiv=(?:\"[cC]ontent-[tT]ype\"|'[cC]ontent-[tT]ype'){WS}++"
+    rf"content=(?:\"{_HTML_IN_UTF8}\"|'{_HTML_IN_UTF8}')"
+)
+_HEAD = (
+    rf"(?:{WS}++|{COMMENT}|<meta{WS}++(?:{_IDLE_META}){WS}*+/?>"
+    rf"|<{any_case('meta')}{_without(['http-equiv', 'charset', 'data-vestibule'])}"
     rf"|</(?!{words(['head', 'body', 'html', 'br', 'template'])}{NAME_END}){NAME}{ATTRIBUTE}*+{TAG_END}"
     rf"|<{any_case('title')}{NAME_END}{ATTRIBUTE}*+{TAG_END}[^<]*+</{any_case('title')}{WS}*+>"
-    rf"|<{any_case('style')}{NAME_END}{ATTRIBUTE}*+{TAG_END}[^<]*+</{any_case('style')}{WS}*+>)*+(?:{_TAG})?+"
+    rf"|<{any_case('style')}{NAME_END}{ATTRIBUTE}*+{TAG_END}[^<]*+</{any_case('style')}{WS}*+>)*+"
 )
+HEAD = compile_bytes(rf"{_HEAD}(?:{_TAG})?+")
 """Likewise, but skips what does nothing in a head: most metadata, titles, style sheets, end tags."""
+HEAD_LOADER = compile_bytes(rf"{_HEAD}<(?=[lsn])(script|link|style|noscript){NAME_END}")
+"""Likewise up to the name of what loads in most heads."""
 
 ITEM = compile_bytes(
     r"[\t\n\f\r /]*+([^\t\n\f\r />][^\t\n\f\r />=]*+)"
@@ -97,7 +123,9 @@ def named_values(attributes: bytes) -> list[tuple[bytes, bytes]]:
     return [(name.lower(), double or single or bare) for name, double, single, bare in ITEM.findall(attributes)]
 
 
-_COMMENT = compile_bytes(COMMENT)
+_WHOLE = compile_bytes(rf"<(/)?+({NAME})({ATTRIBUTE}*+){TAG_END}")
+_IDLE = ("li", "p", "span")
+"""Elements that pages are full of, and that nobody looks for."""
 
 
 class Scan:
@@ -125,15 +153,17 @@ class Scan:
             rf"(?:<(?:(/)(?={words(closing)}{NAME_END})|(?={wanted})){rest})?+"
         )
         guarded = [
-            rf"{words(elements)}{NAME_END}(?!{_without(attributes)})" for elements, attributes in if_attribute.values()
+            rf"{words(elements)}{NAME_END}(?!{_plainly_without(attributes)}|{_without(attributes)})"
+            for elements, attributes in if_attribute.values()
         ]
-        # Most tags fail by their first two letters, which is much faster to see than that they are none of many names.
-        hopeful = _two_letters([*always, *sometimes])
-        self._candidate = compile_bytes(
-            rf"<(?={hopeful}|/[^a-zA-Z]|/{_letters(name[0] for name in closing)}|[!?])"
-            rf"(/)?+((?(1)(?:{words(closing)}{NAME_END}|(?=[^a-zA-Z]))"
-            rf"|(?:{words(always)}{NAME_END}|{'|'.join(guarded)}|(?=[!?]))))(?:({ATTRIBUTE}*+){TAG_END})?+"
-        )
+        # Most tags fail by their first letters, which is much faster to see than that they are none of many names.
+        self.find = compile_bytes(
+            rf"<(?!/{_other_letters(closing)}|{_other_letters([*always, *sometimes])}|(?:{'|'.join(_IDLE)})[ >])"
+            rf"(?:(?={_two_letters([*always, *sometimes])})({words(always)}{NAME_END}|{'|'.join(guarded)})"
+            rf"|/(?:{words(closing)}{NAME_END}|[^a-zA-Z])|({COMMENT.removeprefix('<')})|[!?])"
+        ).search
+        """Find what may be such a tag, or a comment, from an offset on. Groups: the name of a start tag; a whole
+        comment behind its "<"."""
 
     def __call__(self, buffer: bytes, position: int) -> tuple[re.Match[bytes] | None, int]:
         """Read on from ``position``, where no tag is open: the next tag that matters and where it starts; None and
@@ -142,18 +172,15 @@ class Scan:
         Looking for candidates is fast, but one might stand in an attribute's value. Mostly the bytes before it prove
         that it doesn't; where they don't, tag after tag is read.
         """
-        candidate = self._candidate.search(buffer, position)
+        candidate = self.find(buffer, position)
         while candidate is not None:
             start = candidate.start()
-            if start != position and not _outside_tags(buffer, position, start):
+            if start != position and not outside_tags(buffer, position, start):
                 break
-            if candidate[2] and candidate.lastindex == 3:
-                return candidate, start
-            comment = _COMMENT.match(buffer, start)
-            if comment is None:
-                return None, start
-            position = comment.end()
-            candidate = self._candidate.search(buffer, position)
+            if candidate.lastindex != 2:
+                return _WHOLE.match(buffer, start), start
+            position = candidate.end()
+            candidate = self.find(buffer, position)
         match = self._exact.match(buffer, position)
         if match is None or match[2] is None:
             return None, position if match is None else match.end()
@@ -163,7 +190,7 @@ class Scan:
 _OPENING = frozenset(b"= \t\n\f\r")
 
 
-def _outside_tags(buffer: bytes, position: int, start: int) -> bool:
+def outside_tags(buffer: bytes, position: int, start: int) -> bool:
     """Whether it is certain that no tag begun between the offsets is still open at ``start``, where ``position`` is
     outside of tags, too, and only tags without raw text and no comments stand between.
 
@@ -185,19 +212,28 @@ def _outside_tags(buffer: bytes, position: int, start: int) -> bool:
     return quote <= 0 or buffer[quote - 1] not in _OPENING
 
 
-_SVG_SHAPES = [
+SVG_SHAPES = [
     name.decode()
     for name in b"path g circle rect polygon polyline line ellipse defs symbol clippath mask stop lineargradient "
     b"radialgradient text tspan".split()
 ]
 
-SIMPLE_SVG = compile_bytes(
-    rf"<{any_case('svg')}{NAME_END}{ATTRIBUTE}*+{WS}*+(?<!/)>"
-    rf"(?:[^<]++|{COMMENT}|</(?:{words(_SVG_SHAPES)}|{any_case('use')}){WS}*+>"
-    rf"|<{words(_SVG_SHAPES)}{_without(['href', 'xlink:href'])}"
-    rf"|<{any_case('use')}{NAME_END}(?:(?:[\t\n\f\r ]++(?:{any_case('xlink')}:)?{any_case('href')}=[\"']#[^\"'>]*+[\"']"
-    rf"|(?![\t\n\f\r /]*+{words(['href', 'xlink:href'])}[\t\n\f\r />=]){ATTRIBUTE}))*+{TAG_END}"
-    rf"|<{any_case('title')}{WS}*+>[^<]*+</{any_case('title')}{WS}*+>)*+"
-    rf"</{any_case('svg')}{WS}*+>"
-)
+
+def _drawing(reference: str) -> re.Pattern[bytes]:
+    """reference: what ``use`` may refer to."""
+    href = rf"{WS}++(?:{any_case('xlink')}:)?{any_case('href')}{QUOTE}{reference}[^\"']*+[\"']"
+    return compile_bytes(
+        rf"<{any_case('svg')}{NAME_END}{ATTRIBUTE}*+{WS}*+(?<!/)>"
+        rf"(?:[^<]++|{COMMENT}|</(?:{words(SVG_SHAPES)}|{any_case('use')}){WS}*+>"
+        rf"|<{words(SVG_SHAPES)}{_without(['href', 'xlink:href'])}"
+        rf"|<{any_case('use')}{NAME_END}(?:{href}"
+        rf"|(?![\t\n\f\r /]*+{words(['href', 'xlink:href'])}[\t\n\f\r />=]){ATTRIBUTE})*+{TAG_END}"
+        rf"|<{any_case('title')}{WS}*+>[^<]*+</{any_case('title')}{WS}*+>)*+"
+        rf"</{any_case('svg')}{WS}*+>"
+    )
+
+
+SIMPLE_SVG = _drawing("#")
 """A whole drawing of which nothing loads, that ends where it seems to: most icons."""
+OWN_SVG = _drawing(OWN.format(end="\"'"))
+"""The same, where what it uses may also come from the base's own host."""

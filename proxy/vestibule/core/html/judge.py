@@ -10,7 +10,7 @@ import base64
 import binascii
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final, Literal, NamedTuple, Protocol
 from urllib.parse import unquote_to_bytes
@@ -111,6 +111,11 @@ class Judge:
         self._own = self._scheme = b""
         self._origins: dict[tuple[bytes | None, bytes, str], Gated | ByUrl | None] = {}
         self._verdicts: dict[tuple[bytes, str], Verdict | None] = {}
+        self.opened: dict[str, set[bytes | None]] = {}
+        """Kind → origins as `glance` captures them that are known to be open to it, what has none among them."""
+        self._captured: dict[tuple[bytes, str], Gated | ByUrl | None] = {}
+        self._script_types: dict[bytes, str] = {}
+        self._links: dict[bytes, str | None] = {}
         self.base_set = False
         self.start_with((page,))
 
@@ -138,6 +143,8 @@ class Judge:
         scheme, slashes, _ = self._own.partition(b"//")
         self._scheme = scheme + slashes
         self._origins.clear()
+        self._captured.clear()
+        self.opened = {kind: {None} for kind in elements.KINDS}
 
     def set_base(self, reference: str, certain: bool) -> None:
         """Take a page's ``base``: the first that counts. Where it is uncertain whether one does, every reference is
@@ -244,6 +251,55 @@ class Judge:
         verdict = self._first(named, "hint")
         gated = self.unreadable("hint") if anyone and verdict is None else None
         return verdict if gated is None else Verdict(gated, "hint", "", UNREADABLE)
+
+    @property
+    def plain(self) -> bool:
+        """Whether addresses can be judged by their origins as they are written."""
+        return self._origin is not None and len(self._bases) == 1
+
+    def opens(self, origins: Iterable[bytes | None], kind: str) -> bool:
+        """Whether all of some origins are open to a kind, whatever the address; what is, is remembered."""
+        known = self.opened[kind]
+        for origin in origins:
+            if origin not in known:
+                if origin is None or self.origin(origin, kind) is not None:
+                    return False
+                if len(known) < MOST_VERDICTS:
+                    known.add(origin)
+        return True
+
+    def origin(self, origin: bytes, kind: str) -> Gated | ByUrl | None:
+        """Decide by an origin as `glance` captures it."""
+        key = (origin, kind)
+        if key in self._captured:
+            return self._captured[key]
+        plain = _PLAIN.match(origin)
+        gated: Gated | ByUrl | None = BY_URL
+        if plain is not None:
+            gated = self._by_origin(plain[1], plain[2], kind)
+        elif not origin:
+            gated = self._by_origin(b"", b"", kind)
+        if len(self._captured) < MOST_VERDICTS:
+            self._captured[key] = gated
+        return gated
+
+    def link_kind(self, rel: bytes) -> str | None:
+        """The kind of a link by its raw relation, as `elements.link_kind`."""
+        if rel in self._links:
+            return self._links[rel]
+        kind = elements.link_kind(unescape_attribute(rel.decode("latin-1")).strip(" \t\n\f\r").lower())
+        if len(self._links) < MOST_VERDICTS:
+            self._links[rel] = kind
+        return kind
+
+    def script_type(self, value: bytes) -> str:
+        """What an inline script is by the raw value of its type, as `elements.script_type`."""
+        if value in self._script_types:
+            return self._script_types[value]
+        kind = elements.script_type({b"type": value})
+        if len(self._script_types) < MOST_VERDICTS:
+            self._script_types[value] = kind
+        return kind
 
     def _by_origin(self, scheme: bytes | None, host: bytes, kind: str) -> Gated | ByUrl | None:
         """Decide by the origin, where the gate needs no more; no host: the base's."""

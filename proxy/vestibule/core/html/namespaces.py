@@ -55,6 +55,14 @@ class Namespaces:
         self.active = lost or stacks != _PLAIN
         """Whether the next tags matter to the tracker."""
 
+    @property
+    def drawing(self) -> bool:
+        """Whether it is certain that the next tag stands in SVG."""
+        if self.lost or len(self.stacks) != 1:
+            return False
+        (stack,) = self.stacks
+        return bool(stack) and stack[-1][0] == "svg" and stack[-1] not in _INTEGRATION
+
     def copy(self) -> Namespaces:
         return Namespaces(self.stacks, self.lost)
 

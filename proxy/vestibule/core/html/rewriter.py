@@ -19,11 +19,12 @@ from enum import Enum
 from typing import NamedTuple
 
 from vestibule.core import urls
-from vestibule.core.html import elements
-from vestibule.core.html.grammar import EVERY_TAG, HEAD, ITEM, PROLOGUE, SIMPLE_SVG, Scan
+from vestibule.core.html import elements, glance
+from vestibule.core.html.grammar import EVERY_TAG, HEAD, ITEM, PROLOGUE, SIMPLE_SVG
 from vestibule.core.html.judge import BY_URL, UNREADABLE, Gate, Gated, Held, Judge, OriginGate, Verdict
 from vestibule.core.html.namespaces import Namespaces, Reading
-from vestibule.core.html.references import escape_attribute, unescape_attribute
+from vestibule.core.html.references import escape_attribute
+from vestibule.core.html.skimmer import OURS, SCAN, Skimmer, mark, word
 from vestibule.core.html.tokenizer import (
     BOGUS_COMMENT,
     CDATA,
@@ -34,7 +35,6 @@ from vestibule.core.html.tokenizer import (
     RAW_TEXT_ESCAPED,
     LongTag,
     Raw,
-    Tokenizer,
     Treat,
     script_end,
 )
@@ -85,9 +85,9 @@ class _Replacement(NamedTuple):
     value: bytes
 
 
-_SCAN = Scan(elements.ALWAYS, ("body", "select", "template"), elements.IF_ATTRIBUTE)
+_PATIENCE = 16
+"""Glances in a row that settled nothing, after which only every so many-th tag gets one."""
 _NO_INJECTION = Inject()
-_OURS = b"data-vestibule-"
 _SPOOF = b"data-vestibule"
 _DECLARATION = b"data-vestibule-declaration"
 _FOLLOWED = frozenset(
@@ -103,7 +103,7 @@ _PARTED = Raw(b"parted", PLAINTEXT.end, 0, Treat.DROP)
 _HELD_TEXT = LIMIT + 16
 
 
-class Rewriter(Tokenizer):
+class Rewriter(Skimmer):
     """Rewrites one page. Feed it the page in pieces of any size; the pieces of the answer are the page.
 
     page_url: absolute URL of the page, the first base of its references.
@@ -140,12 +140,45 @@ class Rewriter(Tokenizer):
         self._select_templates = False
         self._frameset = False
         self._doubts = 0
+        self._fruitless = 0
         self._readers: tuple[Rewriter, ...] = ()
 
     @property
     def gated(self) -> list[Held]:
         """What was held back, in the page's order, duplicates too; at most `judge.MOST_HELD` entries."""
         return self._judge.held
+
+    # What is settled at a glance
+
+    def _glance(self) -> None:
+        if self._raw is not None or self._long is not None or self._frameset:
+            return
+        if self._position == 0 and self._resume[0]:
+            # Read before, and not whole then: what was learned is used by the closer look.
+            return
+        self._fruitless += 1
+        if self._fruitless > _PATIENCE and self._fruitless % _PATIENCE:
+            return
+        settled = False
+        if self._namespaces.active:
+            settled = self._skim_drawing()
+        elif not self._judge.plain:
+            return
+        elif not self._placing or self._templates:
+            settled = self._skim_body()
+        elif self._stage == Stage.IN_HEAD:
+            settled = self._skim_head()
+        if settled:
+            self._fruitless = 0
+
+    def _skim_drawing(self) -> bool:
+        if not self._namespaces.drawing or self._in_select or (self._placing and not self._templates):
+            return False
+        match = glance.DRAWING.match(self._buffer, self._position)
+        if match is None:
+            return False
+        self._position = match.end()
+        return True
 
     # Finding tags
 
@@ -155,7 +188,7 @@ class Rewriter(Tokenizer):
         elif self._namespaces.active:
             pattern = EVERY_TAG
         else:
-            return _SCAN(buffer, position)
+            return SCAN(buffer, position)
         match = pattern.match(buffer, position)
         if match is None or match[2] is None:
             return None, position if match is None else match.end()
@@ -396,7 +429,7 @@ class Rewriter(Tokenizer):
         if held is not None:
             self._judge.note(*held[:3])
             items = self._items(after_name, after_name + len(attributes))
-            self._emit(after_name, b' type="text/plain"' + _mark(held.gated))
+            self._emit(after_name, b' type="text/plain"' + mark(held.gated))
             self._rename(items, _SCRIPT_ATTRIBUTES)
         elif any(map(_spoofs, values)):
             self._rename(self._items(after_name, after_name + len(attributes)), frozenset())
@@ -458,7 +491,7 @@ class Rewriter(Tokenizer):
             self._position = end
             self._raw = _NOSCRIPT_DROPPED
             return True
-        if _SCAN(self._buffer[end:close], 0) == (None, close - end):
+        if SCAN(self._buffer[end:close], 0) == (None, close - end):
             # Nothing in it matters.
             self._position = close
             return True
@@ -513,7 +546,7 @@ class Rewriter(Tokenizer):
             if item.name != b"srcdoc" or not item.value:
                 continue
             if self._depth >= DEEPEST_DOCUMENT:
-                replaced[item.start] = _Replacement(item.start, item.start, _OURS)
+                replaced[item.start] = _Replacement(item.start, item.start, OURS)
                 continue
             text = self._judge.decode(item.value).encode("utf-8", "surrogateescape")
             child = self._child(self._judge.bases)
@@ -527,7 +560,7 @@ class Rewriter(Tokenizer):
 
     def _policies(self, values: dict[bytes, bytes], items: list[_Item]) -> dict[int, _Replacement]:
         """Open a policy that the page itself carries, as the caller says."""
-        if self._policy is None or _word(values.get(b"http-equiv", b"")) != "content-security-policy":
+        if self._policy is None or word(values.get(b"http-equiv", b"")) != "content-security-policy":
             return {}
         item = next((item for item in items if item.name == b"content" and item.value), None)
         if item is None:
@@ -569,11 +602,11 @@ class Rewriter(Tokenizer):
         if rel is not None and elements.only_hints(rel):
             self._emit(start, b"", end)
             return
-        self._emit(after_name, _mark(next(iter(held.values())).gated))
+        self._emit(after_name, mark(next(iter(held.values())).gated))
         for match in ITEM.finditer(self._buffer, after_name, after_name + len(attributes)):
             name = match[1].lower()
             if name in held:
-                self._emit(match.start(1), _OURS)
+                self._emit(match.start(1), OURS)
             elif _spoofs(name):
                 self._emit(match.start(1), b"x-")
 
@@ -603,7 +636,7 @@ class Rewriter(Tokenizer):
         first = next(iter(held.values()))
         if name == b"iframe" and self._placeholder is not None and self._shows(values):
             self._emit(start, self._placeholder(first.gated, first.kind, self._judge.address(first.reference)))
-        self._emit(span[0], _mark(first.gated))
+        self._emit(span[0], mark(first.gated))
         self._rename(items, frozenset(held), replaced)
 
     def _judge_element(
@@ -626,7 +659,7 @@ class Rewriter(Tokenizer):
         return held
 
     def _judge_meta(self, values: dict[bytes, bytes]) -> dict[bytes, Verdict]:
-        pragma = _word(values.get(b"http-equiv", b""))
+        pragma = word(values.get(b"http-equiv", b""))
         if pragma == "refresh":
             reference = elements.refresh_target(self._judge.decode(values.get(b"content", b"")))
             return self._pragma("navigate", reference) if reference else {}
@@ -638,7 +671,7 @@ class Rewriter(Tokenizer):
 
     def _judge_animation(self, values: dict[bytes, bytes]) -> dict[bytes, Verdict]:
         """SVG animations that set an address."""
-        if _word(values.get(b"attributename", b"")) not in ("href", "xlink:href", "src"):
+        if word(values.get(b"attributename", b"")) not in ("href", "xlink:href", "src"):
             return {}
         for name in (b"to", b"from", b"by", b"values"):
             for reference in self._judge.decode(values.get(name, b"")).split(";"):
@@ -654,10 +687,10 @@ class Rewriter(Tokenizer):
 
     def _shows(self, values: dict[bytes, bytes]) -> bool:
         """Whether a frame is one that visitors see, so that its place needs something to press."""
-        sides = {_word(values.get(side, b"")) for side in (b"width", b"height")}
+        sides = {word(values.get(side, b"")) for side in (b"width", b"height")}
         if self._sealed or self._nested or b"hidden" in values or sides & {"0", "1", "0px", "1px"}:
             return False
-        style = _word(values.get(b"style", b"")).replace(" ", "")
+        style = word(values.get(b"style", b"")).replace(" ", "")
         return "display:none" not in style and "visibility:hidden" not in style
 
     # Attributes
@@ -678,7 +711,7 @@ class Rewriter(Tokenizer):
         """Put our prefix before the named attributes, every duplicate too, and another before those that imitate it."""
         for item in items:
             if item.name in names:
-                self._emit(item.start, _OURS)
+                self._emit(item.start, OURS)
             elif _spoofs(item.name):
                 self._emit(item.start, b"x-")
             replacement = replaced.get(item.start) if replaced else None
@@ -703,7 +736,7 @@ class Rewriter(Tokenizer):
             self._emit(start, b"x-")
         elif verdict is not None:
             self._judge.note(*verdict[:3])
-            self._emit(start, _OURS)
+            self._emit(start, OURS)
 
     def _oversize_attribute(self, long: LongTag, start: int, name: bytes, head: bytes) -> None:
         """Inline data is data; any other address that can't be read whole is closed."""
@@ -715,7 +748,7 @@ class Rewriter(Tokenizer):
             gated = None if data else self._judge.unreadable(kind)
             if gated is not None:
                 self._judge.note(gated, kind)
-                self._emit(start, _OURS)
+                self._emit(start, OURS)
 
     def _close_long(self, long: LongTag) -> None:
         if long.closing:
@@ -731,7 +764,7 @@ class Rewriter(Tokenizer):
 def _value(attributes: bytes, name: bytes) -> str:
     """The first attribute of some name as a word; '' where there is none."""
     return next(
-        (_word(double or single or bare) for n, double, single, bare in ITEM.findall(attributes) if n.lower() == name),
+        (word(double or single or bare) for n, double, single, bare in ITEM.findall(attributes) if n.lower() == name),
         "",
     )
 
@@ -739,10 +772,6 @@ def _value(attributes: bytes, name: bytes) -> str:
 def _spoofs(name: bytes) -> bool:
     """Whether an attribute of the page imitates ours."""
     return name.startswith(_SPOOF) and name != _DECLARATION
-
-
-def _mark(gated: Gated) -> bytes:
-    return b' data-vestibule="' + escape_attribute(gated.service).encode("ascii", "xmlcharrefreplace") + b'"'
 
 
 def _closes_itself(buffer: bytes, attributes_end: int, end: int) -> bool:
@@ -756,14 +785,10 @@ def _quoted_span(buffer: bytes, item: _Item) -> tuple[int, int]:
     return (start - 1, end + 1) if buffer[start - 1 : start] in (b'"', b"'") else (start, end)
 
 
-def _word(value: bytes) -> str:
-    return unescape_attribute(value.decode("latin-1")).strip(" \t\n\f\r").lower()
-
-
 def _changes_encoding(values: dict[bytes, bytes]) -> bool:
     """Whether a pragma declares ISO-2022-JP: read like that, the page would be another. What counts as such is
     transcoded beforehand (see `encoding`), so here it must have no effect."""
     declared = values.get(b"charset", b"")
-    if _word(values.get(b"http-equiv", b"")) == "content-type":
+    if word(values.get(b"http-equiv", b"")) == "content-type":
         declared += values.get(b"content", b"")
-    return "2022" in _word(declared)
+    return "2022" in word(declared)

@@ -155,6 +155,9 @@ class Tokenizer:
         """Read text where `_next_tag` stopped at it."""
         self._position = position + 1
 
+    def _glance(self) -> None:
+        """Go on over what can be settled at a glance; stop wherever a closer look is due."""
+
     def _cdata(self) -> Reading:
         """By whose rules ``<![CDATA[`` is read here."""
         return Reading.HTML
@@ -215,8 +218,9 @@ class Tokenizer:
         return True
 
     def _run(self) -> None:
+        self._glance()
         while self._step():
-            pass
+            self._glance()
 
     def _step(self) -> bool:
         """Read one thing; False where more bytes are needed."""
