@@ -8,7 +8,7 @@ PIP := $(BIN)/python -m pip install --disable-pip-version-check --no-input --ret
 PIP_LOG := $(VENV)/pip.log
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test check format bench build docs clean lock
+.PHONY: help install run test soak check format bench build docs clean lock
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -29,7 +29,10 @@ run: $(STAMP) ## start the demo site, Vestibule in front of it and the dashboard
 	@$(BIN)/python -m demo
 
 test: $(STAMP) ## run the tests (browser tests where Chromium is found)
-	@$(BIN)/python -m pytest -n auto --dist loadfile
+	@$(BIN)/python -m pytest -n auto --dist loadfile -m "not slow"
+
+soak: $(STAMP) ## run the slow tests: all corpus pages, controls
+	@$(BIN)/python -m pytest -n auto --dist loadfile -m slow
 
 check: $(STAMP) ## lint, check formatting, types and the direction of imports
 	@$(BIN)/ruff check .
