@@ -325,8 +325,12 @@ class TestRunning:
         site.write_text(before)
         wait_until(lambda: running.said("config: in order again") > said, "the mended configuration")
         assert running.get() == b"/"
-        with urllib.request.urlopen(running.dashboard + "/healthz", timeout=10) as answer:
-            assert "error" not in json.load(answer)["config"]
+
+        def mended() -> bool:
+            with urllib.request.urlopen(running.dashboard + "/healthz", timeout=10) as answer:
+                return "error" not in json.load(answer)["config"]
+
+        wait_until(mended, "the recorder, which reads the folder for itself")
 
     def test_settings_for_a_new_start_are_named_and_stay_in_every_process(self, running: Service) -> None:
         site = running.folder / "site.yaml"
