@@ -269,6 +269,12 @@ def test_the_site_may_set_only_what_was_agreed_to(site: Front) -> None:
     assert [value.partition("=")[0] for value in accepted] == ["session", "theme", "_ga"]
 
 
+def test_a_cookie_without_a_name_is_left_out_and_no_nameless_one_is_set(site: Front) -> None:
+    answer = site.ask("/page", ("Cookie", "nameless; _ga=1"))
+    assert {value.partition("=")[0] for value in answer.all("set-cookie")} == {"_ga"}
+    assert "nameless" not in site.ask("/echo", ("Cookie", "nameless; _ga=1")).text
+
+
 def test_removing_cookies_never_makes_an_answer_too_long_for_a_front_server(site: Front) -> None:
     jar = "; ".join(f"_old{number}=1" for number in range(60))
     sent = site.ask("/page", ("Cookie", jar), host="www.relaso.com").all("set-cookie")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import time
@@ -21,7 +22,7 @@ from vestibule.core.visit import Hit
 from vestibule.journal import Journal
 from vestibule.live import Follower, Live
 from vestibule.middleware import hits
-from vestibule.middleware.hits import Asked
+from vestibule.middleware.hits import Asked, target_of
 from vestibule.middleware.request import Header, prepare, wanted_for
 from vestibule.middleware.response import REPORTING, Responder
 from vestibule.middleware.snapshot import Snapshot
@@ -112,7 +113,7 @@ class ConsentMiddleware:
             return
         if await self._relay(asked, send):
             return
-        prepared = prepare(snapshot.policy, asked.visitor, scope["headers"], snapshot.variant(asked.visitor))
+        prepared = prepare(snapshot, asked.visitor, scope["headers"])
         responder = Responder(snapshot, asked.visitor, prepared, asked.target, scope["method"], send)
         try:
             await self._app({**scope, "headers": prepared.headers}, receive, responder)
@@ -133,7 +134,9 @@ class ConsentMiddleware:
             _UPGRADED[scope.get("scheme", "http")],
         )
         visitor = read(policy, client.scheme, client.host, scope["headers"], int(now))
-        return Asked(snapshot, scope, visitor, client.address, now) if policy.answers_for(visitor.host) else None
+        if not policy.answers_for(visitor.host):
+            return None
+        return Asked(snapshot, scope, visitor, client.address, now, target_of(scope))
 
     async def _relay(self, asked: Asked, send: Send) -> bool:
         """Answer for a path of the site's own that only passes data on to a service that is closed."""
@@ -157,7 +160,7 @@ class ConsentMiddleware:
             await send({"type": "websocket.close", "code": 1008})
             return
         visitor = asked.visitor
-        prepared = prepare(snapshot.policy, visitor, scope["headers"], "")
+        prepared = prepare(snapshot, visitor, scope["headers"])
         headers = [item for item in prepared.headers if item[0] != b"accept-encoding"]
 
         async def filtered(message: Message) -> None:
@@ -194,7 +197,8 @@ class _Records:
         try:
             await self._sender.record(record)
         except LinkError:
-            self._journal.append(record)
+            # In a thread: it waits for a lock and for the disk, and requests go on.
+            await asyncio.to_thread(self._journal.append, record)
 
 
 def _may_pass(snapshot: Snapshot, visitor: Visitor, item: Header) -> bool:

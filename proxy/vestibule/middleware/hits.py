@@ -18,7 +18,8 @@ Blocked = tuple[str, str, str, str]
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A request as it is seen here. address: the client's, in full. now: seconds since the epoch, UTC."""
+    """A request as it is seen here. address: the client's, in full. now: seconds since the epoch, UTC.
+    target: path and query as the browser wrote them."""
 
     snapshot: Snapshot
     scope: Scope
@@ -26,13 +27,15 @@ class Asked:
     address: str
     now: float
 
-    @property
-    def target(self) -> str:
-        """Path and query as the browser wrote them."""
-        raw: bytes = self.scope.get("raw_path") or self.scope["path"].encode("utf-8", "surrogateescape")
-        path = raw.partition(b"?")[0].decode("latin-1")
-        query: bytes = self.scope.get("query_string", b"")
-        return f"{path}?{query.decode('latin-1')}" if query else path
+    target: str
+
+
+def target_of(scope: Scope) -> str:
+    """Path and query as the browser wrote them."""
+    raw: bytes = scope.get("raw_path") or scope["path"].encode("utf-8", "surrogateescape")
+    path = raw.partition(b"?")[0].decode("latin-1")
+    query: bytes = scope.get("query_string", b"")
+    return f"{path}?{query.decode('latin-1')}" if query else path
 
 
 def of_exchange(asked: Asked, responder: Responder) -> Hit | None:

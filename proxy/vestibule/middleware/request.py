@@ -8,6 +8,7 @@ from vestibule.core import caching
 from vestibule.core.codings import CODINGS
 from vestibule.core.consent import ASKED
 from vestibule.core.cookies import serialize_cookie
+from vestibule.middleware.snapshot import Snapshot
 from vestibule.privacy.endpoints import is_own
 from vestibule.privacy.policy import SitePolicy
 from vestibule.privacy.visitor import Visitor
@@ -29,7 +30,7 @@ class Prepared:
     refused: tuple[str, ...]
 
 
-def prepare(policy: SitePolicy, visitor: Visitor, headers: list[Header], variant: str) -> Prepared:
+def prepare(snapshot: Snapshot, visitor: Visitor, headers: list[Header]) -> Prepared:
     """The headers for the site: without refused cookies and forged words of ours, with the visitor's choice."""
     document, top = _kind(headers)
     kept: list[Header] = []
@@ -42,7 +43,7 @@ def prepare(policy: SitePolicy, visitor: Visitor, headers: list[Header], variant
             kept.append((name, _unnamed(value)))
             continue
         if name == b"if-none-match":
-            tags, ours = caching.unwrap(value.decode("latin-1"), variant)
+            tags, ours = caching.unwrap(value.decode("latin-1"), snapshot.variant(visitor))
             revalidates = revalidates or (ours and bool(tags))
             if tags and (ours or not document):
                 kept.append((name, tags.encode("latin-1")))
@@ -51,7 +52,7 @@ def prepare(policy: SitePolicy, visitor: Visitor, headers: list[Header], variant
         if document and name in (b"range", b"if-range", b"if-modified-since"):
             continue
         kept.append(item)
-    cookies, refused = _cookies(policy, visitor)
+    cookies, refused = _cookies(snapshot.policy, visitor)
     if cookies:
         kept.append((b"cookie", cookies))
     kept.append((b"accept-encoding", _accepted(headers)))
@@ -104,7 +105,8 @@ def _cookies(policy: SitePolicy, visitor: Visitor) -> tuple[bytes, tuple[str, ..
             refused.append(pair.name)
             if policy.observe:
                 kept.append(pair)
-    return serialize_cookie(kept).encode("latin-1"), tuple(dict.fromkeys(refused))
+    # One without a name cannot be removed by its name.
+    return serialize_cookie(kept).encode("latin-1"), tuple(filter(None, dict.fromkeys(refused)))
 
 
 def _accepted(headers: list[Header]) -> bytes:

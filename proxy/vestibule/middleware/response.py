@@ -142,9 +142,8 @@ class Responder:
         kept = self._filter(headers, rewritten)
         start: Message = {"type": "http.response.start", "status": status, "headers": kept}
         if not page or self._method == "HEAD" or status in (204, 304):
-            if page:
-                start["headers"] = [item for item in kept if item[0] not in (b"content-length", b"etag")]
-                start["headers"] += [item for item in kept if item[0] == b"etag"]
+            if page:  # it has no body here, and would have another length
+                start["headers"] = [item for item in kept if item[0] != b"content-length"]
             await self._send(start)
             return
         coding = self._coding(kept)
@@ -266,7 +265,7 @@ class Responder:
             names = caching.vary(varied.strip(","), "Cookie", "Sec-GPC", "DNT", "Accept-Language")
             kept.append((b"vary", names.encode("latin-1")))
         if self._prepared.document and not self._policy.observe:
-            kept.extend(self._snapshot.endpoints.expire_refused(self._visitor, self._visitor.effective, self._target))
+            kept.extend(self._snapshot.endpoints.removals(self._visitor, self._prepared.refused, self._target))
         lock = self._snapshot.lock(self._visitor)
         if lock is not None:
             kept.append(lock)

@@ -184,20 +184,24 @@ class Endpoints:
             parts.append(f"Domain={config.cookies.domain}")
         return "; ".join(parts).encode("latin-1")
 
-    def expire_refused(self, visitor: Visitor, choice: Choice | None, path: str = "/") -> list[Header]:
+    def expire_refused(self, visitor: Visitor, choice: Choice | None, path: str = "/") -> tuple[Header, ...]:
         """``Set-Cookie`` headers that remove what came and may not stay under ``choice``."""
         refused = dict.fromkeys(
             pair.name
             for pair in visitor.cookies
             if pair.name and not is_own(pair.name) and not self._policy.cookies.decide(pair.name).passes(choice)
         )
-        return self._expire(visitor, list(refused), urlsplit(path).path if path.startswith("/") else "/")
+        return self.removals(visitor, tuple(refused), path)
 
-    def _expire(self, visitor: Visitor, names: list[str], path: str) -> list[Header]:
+    def removals(self, visitor: Visitor, names: tuple[str, ...], target: str) -> tuple[Header, ...]:
+        """``Set-Cookie`` headers that remove cookies of these names. target: the path (and query) they came with."""
+        if not names:
+            return ()
+        path = urlsplit(target).path if target.startswith("/") else "/"
         registrable = self._policy.registrable
         inside = visitor.host == registrable or visitor.host.endswith("." + registrable)
         top = registrable if inside else visitor.host
-        return list(_removals(tuple(names), visitor.host, top, path, visitor.secure)) if names else []
+        return _removals(names, visitor.host, top, path, visitor.secure)
 
     @staticmethod
     def _wants_json(exchange: Exchange) -> bool:
@@ -260,13 +264,13 @@ class Endpoints:
 
     async def _erase(self, exchange: Exchange) -> None:
         await answers.read_body(exchange.receive, MAX_BODY)
-        names = list(dict.fromkeys(pair.name for pair in exchange.visitor.cookies if pair.name))
+        names = tuple(dict.fromkeys(pair.name for pair in exchange.visitor.cookies if pair.name))
         headers = [
             (b"location", PREFIX.encode()),
             # Storage that scripts hold goes with it where the browser knows the header (W3C Clear Site Data).
             (b"clear-site-data", b'"cookies", "storage"'),
             *answers.PRIVATE,
-            *self._expire(exchange.visitor, names, "/"),
+            *self.removals(exchange.visitor, names, "/"),
         ]
         await answers.answer(exchange.send, 303, b"", "", headers)
 
