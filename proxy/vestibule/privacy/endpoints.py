@@ -254,7 +254,7 @@ class Endpoints:
             "site": self._policy.config.site.name,
             "cookies_in_your_browser": held,
             "choice": self._as_json(exchange.visitor.effective, exchange.visitor),
-            "held_on_the_server": "Counts only, none of which stands for fewer than "
+            "held_on_the_server": "Counts only, none of which, but a kind's total, stands for fewer than "
             f"{self._policy.config.analytics.k} visitors; and for a grant a consent record under the id above.",
             "contact": self._policy.config.policy.contact,
         }
