@@ -15,13 +15,13 @@ help: ## list the targets
 
 install: $(STAMP) ## create .venv and install what requirements.lock names
 
-$(STAMP): requirements.lock pyproject.toml
+$(STAMP): requirements.lock pyproject.toml hatch_build.py proxy/vestibule/core/html/_scanner.c
 	@command -v $(PYTHON) >/dev/null || { echo "vestibule: $(PYTHON) is not on the PATH; install Python 3.11 or newer, or name it: make PYTHON=/path/to/python3"; exit 1; }
 	@found=$$($(PYTHON) -c 'import platform; print(platform.python_version())' 2>/dev/null) && expr "$$found" : "[0-9]" >/dev/null || { echo "vestibule: $(PYTHON) does not run as Python; name one that does: make PYTHON=python3.12"; exit 1; }; \
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "vestibule: Python 3.11 or newer is needed, $(PYTHON) is $$found; name another: make PYTHON=python3.12"; exit 1; }
 	@$(PYTHON) -m venv --clear $(VENV) >/dev/null 2>&1 || { echo "vestibule: $(PYTHON) cannot create a virtual environment; install its venv module (on Debian: the package python3-venv)"; exit 1; }
 	@echo "Installing into $(VENV) …"
-	@$(PIP) --require-hashes -r requirements.lock >$(PIP_LOG) 2>&1 || { echo "vestibule: the dependencies could not be installed; is the package index reachable? pip's own words are in $(PIP_LOG)"; exit 1; }
+	@$(PIP) --no-deps --require-hashes -r requirements.lock >$(PIP_LOG) 2>&1 || { echo "vestibule: the dependencies could not be installed; is the package index reachable? pip's own words are in $(PIP_LOG)"; exit 1; }
 	@$(PIP) --no-deps --no-build-isolation -e . >>$(PIP_LOG) 2>&1 || { echo "vestibule: the package itself could not be installed; pip's own words are in $(PIP_LOG)"; exit 1; }
 	@touch $@
 
@@ -57,5 +57,6 @@ lock: $(STAMP) ## write requirements.lock anew from pyproject.toml
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --all-extras --group dev pyproject.toml -o requirements.lock
 
 clean: ## remove what was built and installed, and the demo's state
+	@rm -f proxy/vestibule/core/html/*.so
 	@rm -rf $(VENV) .vestibule dist build site .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import shlex
+import shutil
 import subprocess
 import sys
 import sysconfig
@@ -10,18 +13,28 @@ from pathlib import Path
 
 import pytest
 
+import hatch_build
 from tests.servers import ROOT, free_port, serve_asgi
 from tests.sites import SITE, SITE_YAML
+
+COMPILER = shlex.split(os.environ.get("CC", "") or sysconfig.get_config_var("CC") or "cc")[0]
+needs_compiler = pytest.mark.skipif(shutil.which(COMPILER) is None, reason=f"no C compiler: {COMPILER}")
+
+
+def build(out: Path, **environ: str) -> tuple[Path, str]:
+    """The wheel, and what was said while it was built."""
+    command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(out), str(ROOT)]
+    done = subprocess.run(
+        command, capture_output=True, text=True, timeout=120, check=False, env={**os.environ, **environ}
+    )
+    assert done.returncode == 0, done.stderr
+    (built,) = out.glob("*.whl")
+    return built, done.stdout + done.stderr
 
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("dist")
-    command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(out), str(ROOT)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
-    assert done.returncode == 0, done.stderr
-    (built,) = out.glob("*.whl")
-    return built
+    return build(tmp_path_factory.mktemp("dist"))[0]
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +73,47 @@ def test_it_carries_all_that_is_needed_and_nothing_else(wheel: Path) -> None:
     ):
         assert any(name.startswith(needed) for name in names), needed
     assert all(name.startswith(("vestibule/", "vestibule-")) for name in names)
-    assert not any("test" in name or "__pycache__" in name for name in names)
+    assert not any("test" in name or "__pycache__" in name or name.endswith(".c") for name in names)
+
+
+@needs_compiler
+def test_the_scanner_is_compiled_and_used(wheel: Path, python: Path, tmp_path: Path) -> None:
+    assert "-cp311-abi3-" in wheel.name
+    assert "vestibule/core/html/_scanner.abi3.so" in zipfile.ZipFile(wheel).namelist()
+    done = run(python, tmp_path, "-c", "from vestibule.core.html.scanner import SCANNER; print(SCANNER is not None)")
+    assert done.stdout == "True\n", done.stderr
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "reason"),
+    [("VESTIBULE_PURE", "1", "VESTIBULE_PURE asks for that"), ("CC", "nonesuch", "no C compiler: nonesuch")],
+)
+def test_without_a_compiler_the_wheel_is_pure_and_one_line_says_so(
+    variable: str, value: str, reason: str, tmp_path: Path
+) -> None:
+    built, said = build(tmp_path, **{variable: value})
+    assert built.name.endswith("-py3-none-any.whl")
+    assert not any(name.endswith((".so", ".c")) for name in zipfile.ZipFile(built).namelist())
+    assert [line for line in said.splitlines() if "scanner" in line] == [
+        f"vestibule: built without the compiled scanner: {reason}"
+    ]
+
+
+@needs_compiler
+def test_the_scanner_compiles_without_a_warning_and_a_failing_compiler_is_no_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = ROOT / hatch_build.FOLDER / "_scanner.c"
+    command = hatch_build.command(source, tmp_path / hatch_build.BUILT)
+    done = subprocess.run([*command, "-Werror"], capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    broken = tmp_path / "broken.c"
+    broken.write_text("no C", encoding="utf-8")
+    target = tmp_path / "target" / hatch_build.BUILT
+    target.parent.mkdir()
+    with pytest.raises(hatch_build.PureError, match=r"the C compiler failed: .*broken\.c"):
+        hatch_build.compile_scanner(broken, target)
+    assert list(target.parent.iterdir()) == []
 
 
 def test_it_is_the_wheel_that_is_used_and_all_parts_are_found(python: Path, tmp_path: Path) -> None:
@@ -96,7 +149,6 @@ def test_it_checks_and_serves(python: Path, tmp_path: Path) -> None:
                 stderr=output,
             )
         try:
-            from urllib.error import URLError
             from urllib.request import Request, urlopen
 
             def page() -> bytes:
@@ -105,7 +157,7 @@ def test_it_checks_and_serves(python: Path, tmp_path: Path) -> None:
                     with urlopen(request, timeout=5) as answer:
                         body: bytes = answer.read()
                         return body
-                except URLError:
+                except OSError:  # the listener may be there before the worker is
                     return b""
 
             wait_until(lambda: b'id="vestibule"' in page(), "the banner", 60)

@@ -538,3 +538,62 @@ def test_what_is_settled_at_a_glance_is_settled_as_by_a_close_look(page: str, cu
     for gate in (QuickGate(), OpenGate()):
         close = Closer(PAGE, gate, Inject(b"[HEAD]"))
         assert rewrite(page.encode(), cuts, Inject(b"[HEAD]"), gate) == close.feed(page.encode()) + close.close()
+
+
+# -- the page's own language, and places for the declaration ----------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("page", "language"),
+    [
+        (b"<!doctype html><html lang=de><p>x", b"de"),
+        (b'<html class=a LANG=" pt-BR "><head></head><body>x', b"pt-br"),
+        (b"<html lang=de lang=fr><p>x", b"de"),
+        (b"<html><p lang=de>x", b""),
+        (b"<p>x", b""),
+        (b"", b""),
+        (b"<html lang='" + b"x" * 99 + b"'><p>x", b"x" * 35),
+    ],
+)
+def test_markup_is_put_in_in_the_language_of_the_page(page: bytes, language: bytes) -> None:
+    inject = Inject(
+        b"[HEAD]", lambda said: b"[BODY " + said.encode() + b"]", lambda said: b"[FOOT " + said.encode() + b"]"
+    )
+    for pieces in ((), (1,) * len(page)):
+        out = rewrite(page, pieces, inject)
+        assert b"[BODY " + language + b"]" in out
+        assert out.endswith(b"[FOOT " + language + b"]")
+
+
+DECLARED = Inject(b"[HEAD]", b"[BODY]", b"[FOOT]", lambda said: b"[TABLE " + said.encode() + b"]")
+
+
+@pytest.mark.parametrize(
+    ("page", "expected"),
+    [
+        ("<div data-vestibule-declaration>x</div>", "<div data-vestibule-declaration>[TABLE ]x</div>"),
+        ("<DIV id=a data-vestibule='declaration' >x</DIV>", "<DIV id=a data-vestibule='declaration' >[TABLE ]x</DIV>"),
+        (
+            "<p>x<vestibule-declaration></vestibule-declaration>",
+            "<vestibule-declaration>[TABLE ]</vestibule-declaration>",
+        ),
+        ("<section data-vestibule-declaration=''>", "<section data-vestibule-declaration=''>[TABLE ]"),
+        ("<!--<div data-vestibule-declaration>-->", None),
+        ("<script>'<div data-vestibule-declaration>'</script>", None),
+        ("<style>/*<div data-vestibule-declaration>*/</style>", None),
+        ("<textarea><div data-vestibule-declaration></textarea>", None),
+        ("<p title='<div data-vestibule-declaration>'>", None),
+        ("<svg><desc><div data-vestibule-declaration></svg>", None),
+        ("<template><div data-vestibule-declaration></template>", None),
+        ("<p>vestibule-declaration", None),
+        ("<a data-vestibule-declaration>", None),
+    ],
+)
+def test_a_place_for_the_declaration_is_filled_wherever_it_is_one(page: str, expected: str | None) -> None:
+    head = "<!doctype html><html><head><title>x</title></head><body><p>" + "x" * 100
+    whole = (head + page + "<img src=https://tracker.example/x.gif>").encode()
+    out = rewrite(whole, (), DECLARED)
+    assert all(rewrite(whole, (cut,), DECLARED) == out for cut in range(len(head), len(whole)))
+    assert rewrite(whole, (1,) * len(whole), DECLARED) == out
+    assert (expected is None and b"[TABLE" not in out) or (expected or "").encode() in out
+    assert rewrite(whole, (), Inject(b"[HEAD]", b"[BODY]", b"[FOOT]")) == out.replace(b"[TABLE ]", b"")

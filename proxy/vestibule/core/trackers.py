@@ -119,6 +119,18 @@ class Rules:
             verdict = self._by_host.get(host)
         return verdict
 
+    def relay_words(self, host: str) -> tuple[str, ...] | None:
+        """Words without which every path of a host is open: one of the path's segments has to begin with one of them
+        for :meth:`decide` to say otherwise. None where that is not so, and for hosts that are not the site's own."""
+        name, port = _split(host)
+        if self._lists or not self._is_own(name, port) or (not port and name in self._cname):
+            return None
+        return self._relay_words
+
+    @cached_property
+    def _relay_words(self) -> tuple[str, ...] | None:
+        return None if self._relays.words is None else tuple(sorted(self._relays.words))
+
     def decide_inline(self, text: bytes) -> Verdict | None:
         """Say whose an inline script is: the strictest of the services whose signatures it holds; None: nobody's."""
         digest = hashlib.blake2b(text, digest_size=16).digest()

@@ -123,7 +123,9 @@ def named_values(attributes: bytes) -> list[tuple[bytes, bytes]]:
     return [(name.lower(), double or single or bare) for name, double, single, bare in ITEM.findall(attributes)]
 
 
-_WHOLE = compile_bytes(rf"<(/)?+({NAME})({ATTRIBUTE}*+){TAG_END}")
+WHOLE = compile_bytes(rf"<(/)?+({NAME})({ATTRIBUTE}*+){TAG_END}")
+"""A tag where it begins."""
+
 _IDLE = ("li", "p", "span")
 """Elements that pages are full of, and that nobody looks for."""
 
@@ -178,7 +180,7 @@ class Scan:
             if start != position and not outside_tags(buffer, position, start):
                 break
             if candidate.lastindex != 2:
-                return _WHOLE.match(buffer, start), start
+                return WHOLE.match(buffer, start), start
             position = candidate.end()
             candidate = self.find(buffer, position)
         match = self._exact.match(buffer, position)
@@ -222,12 +224,14 @@ SVG_SHAPES = [
 def _drawing(reference: str) -> re.Pattern[bytes]:
     """reference: what ``use`` may refer to."""
     href = rf"{WS}++(?:{any_case('xlink')}:)?{any_case('href')}{QUOTE}{reference}[^\"']*+[\"']"
+    other = (
+        rf"(?![\t\n\f\r /]*+(?:{words(['href', 'xlink:href'])}[\t\n\f\r />=]|{any_case('data-vestibule')})){ATTRIBUTE}"
+    )
     return compile_bytes(
         rf"<{any_case('svg')}{NAME_END}{ATTRIBUTE}*+{WS}*+(?<!/)>"
         rf"(?:[^<]++|{COMMENT}|</(?:{words(SVG_SHAPES)}|{any_case('use')}){WS}*+>"
-        rf"|<{words(SVG_SHAPES)}{_without(['href', 'xlink:href'])}"
-        rf"|<{any_case('use')}{NAME_END}(?:{href}"
-        rf"|(?![\t\n\f\r /]*+{words(['href', 'xlink:href'])}[\t\n\f\r />=]){ATTRIBUTE})*+{TAG_END}"
+        rf"|<{words(SVG_SHAPES)}{NAME_END}(?:{other})*+{TAG_END}"
+        rf"|<{any_case('use')}{NAME_END}(?:{href}|{other})*+{TAG_END}"
         rf"|<{any_case('title')}{WS}*+>[^<]*+</{any_case('title')}{WS}*+>)*+"
         rf"</{any_case('svg')}{WS}*+>"
     )

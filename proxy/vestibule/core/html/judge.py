@@ -18,8 +18,9 @@ from urllib.parse import unquote_to_bytes
 from vestibule.core import urls
 from vestibule.core.html import elements
 from vestibule.core.html.grammar import compile_bytes
-from vestibule.core.html.references import unescape_attribute
+from vestibule.core.html.references import escape_attribute, unescape_attribute
 from vestibule.core.html.tokenizer import LIMIT
+from vestibule.core.html.unless import Unless
 
 MOST_HELD = 1000
 """Most entries of `Judge.held`; what is held back beyond is, but not listed."""
@@ -49,6 +50,16 @@ class Held(NamedTuple):
     host: str
 
 
+Known = tuple[Held, bytes] | bytes | Literal[False] | None
+"""What `Judge.origins` knows of an origin; of one that is held back the entry to be listed, and the attribute that says
+so."""
+
+
+def mark(gated: Gated) -> bytes:
+    """The attribute that tells what holds an element back."""
+    return b' data-vestibule="' + escape_attribute(gated.service).encode("ascii", "xmlcharrefreplace") + b'"'
+
+
 class Gate(Protocol):
     """Decides what may load. Answers must not change while a page is rewritten."""
 
@@ -67,8 +78,9 @@ BY_URL: Final[ByUrl] = "by url"
 class OriginGate(Protocol):
     """A gate that can often decide without the path. Optional: what it offers beyond `Gate` only makes it faster."""
 
-    def origin(self, origin: str, kind: str) -> Gated | ByUrl | None:
-        """Decide on every URL of an origin (``https://host``, ``https://host:port``); `BY_URL` where paths matter."""
+    def origin(self, origin: str, kind: str) -> Gated | ByUrl | Unless | None:
+        """Decide on every URL of an origin (``https://host``, ``https://host:port``); `BY_URL` where paths matter,
+        `Unless` where some do."""
 
 
 class Verdict(NamedTuple):
@@ -86,6 +98,21 @@ _PLAIN = compile_bytes(
 )
 # What can't but stay with the base's host: "/path", "path/…", "path.ext", "?query" and "#fragment".
 _OWN = compile_bytes(r"/(?=[A-Za-z0-9_.\-?#~%]|\Z)|[A-Za-z0-9_.\-]++(?=[/?#]|\Z)|[?#]|\Z")
+
+
+_USUAL_TYPES: Final = {
+    value: elements.script_type({b"type": value})
+    for value in b"text/javascript module application/javascript application/ld+json application/json text/template "
+    b"text/x-template text/html text/plain importmap".split()
+}
+_USUAL_LINKS: Final = {
+    rel.encode(): elements.link_kind(rel.lower())
+    for rel in ("", "stylesheet", "icon", "shortcut icon", "apple-touch-icon", "canonical", "alternate", "preload",
+                "preconnect", "dns-prefetch", "prefetch", "modulepreload", "manifest", "next", "prev", "shortlink",
+                "search", "EditURI", "wlwmanifest", "profile", "pingback", "amphtml", "mask-icon", "author", "license",
+                "https://api.w.org/", "apple-touch-icon-precomposed")
+}  # fmt: skip
+"""What most pages ask for, found out once."""
 
 
 class Judge:
@@ -106,16 +133,21 @@ class Judge:
         self.encoding = encoding
         self.held: list[Held] = []
         self._look_into = look_into
-        self._origin: Callable[[str, str], Gated | ByUrl | None] | None = getattr(gate, "origin", None)
+        self._origin: Callable[[str, str], Gated | ByUrl | Unless | None] | None = getattr(gate, "origin", None)
         self._bases: list[urls.Url | None] = []
         self._own = self._scheme = b""
-        self._origins: dict[tuple[bytes | None, bytes, str], Gated | ByUrl | None] = {}
+        self._origins: dict[tuple[bytes | None, bytes, str], Gated | ByUrl | Unless | None] = {}
         self._verdicts: dict[tuple[bytes, str], Verdict | None] = {}
-        self.opened: dict[str, set[bytes | None]] = {}
-        """Kind → origins as `glance` captures them that are known to be open to it, what has none among them."""
-        self._captured: dict[tuple[bytes, str], Gated | ByUrl | None] = {}
-        self._script_types: dict[bytes, str] = {}
-        self._links: dict[bytes, str | None] = {}
+        self.origins: dict[str, dict[bytes | None, Known]] = {}
+        """Kind → origin as it is written → what is known of it: None that it is open, a table that it is `Unless` …,
+        what holds it back, or False that it doesn't decide. Of the base's own ``b"/"`` for paths from the root on,
+        ``b""`` for any."""
+        self.types = dict(_USUAL_TYPES)
+        """Raw type of a script → `elements.script_type`."""
+        self.links = dict(_USUAL_LINKS)
+        """Raw relation of a link → `elements.link_kind`."""
+        self._hints: dict[bytes, bool] = {}
+        self._captured: dict[tuple[bytes, str], Gated | ByUrl | Unless | None] = {}
         self.base_set = False
         self.start_with((page,))
 
@@ -144,7 +176,7 @@ class Judge:
         self._scheme = scheme + slashes
         self._origins.clear()
         self._captured.clear()
-        self.opened = {kind: {None} for kind in elements.KINDS}
+        self.origins = {kind: {None: None} for kind in elements.KINDS}
 
     def set_base(self, reference: str, certain: bool) -> None:
         """Take a page's ``base``: the first that counts. Where it is uncertain whether one does, every reference is
@@ -172,25 +204,24 @@ class Judge:
 
     def note(self, gated: Gated, kind: str, host: str = "") -> None:
         """List something as held back."""
+        self.add(Held(gated, kind, host))
+
+    def add(self, held: Held) -> None:
+        """Likewise."""
         if len(self.held) < MOST_HELD:
-            self.held.append(Held(gated, kind, host))
+            self.held.append(held)
 
     def attribute(self, name: bytes, value: bytes, kind: str) -> Verdict | None:
         """Decide on the raw value of an attribute (lower-case name); None: leave it."""
         listed = name in elements.LISTS
         if not listed:
-            plain = _PLAIN.match(value)
-            if plain is not None:
-                scheme, host = plain.groups()
-                gated = self._by_origin(scheme, host, kind)
-                if gated is None:
-                    return None
-                if gated != BY_URL:
-                    return Verdict(gated, kind, host.decode(), self.decode(value))
-            elif value[:5] == b"data:" and kind in ("image", "media"):  # noqa: SIM114 – told apart for reading
+            if value[:5] == b"data:" and kind in ("image", "media"):
                 return None
-            elif len(self._bases) == 1 and _OWN.match(value) and self._by_origin(b"", b"", kind) is None:
+            gated, host = self._by_beginning(value, kind)
+            if gated is None:
                 return None
+            if host and isinstance(gated, Gated):
+                return Verdict(gated, kind, host.decode(), self.decode(value))
         key = (value, kind)
         if key in self._verdicts:
             return self._verdicts[key]
@@ -202,6 +233,28 @@ class Judge:
             self._verdicts[key] = decided
         return decided
 
+    def _by_beginning(self, value: bytes, kind: str) -> tuple[Gated | ByUrl | None, bytes]:
+        """Decide by how an address begins, where that is written plainly; with its host, if it names one."""
+        plain = _PLAIN.match(value)
+        if plain is not None:
+            scheme, host = plain.groups()
+            end = plain.end()
+        elif len(self._bases) == 1 and _OWN.match(value):
+            scheme = host = b""
+            end = 0
+        else:
+            return BY_URL, b""
+        gated = self._by_origin(scheme, host, kind)
+        if isinstance(gated, Unless):
+            passes = gated.passes(value[end:]) and (host or value[:1] == b"/" or self._passes(gated))
+            return None if passes else BY_URL, host
+        return gated, host
+
+    def _passes(self, unless: Unless) -> bool:
+        """Whether the base's path is such that those relative to it can be told by themselves."""
+        base = self._bases[0]
+        return base is not None and unless.passes(base.target.path.encode())
+
     def _first(self, references: list[str], kind: str) -> Verdict | None:
         for reference in references:
             verdict = self.reference(reference, kind)
@@ -211,8 +264,7 @@ class Judge:
 
     def reference(self, reference: str, kind: str) -> Verdict | None:
         """Decide on a reference; None: leave it."""
-        plain = _PLAIN.match(reference.encode("utf-8", "surrogatepass"))
-        if plain is not None and self._by_origin(plain[1], plain[2], kind) is None:
+        if self._by_beginning(reference.encode("utf-8", "surrogatepass"), kind)[0] is None:
             return None
         for base in self._bases:
             url = base.join(reference) if base is not None else urls.parse(reference)
@@ -259,22 +311,44 @@ class Judge:
 
     def opens(self, origins: Iterable[bytes | None], kind: str) -> bool:
         """Whether all of some origins are open to a kind, whatever the address; what is, is remembered."""
-        known = self.opened[kind]
+        known = self.origins[kind]
         for origin in origins:
-            if origin not in known:
+            if known.get(origin, False) is not None:
                 if origin is None or self.origin(origin, kind) is not None:
                     return False
                 if len(known) < MOST_VERDICTS:
-                    known.add(origin)
+                    known[origin] = None
         return True
 
-    def origin(self, origin: bytes, kind: str) -> Gated | ByUrl | None:
+    def learn(self, origin: bytes, kind: str) -> bool:
+        """Find out what `origins` is to know of an origin; tell whether there is room for it."""
+        known = self.origins[kind]
+        if len(known) >= MOST_VERDICTS:
+            return False
+        gated: Gated | ByUrl | Unless | None
+        if len(origin) < 2:
+            gated = self._by_origin(b"", b"", kind)
+            if gated is None:
+                known[b""] = known[b"/"] = None
+            else:
+                decided = isinstance(gated, Unless) and (origin or self._passes(gated))
+                known[origin] = gated.table if decided and isinstance(gated, Unless) else False
+            return True
+        plain = _PLAIN.match(origin)
+        gated = BY_URL if plain is None else self._ask(plain[1], plain[2], kind)
+        if isinstance(gated, Gated):
+            known[origin] = Held(gated, kind, origin.partition(b"//")[2].decode()), mark(gated)
+        else:
+            known[origin] = None if gated is None else gated.table if isinstance(gated, Unless) else False
+        return True
+
+    def origin(self, origin: bytes, kind: str) -> Gated | ByUrl | Unless | None:
         """Decide by an origin as `glance` captures it."""
         key = (origin, kind)
         if key in self._captured:
             return self._captured[key]
         plain = _PLAIN.match(origin)
-        gated: Gated | ByUrl | None = BY_URL
+        gated: Gated | ByUrl | Unless | None = BY_URL
         if plain is not None:
             gated = self._by_origin(plain[1], plain[2], kind)
         elif not origin:
@@ -285,37 +359,49 @@ class Judge:
 
     def link_kind(self, rel: bytes) -> str | None:
         """The kind of a link by its raw relation, as `elements.link_kind`."""
-        if rel in self._links:
-            return self._links[rel]
+        if rel in self.links:
+            return self.links[rel]
         kind = elements.link_kind(unescape_attribute(rel.decode("latin-1")).strip(" \t\n\f\r").lower())
-        if len(self._links) < MOST_VERDICTS:
-            self._links[rel] = kind
+        if len(self.links) < MOST_VERDICTS:
+            self.links[rel] = kind
         return kind
+
+    def only_hints(self, rel: bytes) -> bool:
+        """Whether a link does nothing but hint, by its raw relation, as `elements.only_hints`."""
+        if rel not in self._hints:
+            if len(self._hints) >= MOST_VERDICTS:
+                self._hints.clear()
+            self._hints[rel] = elements.only_hints(unescape_attribute(rel.decode("latin-1")).strip(" \t\n\f\r").lower())
+        return self._hints[rel]
 
     def script_type(self, value: bytes) -> str:
         """What an inline script is by the raw value of its type, as `elements.script_type`."""
-        if value in self._script_types:
-            return self._script_types[value]
+        if value in self.types:
+            return self.types[value]
         kind = elements.script_type({b"type": value})
-        if len(self._script_types) < MOST_VERDICTS:
-            self._script_types[value] = kind
+        if len(self.types) < MOST_VERDICTS:
+            self.types[value] = kind
         return kind
 
-    def _by_origin(self, scheme: bytes | None, host: bytes, kind: str) -> Gated | ByUrl | None:
+    def _by_origin(self, scheme: bytes | None, host: bytes, kind: str) -> Gated | ByUrl | Unless | None:
         """Decide by the origin, where the gate needs no more; no host: the base's."""
         key = (scheme, host, kind)
         if key in self._origins:
             return self._origins[key]
+        gated = self._ask(scheme, host, kind)
+        if len(self._origins) < MOST_VERDICTS:
+            self._origins[key] = gated
+        return gated
+
+    def _ask(self, scheme: bytes | None, host: bytes, kind: str) -> Gated | ByUrl | Unless | None:
+        """Likewise, without remembering it."""
         if not host:
             origin = self._own
         elif scheme is None:
             origin = self._scheme + host if self._scheme else b""
         else:
             origin = b"%b//%b" % (scheme, host)
-        gated = self._origin(origin.decode(), kind) if origin and self._origin is not None else BY_URL
-        if len(self._origins) < MOST_VERDICTS:
-            self._origins[key] = gated
-        return gated
+        return self._origin(origin.decode(), kind) if origin and self._origin is not None else BY_URL
 
     def _data(self, reference: str, kind: str) -> Gated | None:
         """Look into a document or script that is carried in its own URL."""

@@ -13,18 +13,20 @@ open; of a longer inline script the gate sees the beginning.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from vestibule.core import urls
 from vestibule.core.html import elements, glance
-from vestibule.core.html.grammar import EVERY_TAG, HEAD, ITEM, PROLOGUE, SIMPLE_SVG
-from vestibule.core.html.judge import BY_URL, UNREADABLE, Gate, Gated, Held, Judge, OriginGate, Verdict
+from vestibule.core.html.grammar import EVERY_TAG, HEAD, ITEM, PROLOGUE, SIMPLE_SVG, WHOLE
+from vestibule.core.html.judge import BY_URL, UNREADABLE, Gate, Gated, Held, Judge, OriginGate, Verdict, mark
 from vestibule.core.html.namespaces import Namespaces, Reading
 from vestibule.core.html.references import escape_attribute
-from vestibule.core.html.skimmer import OURS, SCAN, Skimmer, mark, word
+from vestibule.core.html.scanner import SCANNER, Where
+from vestibule.core.html.scanner import Verdict as Known
+from vestibule.core.html.skimmer import OURS, SCAN, Skimmer, word
 from vestibule.core.html.tokenizer import (
     BOGUS_COMMENT,
     CDATA,
@@ -39,6 +41,9 @@ from vestibule.core.html.tokenizer import (
     script_end,
 )
 
+if TYPE_CHECKING:
+    from vestibule.core.html._scanner import Scanner
+
 __all__ = ["BY_URL", "LIMIT", "UNREADABLE", "Gate", "Gated", "Held", "Inject", "OriginGate", "Placeholder", "Rewriter"]
 
 MOST_DOUBTS = 2
@@ -47,13 +52,20 @@ DEEPEST_DOCUMENT = 3
 """Documents within documents (``srcdoc``, ``data:``) nested deeper are held back whole."""
 
 
+Worded = Callable[[str], bytes]
+"""Makes markup from the page's language: ``lang`` of its ``<html>``, in lower case; '' where it tells none."""
+
+
 @dataclass(frozen=True, slots=True)
 class Inject:
-    """Markup to put in. head: right after <head> opens; body: first thing in <body>; foot: before </body>, or last."""
+    """Markup to put in. head: right after <head> opens; body: first thing in <body>; foot: before </body>, or last.
+    declaration: at the beginning of each ``<vestibule-declaration>``, and each ``<div>`` or ``<section>`` with
+    ``data-vestibule-declaration`` or ``data-vestibule="declaration"`` (in lower case); None leaves them as they are."""
 
     head: bytes = b""
-    body: bytes = b""
-    foot: bytes = b""
+    body: bytes | Worded = b""
+    foot: bytes | Worded = b""
+    declaration: Worded | None = None
 
 
 Placeholder = Callable[[Gated, str, str], bytes]
@@ -68,13 +80,10 @@ class Stage(Enum):
     AFTER_HEAD = "after head"
 
 
-class _Item(NamedTuple):
-    """One attribute of a tag: where its name starts in the buffer, its lower-case name, its raw value and its start."""
-
-    start: int
-    name: bytes
-    value: bytes
-    value_start: int
+Item = tuple[int, bytes, bytes, int]
+"""One attribute of a tag: where its name starts in the buffer, its lower-case name, its raw value and its start."""
+Handed = tuple[int, bytes, bytes, int, Any]
+"""The same, as the compiled scanner hands it over: in the case it has, with what `Judge.origins` knows of it."""
 
 
 class _Replacement(NamedTuple):
@@ -90,11 +99,17 @@ _PATIENCE = 16
 _NO_INJECTION = Inject()
 _SPOOF = b"data-vestibule"
 _DECLARATION = b"data-vestibule-declaration"
+_DECLARING = frozenset({b"vestibule-declaration", b"div", b"section"})
+_DECLARES = re.compile(rb"vestibule(?:-|=[\"']?)declaration")
+_LONGEST_MARK = 32
+_LONGEST_LANGUAGE = 35
+"""Of a tag that any registry knows (RFC 5646, section 4.4.1)."""
 _FOLLOWED = frozenset(
     b"svg math select template frameset style textarea title xmp iframe noembed noframes plaintext".split()
 )
 """Start tags on which the reading of later bytes depends."""
 _IGNORED_IN_SELECT = frozenset(b"svg math style textarea title xmp iframe noembed noframes plaintext frameset".split())
+_ALWAYS = frozenset(map(str.encode, elements.ALWAYS))
 _SCRIPT_ATTRIBUTES = frozenset(elements.RULES[b"script"]) | {b"type"}
 _NOSCRIPT_DROPPED = RAW_TEXT[b"noscript"]._replace(treat=Treat.DROP)
 _PLAINTEXT_ESCAPED = PLAINTEXT._replace(treat=Treat.ESCAPE)
@@ -112,6 +127,8 @@ class Rewriter(Skimmer):
     policy: rewrites the content of ``<meta http-equiv=content-security-policy>``.
     judge: of the page that this is a part of; then ``page_url``, ``gate`` and ``encoding`` are its own.
     """
+
+    _scanner: ClassVar[Scanner | None] = SCANNER
 
     def __init__(
         self,
@@ -141,7 +158,21 @@ class Rewriter(Skimmer):
         self._frameset = False
         self._doubts = 0
         self._fruitless = 0
+        self._stopped = -1
+        self._within = 0
         self._readers: tuple[Rewriter, ...] = ()
+        self._language = ""
+        self._declares = False
+        self._tail = b""
+
+    def feed(self, data: bytes) -> bytes:
+        if self._inject.declaration is not None and not self._declares:
+            # Only pages that have a place for it pay for looking at each of their tags. A mark that a border of pieces
+            # parts stands in a tag that is not over, and so not passed yet.
+            seen = self._tail + data
+            self._declares = b"vestibule" in seen and _DECLARES.search(seen) is not None
+            self._tail = seen[-_LONGEST_MARK:]
+        return super().feed(data)
 
     @property
     def gated(self) -> list[Held]:
@@ -151,29 +182,138 @@ class Rewriter(Skimmer):
     # What is settled at a glance
 
     def _glance(self) -> None:
+        self._stopped = -1
+        self._within = 0
         if self._raw is not None or self._long is not None or self._frameset:
             return
         if self._position == 0 and self._resume[0]:
             # Read before, and not whole then: what was learned is used by the closer look.
             return
+        where = self._where()
+        if where is None:
+            return
+        if self._scanner is not None:
+            self._scan(self._scanner, where)
+            return
         self._fruitless += 1
         if self._fruitless > _PATIENCE and self._fruitless % _PATIENCE:
             return
-        settled = False
-        if self._namespaces.active:
-            settled = self._skim_drawing()
-        elif not self._judge.plain:
-            return
-        elif not self._placing or self._templates:
-            settled = self._skim_body()
-        elif self._stage == Stage.IN_HEAD:
-            settled = self._skim_head()
-        if settled:
+        if self._skim(where):
             self._fruitless = 0
 
-    def _skim_drawing(self) -> bool:
-        if not self._namespaces.drawing or self._in_select or (self._placing and not self._templates):
+    def _where(self) -> Where | None:
+        """Where the next tag stands, if anything can be settled at a glance there."""
+        if self._placing and not self._templates:
+            return Where.HEAD if self._stage == Stage.IN_HEAD and not self._namespaces.active else None
+        if self._namespaces.active:
+            return Where.DRAWING if self._namespaces.drawing and not self._in_select else None
+        if self._declares:
+            return None
+        return Where.SELECT if self._in_select else Where.BODY
+
+    def _scan(self, scanner: Scanner, where: Where) -> None:
+        """Read on with the compiled scanner up to what needs a closer look."""
+        judge, buffer, scan = self._judge, self._buffer, scanner.scan
+        origins = judge.origins if judge.plain else {}
+        while True:
+            found = scan(buffer, self._position, where, origins, judge.links, judge.types, self._within)
+            if isinstance(found, int):
+                self._position = self._stopped = found
+                return
+            self._within = found[-1]
+            if len(found) == 4:
+                self._position, table, key, _ = found
+                if not isinstance(table, str):
+                    if not self._learn(table, key):
+                        return
+                elif not judge.learn(key, table):
+                    origins = {}  # There is no room for more: the rest is looked at closely.
+            elif not self._settle(*found[:-1]):
+                return
+
+    def _learn(self, table: bytes | None, key: bytes) -> bool:
+        """Find out what a raw relation (None) or type means; False where there is no room for that any more."""
+        judge = self._judge
+        if table is None:
+            judge.link_kind(key)
+            return key in judge.links
+        judge.script_type(key)
+        return key in judge.types
+
+    def _settle(
+        self, known: int, start: int, after_name: int, end: int, on: int, name: bytes, items: Sequence[Handed]
+    ) -> bool:
+        """Settle a tag that the scanner hands over, whose text may follow; False where the scanner can't read on."""
+        if known == Known.HELD:
+            self._position = end if on < 0 else on
+            self._hold(start, after_name, end, name, items)
+            if on < 0:
+                self._enter_raw(name, Reading.HTML, start)
+        elif known == Known.OPEN:
+            self._position = on
+            gated = self._judge.inline(self._buffer[end:on])
+            if gated is not None:
+                self._hold_script(Verdict(gated, "inline", "", ""), after_name, _lowered(items))
+        elif name == b"script":
+            return self._script(start, after_name, end, _lowered(items)) and self._raw is None
+        elif name == b"iframe":
+            self._position = end if on < 0 else on
+            self._decide(name, elements.RULES[name], start, (after_name, end - 1))
+            if on < 0:
+                self._enter_raw(name, Reading.HTML, start)
+        else:
+            self._position = end
+            self._disarm(elements.RULES[name], start, after_name, _lowered(items), end)
+        return self._raw is None
+
+    def _hold(self, start: int, after_name: int, end: int, name: bytes, items: Sequence[Handed]) -> None:
+        """Hold a tag back as `_disarm` and `_script` would, by what is known of its origins."""
+        judge = self._judge
+        script = name == b"script"
+        first, reference, relation, renamed = None, b"", b"", []
+        for at, attribute, value, _, known in items:
+            if known is not None:
+                renamed.append(at)
+                if first is None:
+                    first, reference = known, value
+                    judge.add(known[0])
+                elif not script:
+                    judge.add(known[0])
+            elif script:
+                if attribute.lower() in _SCRIPT_ATTRIBUTES:
+                    renamed.append(at)
+            elif not relation and attribute.lower() == b"rel":
+                relation = value
+        assert first is not None
+        held, mark_ = first
+        if relation and judge.only_hints(relation):
+            self._emit(start, b"", end)
+            return
+        if name == b"iframe" and self._placeholder is not None:
+            values = {attribute: value for _, attribute, value, _ in reversed(_lowered(items))}
+            if self._shows(values, start):
+                self._emit(start, self._placeholder(held.gated, held.kind, judge.address(judge.decode(reference))))
+        # As `_emit` would, which costs as much as all the rest.
+        out, copied, buffer = self._out, self._copied, self._buffer
+        out.append(buffer[copied:after_name])
+        if script:
+            out.append(b' type="text/plain"')
+        out.append(mark_)
+        copied = after_name
+        for at in renamed:
+            out += buffer[copied:at], OURS
+            copied = at
+        self._copied = copied
+
+    def _skim(self, where: Where) -> bool:
+        """Do likewise without it; tell whether anything was settled."""
+        if where == Where.DRAWING:
+            return self._skim_drawing()
+        if not self._judge.plain:
             return False
+        return self._skim_head() if where == Where.HEAD else self._skim_body()
+
+    def _skim_drawing(self) -> bool:
         match = glance.DRAWING.match(self._buffer, self._position)
         if match is None:
             return False
@@ -185,9 +325,14 @@ class Rewriter(Skimmer):
     def _next_tag(self, buffer: bytes, position: int) -> tuple[re.Match[bytes] | None, int]:
         if self._placing and not self._templates:
             pattern = PROLOGUE if self._stage == Stage.BEFORE_HEAD else HEAD
-        elif self._namespaces.active:
+        elif self._namespaces.active or self._declares:
             pattern = EVERY_TAG
         else:
+            if position == self._stopped:
+                # Where the compiled scanner stopped there is nothing to look for.
+                here = WHOLE.match(buffer, position)
+                if here is None or here[1] or here[2].lower() in _ALWAYS:
+                    return here, position
             return SCAN(buffer, position)
         match = pattern.match(buffer, position)
         if match is None or match[2] is None:
@@ -199,30 +344,44 @@ class Rewriter(Skimmer):
         name = name.lower()
         end = match.end()
         if self._placing and not self._templates:
+            if name == b"html" and not closing and self._stage == Stage.BEFORE_HEAD:
+                self._language = word(_first(self._items(*match.span(3)), b"lang"))[:_LONGEST_LANGUAGE]
             self._place(bool(closing), name, start, end)
         if closing:
             self._end_tag(name, start)
             self._position = end
             return True
         if name == b"script":
-            return self._script(start, match.start(3), attributes, end)
+            items = list(self._items(*match.span(3)))
+            return self._script(start, match.start(3), end, items, _closes_itself(self._buffer, match.end(3), end))
         if name == b"noscript":
             return self._noscript(start, attributes, end)
         self._position = end
+        if self._declares and name in _DECLARING and not (self._nested or self._placing):
+            self._declare(name, attributes, end)
         reading = None
         if name in _FOLLOWED or self._namespaces.active:
             if name == b"svg" and self._skip_drawing(start):
                 return True
             reading = self._follow(name, attributes, _closes_itself(self._buffer, match.end(3), end))
         rules = elements.RULES.get(name)
-        if rules is not None and attributes:
+        if rules is not None and attributes and (name in _ALWAYS or _mentions(attributes.lower(), rules)):
             if name in elements.INTRICATE:
                 self._decide(name, rules, start, match.span(3))
             else:
-                self._disarm(rules, start, match.start(3), attributes, end)
+                self._disarm(rules, start, match.start(3), list(self._items(*match.span(3))), end)
         if reading is not None:
             self._enter_raw(name, reading, start)
         return True
+
+    def _declare(self, name: bytes, attributes: bytes, end: int) -> None:
+        """Fill a place for the declaration."""
+        declaration = self._inject.declaration
+        if declaration is not None and (name == b"vestibule-declaration" or _DECLARES.search(attributes)):
+            self._emit(end, declaration(self._language))
+
+    def _worded(self, markup: bytes | Worded) -> bytes:
+        return markup if isinstance(markup, bytes) else markup(self._language)
 
     def _skip_drawing(self, start: int) -> bool:
         if self._namespaces.active or self._in_select or self._frameset:
@@ -236,7 +395,7 @@ class Rewriter(Skimmer):
     def _end_tag(self, name: bytes, start: int) -> None:
         if name == b"body":
             if self._foot_due and not self._nested:
-                self._emit(start, self._inject.foot)
+                self._emit(start, self._worded(self._inject.foot))
                 self._foot_due = False
         elif name == b"template":
             self._templates = max(0, self._templates - 1)
@@ -383,7 +542,7 @@ class Rewriter(Skimmer):
 
     def _put_body(self, position: int) -> None:
         self._placing = False
-        self._emit(position, self._inject.body)
+        self._emit(position, self._worded(self._inject.body))
         self.injected = True
 
     def _last(self) -> bytes:
@@ -393,24 +552,23 @@ class Rewriter(Skimmer):
         if self._placing and not self._templates:
             if self._stage == Stage.BEFORE_HEAD:
                 parts.append(self._inject.head)
-            parts.append(self._inject.body)
+            parts.append(self._worded(self._inject.body))
             self._placing, self.injected = False, True
         if self._foot_due:
-            parts.append(self._inject.foot)
+            parts.append(self._worded(self._inject.foot))
             self._foot_due = False
         return b"".join(parts)
 
     # Scripts
 
-    def _script(self, start: int, after_name: int, attributes: bytes, end: int) -> bool:
+    def _script(self, start: int, after_name: int, end: int, items: Sequence[Item], self_closing: bool = False) -> bool:
         values: dict[bytes, bytes] = {}
-        for name, double, single, bare in ITEM.findall(attributes):
-            values.setdefault(name.lower(), double or single or bare)
-        before, self_closing, reading = None, False, Reading.HTML
+        for _, name, value, _ in items:
+            values.setdefault(name, value)
+        before, reading = None, Reading.HTML
         if self._namespaces.active or self._frameset:
-            self_closing = _closes_itself(self._buffer, after_name + len(attributes), end)
             before = self._namespaces.copy()
-            reading = self._follow(b"script", attributes, self_closing)
+            reading = self._follow(b"script", b"", self_closing)
         held = self._judge_script(values)
         close = -1
         external = b"src" in values or (reading is not Reading.HTML and (b"href" in values or b"xlink:href" in values))
@@ -427,17 +585,19 @@ class Rewriter(Skimmer):
                 self._emit(after_name, b' type="text/plain"')
         self._position = end
         if held is not None:
-            self._judge.note(*held[:3])
-            items = self._items(after_name, after_name + len(attributes))
-            self._emit(after_name, b' type="text/plain"' + mark(held.gated))
-            self._rename(items, _SCRIPT_ATTRIBUTES)
+            self._hold_script(held, after_name, items)
         elif any(map(_spoofs, values)):
-            self._rename(self._items(after_name, after_name + len(attributes)), frozenset())
+            self._rename(items, frozenset())
         if close >= 0 and reading is Reading.HTML:
             self._position = close
-        else:
+        elif reading is not Reading.HTML or not self._buffer.startswith(b"</script>", end):
             self._enter_raw(b"script", reading, start)
         return True
+
+    def _hold_script(self, held: Verdict, after_name: int, items: Sequence[Item]) -> None:
+        self._judge.note(*held[:3])
+        self._emit(after_name, b' type="text/plain"' + mark(held.gated))
+        self._rename(items, _SCRIPT_ATTRIBUTES)
 
     def _judge_script(self, values: dict[bytes, bytes]) -> Verdict | None:
         for name, value in values.items():
@@ -465,7 +625,7 @@ class Rewriter(Skimmer):
         return buffer[end : min(found if found >= 0 else len(buffer), end + LIMIT)], found
 
     def _judge_inline(self, values: dict[bytes, bytes], text: bytes) -> Verdict | None:
-        kind = elements.script_type(values)
+        kind = self._judge.script_type(values[b"type"]) if b"type" in values else elements.script_type(values)
         if kind == "speculationrules":
             return self._judge.speculation(text)
         gated = self._judge.inline(text) if kind == "script" else None
@@ -539,83 +699,77 @@ class Rewriter(Skimmer):
         child.close()
         return child.gated[0].gated if child.gated else None
 
-    def _documents(self, items: list[_Item]) -> dict[int, _Replacement]:
+    def _documents(self, items: list[Item]) -> dict[int, _Replacement]:
         """Rewrite the documents in ``srcdoc``."""
         replaced: dict[int, _Replacement] = {}
         for item in items:
-            if item.name != b"srcdoc" or not item.value:
+            start, name, value, _ = item
+            if name != b"srcdoc" or not value:
                 continue
             if self._depth >= DEEPEST_DOCUMENT:
-                replaced[item.start] = _Replacement(item.start, item.start, OURS)
+                replaced[start] = _Replacement(start, start, OURS)
                 continue
-            text = self._judge.decode(item.value).encode("utf-8", "surrogateescape")
+            text = self._judge.decode(value).encode("utf-8", "surrogateescape")
             child = self._child(self._judge.bases)
             child._depth += 1
             child._judge.encoding = "utf-8"
             rewritten = child.feed(text) + child.close()
             if rewritten != text:
-                value = self._quoted(rewritten.decode("utf-8", "surrogateescape"))
-                replaced[item.start] = _Replacement(*_quoted_span(self._buffer, item), value)
+                quoted = self._quoted(rewritten.decode("utf-8", "surrogateescape"))
+                replaced[start] = _Replacement(*_quoted_span(self._buffer, item), quoted)
         return replaced
 
-    def _policies(self, values: dict[bytes, bytes], items: list[_Item]) -> dict[int, _Replacement]:
+    def _policies(self, values: dict[bytes, bytes], items: list[Item]) -> dict[int, _Replacement]:
         """Open a policy that the page itself carries, as the caller says."""
         if self._policy is None or word(values.get(b"http-equiv", b"")) != "content-security-policy":
             return {}
-        item = next((item for item in items if item.name == b"content" and item.value), None)
+        item = next((item for item in items if item[1] == b"content" and item[2]), None)
         if item is None:
             return {}
-        before = self._judge.decode(item.value)
+        before = self._judge.decode(item[2])
         after = self._policy(before)
         if after == before:
             return {}
-        return {item.start: _Replacement(*_quoted_span(self._buffer, item), self._quoted(after))}
+        return {item[0]: _Replacement(*_quoted_span(self._buffer, item), self._quoted(after))}
 
     def _quoted(self, text: str) -> bytes:
         return b'"' + self._judge.encode(escape_attribute(text)) + b'"'
 
     # Other elements
 
-    def _disarm(self, rules: dict[bytes, str], start: int, after_name: int, attributes: bytes, end: int) -> None:
+    def _disarm(self, rules: dict[bytes, str], start: int, after_name: int, items: Sequence[Item], end: int) -> None:
         """Decide on each attribute by itself: all that most elements and links need."""
         held: dict[bytes, Verdict] = {}
         judge, rel = self._judge.attribute, None
-        for item, double, single, bare in ITEM.findall(attributes):
-            name = item.lower()
+        for _, name, value, _ in items:
             kind = rules.get(name)
             if kind is None or name in held:
                 continue
             if kind is elements.LINK:
-                rel = _value(attributes, b"rel") if rel is None else rel
-                kind = elements.link_kind(rel)
+                rel = _first(items, b"rel") if rel is None else rel
+                kind = self._judge.link_kind(rel)
                 if kind is None:
                     break
-            verdict = judge(name, double or single or bare, kind)
+            verdict = judge(name, value, kind)
             if verdict is not None:
                 held[name] = verdict
         if not held:
-            if b"-v" in attributes or b"-V" in attributes:
-                self._rename(self._items(after_name, after_name + len(attributes)), frozenset())
+            self._rename(items, frozenset())
             return
         for verdict in held.values():
             self._judge.note(*verdict[:3])
-        if rel is not None and elements.only_hints(rel):
+        if rel is not None and elements.only_hints(word(rel)):
             self._emit(start, b"", end)
             return
         self._emit(after_name, mark(next(iter(held.values())).gated))
-        for match in ITEM.finditer(self._buffer, after_name, after_name + len(attributes)):
-            name = match[1].lower()
-            if name in held:
-                self._emit(match.start(1), OURS)
-            elif _spoofs(name):
-                self._emit(match.start(1), b"x-")
+        self._rename(items, held)
 
     def _decide(self, name: bytes, rules: dict[bytes, str], start: int, span: tuple[int, int]) -> None:
         """Decide on a tag whose attributes hang together, and disarm those that are held back."""
         items = list(self._items(*span))
         values: dict[bytes, bytes] = {}
-        for item in items:
-            values.setdefault(item.name, item.value)
+        for _, attribute, value, _ in items:
+            values.setdefault(attribute, value)
         replaced: dict[int, _Replacement] = {}
         if name == b"base":
             self._base(values)
@@ -628,19 +782,19 @@ class Rewriter(Skimmer):
             return
         held = self._judge_element(name, rules, values, items)
         if not held:
-            if replaced or any(_spoofs(item.name) for item in items):
+            if replaced or any(map(_spoofs, values)):
                 self._rename(items, frozenset(), replaced)
             return
         for verdict in held.values():
             self._judge.note(*verdict[:3])
         first = next(iter(held.values()))
-        if name == b"iframe" and self._placeholder is not None and self._shows(values):
+        if name == b"iframe" and self._placeholder is not None and self._shows(values, start):
             self._emit(start, self._placeholder(first.gated, first.kind, self._judge.address(first.reference)))
         self._emit(span[0], mark(first.gated))
         self._rename(items, frozenset(held), replaced)
 
     def _judge_element(
-        self, name: bytes, rules: dict[bytes, str], values: dict[bytes, bytes], items: list[_Item]
+        self, name: bytes, rules: dict[bytes, str], values: dict[bytes, bytes], items: list[Item]
     ) -> dict[bytes, Verdict]:
         """What is held back: attribute → verdict."""
         if name == b"meta":
@@ -650,12 +804,12 @@ class Rewriter(Skimmer):
             if held:
                 return held
         held = {}
-        for item in items:
-            kind = rules.get(item.name)
-            if kind is not None and kind not in elements.SPECIAL and item.name not in held:
-                verdict = self._judge.attribute(item.name, item.value, kind)
+        for _, attribute, value, _ in items:
+            kind = rules.get(attribute)
+            if kind is not None and kind not in elements.SPECIAL and attribute not in held:
+                verdict = self._judge.attribute(attribute, value, kind)
                 if verdict is not None:
-                    held[item.name] = verdict
+                    held[attribute] = verdict
         return held
 
     def _judge_meta(self, values: dict[bytes, bytes]) -> dict[bytes, Verdict]:
@@ -685,36 +839,42 @@ class Rewriter(Skimmer):
             certain = not (self._nested or self._sealed)
             self._judge.set_base(self._judge.decode(values[b"href"]), certain)
 
-    def _shows(self, values: dict[bytes, bytes]) -> bool:
+    def _shows(self, values: dict[bytes, bytes], start: int) -> bool:
         """Whether a frame is one that visitors see, so that its place needs something to press."""
         sides = {word(values.get(side, b"")) for side in (b"width", b"height")}
-        if self._sealed or self._nested or b"hidden" in values or sides & {"0", "1", "0px", "1px"}:
+        if (
+            self._sealed
+            or start < self._within
+            or self._nested
+            or b"hidden" in values
+            or sides & {"0", "1", "0px", "1px"}
+        ):
             return False
         style = word(values.get(b"style", b"")).replace(" ", "")
         return "display:none" not in style and "visibility:hidden" not in style
 
     # Attributes
 
-    def _items(self, start: int, end: int) -> Iterator[_Item]:
+    def _items(self, start: int, end: int) -> Iterator[Item]:
         buffer = self._buffer
         for match in ITEM.finditer(buffer, start, end):
             group = match.lastindex or 1
             value, value_start = (match[group], match.start(group)) if group > 1 else (b"", -1)
-            yield _Item(match.start(1), match[1].lower(), value, value_start)
+            yield match.start(1), match[1].lower(), value, value_start
 
     def _rename(
         self,
-        items: list[_Item] | Iterator[_Item],
-        names: frozenset[bytes],
+        items: Iterable[Item],
+        names: Collection[bytes],
         replaced: dict[int, _Replacement] | None = None,
     ) -> None:
         """Put our prefix before the named attributes, every duplicate too, and another before those that imitate it."""
-        for item in items:
-            if item.name in names:
-                self._emit(item.start, OURS)
-            elif _spoofs(item.name):
-                self._emit(item.start, b"x-")
-            replacement = replaced.get(item.start) if replaced else None
+        for start, name, _, _ in items:
+            if name in names:
+                self._emit(start, OURS)
+            elif _spoofs(name):
+                self._emit(start, b"x-")
+            replacement = replaced.get(start) if replaced else None
             if replacement is not None:
                 self._emit(replacement.start, replacement.value, replacement.end)
 
@@ -730,9 +890,10 @@ class Rewriter(Skimmer):
         item = None if long.closing else next(self._items(start, end), None)
         if item is None:
             return
-        kind = elements.independent_kind(long.name, item.name)
-        verdict = None if kind is None else self._judge.attribute(item.name, item.value, kind)
-        if _spoofs(item.name):
+        _, name, value, _ = item
+        kind = elements.independent_kind(long.name, name)
+        verdict = None if kind is None else self._judge.attribute(name, value, kind)
+        if _spoofs(name):
             self._emit(start, b"x-")
         elif verdict is not None:
             self._judge.note(*verdict[:3])
@@ -761,12 +922,18 @@ class Rewriter(Skimmer):
             self._enter_raw(long.name, reading, self._position)
 
 
-def _value(attributes: bytes, name: bytes) -> str:
-    """The first attribute of some name as a word; '' where there is none."""
-    return next(
-        (word(double or single or bare) for n, double, single, bare in ITEM.findall(attributes) if n.lower() == name),
-        "",
-    )
+def _first(items: Iterable[Item], name: bytes) -> bytes:
+    """The raw value of the first attribute of some name; empty where there is none."""
+    return next((value for _, found, value, _ in items if found == name), b"")
+
+
+def _lowered(items: Iterable[Handed]) -> list[Item]:
+    return [(start, name.lower(), value, value_start) for start, name, value, value_start, _ in items]
+
+
+def _mentions(attributes: bytes, rules: Iterable[bytes]) -> bool:
+    """Whether lower-case attributes might be some, or imitate ours."""
+    return _SPOOF in attributes or any(name in attributes for name in rules)
 
 
 def _spoofs(name: bytes) -> bool:
@@ -779,9 +946,10 @@ def _closes_itself(buffer: bytes, attributes_end: int, end: int) -> bool:
     return buffer[end - 2 : end] == b"/>" and attributes_end < end - 1
 
 
-def _quoted_span(buffer: bytes, item: _Item) -> tuple[int, int]:
+def _quoted_span(buffer: bytes, item: Item) -> tuple[int, int]:
     """Where an attribute's value stands, its quotes included."""
-    start, end = item.value_start, item.value_start + len(item.value)
+    _, _, value, start = item
+    end = start + len(value)
     return (start - 1, end + 1) if buffer[start - 1 : start] in (b'"', b"'") else (start, end)
 
 

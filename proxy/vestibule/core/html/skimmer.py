@@ -13,18 +13,13 @@ from collections.abc import Callable, Mapping
 
 from vestibule.core.html import elements, glance
 from vestibule.core.html.grammar import HEAD_LOADER, OWN_SVG, SIMPLE_SVG, Scan, outside_tags
-from vestibule.core.html.judge import BY_URL, Gated, Judge
-from vestibule.core.html.references import escape_attribute, unescape_attribute
+from vestibule.core.html.judge import Gated, Judge, mark
+from vestibule.core.html.references import unescape_attribute
 from vestibule.core.html.tokenizer import LIMIT, RAW_TEXT, Tokenizer, script_end
 
 SCAN = Scan(elements.ALWAYS, ("body", "select", "template"), elements.IF_ATTRIBUTE)
 OURS = b"data-vestibule-"
 """Put before the names of attributes that are held back."""
-
-
-def mark(gated: Gated) -> bytes:
-    """The attribute that tells what holds an element back."""
-    return b' data-vestibule="' + escape_attribute(gated.service).encode("ascii", "xmlcharrefreplace") + b'"'
 
 
 def word(value: bytes) -> str:
@@ -37,7 +32,8 @@ def _host(origin: bytes) -> str:
 
 
 class Skimmer(Tokenizer):
-    """What settles most of a page. Only for HTML: neither within SVG or MathML nor in framesets."""
+    """What settles most of a page where there is no compiled scanner. Only for HTML: neither within SVG or MathML nor
+    in framesets."""
 
     _judge: Judge
     _in_select: bool
@@ -96,7 +92,8 @@ class Skimmer(Tokenizer):
         if match is None:
             return -1
         origins = match.group(*glance.IMG_ORIGINS)
-        if self._judge.opened["image"].issuperset(origins) and match.end() - start <= LIMIT:
+        known = self._judge.origins["image"]
+        if match.end() - start <= LIMIT and all(known.get(origin, False) is None for origin in set(origins)):
             return match.end()
         return self._settle_picture(match, b"img", glance.IMG_PARTS)
 
@@ -151,12 +148,12 @@ class Skimmer(Tokenizer):
         held: dict[bytes, tuple[int, Gated, bytes]] = {}
         for named, group in parts:
             origin = match[group]
-            if origin is None or origin in judge.opened["image"]:
+            if judge.origins["image"].get(origin, False) is None:
                 continue
             gated = judge.origin(origin, "image")
             if gated is None:
                 judge.opens((origin,), "image")
-            elif gated == BY_URL or not origin:
+            elif not isinstance(gated, Gated) or not origin:
                 return -1
             else:
                 held[match[named]] = (match.start(named), gated, origin)
@@ -185,10 +182,10 @@ class Skimmer(Tokenizer):
         kind = self._judge.link_kind(rel or b"")
         if end - start > LIMIT:
             return -1
-        if kind is None or origin is None or origin in self._judge.opened[kind] or self._judge.opens((origin,), kind):
+        if kind is None or origin is None or self._judge.opens((origin,), kind):
             return end
         gated = self._judge.origin(origin, kind)
-        if gated is None or gated == BY_URL or not origin:
+        if not isinstance(gated, Gated) or not origin:
             return -1
         self._judge.note(gated, kind, _host(origin))
         if elements.only_hints(word(rel or b"")):
@@ -221,9 +218,9 @@ class Skimmer(Tokenizer):
 
     def _settle_external(self, match: re.Match[bytes], origin: bytes) -> int:
         judge = self._judge
-        if origin not in judge.opened["script"] and not judge.opens((origin,), "script"):
+        if not judge.opens((origin,), "script"):
             gated = judge.origin(origin, "script")
-            if gated is None or gated == BY_URL or not origin:
+            if not isinstance(gated, Gated) or not origin:
                 return -1
             judge.note(gated, "script", _host(origin))
             self._emit(match.start() + len(b"<script"), b' type="text/plain"' + mark(gated))

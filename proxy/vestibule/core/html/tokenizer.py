@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import NamedTuple
 
-from vestibule.core.html.grammar import ATTRIBUTE, NEXT_TAG, any_case, compile_bytes
+from vestibule.core.html.grammar import ATTRIBUTE, NEXT_TAG, TAG_END, any_case, compile_bytes
 from vestibule.core.html.namespaces import Reading
 
 LIMIT = 65536
@@ -72,6 +72,12 @@ _OPENED_VALUE = compile_bytes(
 )
 _AFTER_VALUE = {b'"': compile_bytes('"'), b"'": compile_bytes("'"), b"": compile_bytes(r"[\t\n\f\r >]")}
 _AFTER_NAME = compile_bytes(r"[\t\n\f\r />=]")
+_AFTER_SPACES = compile_bytes(r"[^\t\n\f\r ]")
+_AFTER_TAG_NAME = compile_bytes(r"[\t\n\f\r />]")
+_CLOSING = compile_bytes(r"[>\"']")
+_TAG_END = compile_bytes(TAG_END)
+_SHORT = 256
+"""Most bytes of an unfinished attribute that are read again with each quote that comes."""
 
 
 class Part(Enum):
@@ -121,6 +127,7 @@ class Tokenizer:
         self._wait_for: re.Pattern[bytes] | None = None
         self._resume = (0, 0)
         self._resume_next = (0, 0)
+        self._unfinished = self._unfinished_next = False
 
     def feed(self, data: bytes) -> bytes:
         """Take the next bytes of the page; return what can be said so far."""
@@ -199,6 +206,7 @@ class Tokenizer:
         if self._started or self._start():
             self._run()
         self._resume, self._resume_next = self._resume_next, (0, 0)
+        self._unfinished, self._unfinished_next = self._unfinished_next, False
         out, self._out = self._out, []
         if self._copied < self._position:
             out.append(self._buffer[self._copied : self._position])
@@ -228,6 +236,8 @@ class Tokenizer:
             return self._read_raw(self._raw)
         if self._long is not None:
             return self._read_long(self._long)
+        if self._unfinished and self._position == 0 and not self._finished():
+            return self._unfinished_tag(0)
         match, start = self._next_tag(self._buffer, self._position)
         if match is None:
             self._position = start
@@ -363,19 +373,37 @@ class Tokenizer:
 
     def _wait(self, start: int) -> None:
         """Note what must come before it is worth reading the tag again, so that slow input costs linear time."""
+        position = self._read_attributes(start, self._resumed(start)[0])
+        self._resume_next, self._unfinished_next = (position - start, 0), True
+        buffer, end = self._buffer, len(self._buffer)
+        name = _TAG_NAME.match(buffer, start)
+        opened = _OPENED_VALUE.match(buffer, position)
+        if name is None or name.end() == end:
+            self._wait_for = _AFTER_TAG_NAME
+        elif opened is not None and opened[3]:
+            within = buffer.find(opened[3], opened.end()) < 0
+            self._wait_for = _AFTER_VALUE[opened[3]] if within else _CLOSING
+        elif opened is None or end - position < _SHORT:
+            # Without a ">" no tag is whole, and only a quote can make it part of a value.
+            self._wait_for = _CLOSING
+        elif opened[2] or opened[4]:
+            self._wait_for = _AFTER_SPACES if opened.end() == end else _AFTER_VALUE[b""]
+        else:
+            self._wait_for = _AFTER_NAME
+
+    def _finished(self) -> bool:
+        """Whether a tag that was not whole is now, told from what is new."""
+        position = self._read_attributes(0, self._resume[0])
+        self._resume = (position, 0)
+        return _TAG_END.match(self._buffer, position) is not None
+
+    def _read_attributes(self, start: int, offset: int) -> int:
+        """Where the whole attributes of an unfinished tag end, the first ``offset`` bytes of which are read already."""
         name = _TAG_NAME.match(self._buffer, start)
-        position = max(name.end() if name is not None else start + 1, start + self._resumed(start)[0])
+        position = max(name.end() if name is not None else start + 1, start + offset)
         while (end := self._attribute_end(position)) >= 0:
             position = end
-        self._resume_next = (position - start, 0)
-        opened = _OPENED_VALUE.match(self._buffer, position)
-        if opened is not None and opened[3]:
-            if self._buffer.find(opened[3], opened.end()) < 0:
-                self._wait_for = _AFTER_VALUE[opened[3]]
-        elif opened is not None and opened[2] and opened.end() < len(self._buffer):
-            self._wait_for = _AFTER_VALUE[b""]
-        elif opened is not None and opened[2] is None and opened[4] is None:
-            self._wait_for = _AFTER_NAME
+        return position
 
     def _attribute_end(self, position: int) -> int:
         """Where the attribute ends that begins here; -1 where that hangs on bytes to come (a sign, more of a value)."""

@@ -1,0 +1,939 @@
+/* Reads on over what needs nobody: most of most pages.
+
+   This does what `skimmer.py` does without a compiler, and decides nothing: it knows where tags, attributes, comments
+   and raw text begin and end (HTML Standard, section 13.2.5, as `grammar.py` has it), and looks up what Python found out
+   about the origins of addresses. What it doesn't know it asks for; what is to be judged or held back it hands over; and
+   whatever is to be followed in the tree, unfinished or oddly written is left to Python, with where it stands.
+
+   Guards the first promise, so every doubt is Python's. Nothing is read beyond the bytes that were passed, nothing is
+   kept from one call to the next but the table of elements, and each byte is looked at a bounded number of times. */
+
+#define PY_SSIZE_T_CLEAN
+#ifndef Py_LIMITED_API
+#define Py_LIMITED_API 0x030b0000
+#endif
+#include <Python.h>
+#include <string.h>
+
+#define INTERFACE 1    /* grows with what Python and this agree on; a stale build is then not used */
+#define LIMIT 65536    /* as tokenizer.LIMIT: what is longer is read piecemeal there */
+#define MOST_ITEMS 24  /* attributes handed over; tags that have more are Python's */
+#define DEEPEST 16     /* elements open within a drawing that are read on over at once */
+#define LONGEST 24     /* bytes of an element's name that anyone looks for */
+#define SLOTS 512
+
+typedef Py_ssize_t Offset;
+
+/* What an element is; the numbers are those of scanner.Role. */
+enum role { IDLE, LOOK, REFERS, SOMETIMES, TEXT, SCRIPT, LINK, META, NOSCRIPT, SVG, SHAPE, USE, FRAME };
+/* How an attribute is judged; the numbers are those of scanner.Form. */
+enum form { HAND_OVER, ADDRESS, CANDIDATES, LEAVE };
+/* Flags of a call, as scanner.Where has them, and two of our own. */
+enum { IN_HEAD = 1, IN_SELECT = 2, IN_DRAWING = 4, IN_NOSCRIPT = 8, ANY_VERDICT = 16 };
+/* What is known of an address. ODD: Python has to look at it; UNKNOWN: it has to judge the origin first. */
+typedef enum { FAILED = -1, ODD, OPEN, HELD, UNKNOWN } Verdict;
+/* In place of an offset to read on from: an exception is set, or more bytes are needed; it is Python's; there is an
+   answer for Python; there is a question to Python. */
+enum { STOPPED = -1, LEFT = -2, ANSWERED = -3, ASKED = -4 };
+
+typedef struct {
+    PyObject *name; /* bytes, lower case */
+    PyObject *kind; /* str, or None */
+    const char *text;
+    Offset size;
+    enum form form;
+} Attribute;
+
+typedef struct {
+    PyObject *name;
+    const char *text;
+    Offset size;
+    enum role role;
+    int of_head, closes, closes_head;
+    Attribute *attributes;
+    int count;
+} Element;
+
+typedef struct {
+    PyObject_HEAD
+    Element *elements;
+    int count;
+    PyObject *pragmas;
+    unsigned lengths[32];       /* by the low bits of its first letter: how long a name may be, to tell most by */
+    unsigned char slots[SLOTS]; /* index of an element, plus one */
+} Scanner;
+
+/* One attribute as it stands in a tag. */
+typedef struct {
+    Offset name, name_end, value, value_end, next;
+    int slash;
+    const Attribute *known; /* NULL: imitates ours */
+    PyObject *held;         /* what Python knows of the origin that holds it back, borrowed */
+} Item;
+
+typedef struct {
+    const Scanner *tables;
+    const char *text;
+    PyObject *origins, *links, *types;
+    Item items[MOST_ITEMS]; /* of the tag that is read */
+    int count, slash;
+    PyObject *held;             /* with HELD, borrowed */
+    PyObject *answer;           /* with ANSWERED */
+    PyObject *table, *key;      /* with ASKED: a name of what is asked for, borrowed, and of whom */
+    Offset start;               /* with ASKED: where to read on with an answer */
+    Offset within;              /* end of a noscript element of which the tags are read like any */
+} Page;
+
+/* Characters */
+
+static inline int among(unsigned char c, unsigned long long below_64) { return c < 64 && (below_64 >> c & 1); }
+
+#define BIT(c) (1ULL << (c))
+#define SPACES (BIT('\t') | BIT('\n') | BIT('\f') | BIT('\r') | BIT(' '))
+
+static inline int is_space(unsigned char c) { return among(c, SPACES); }
+static inline int is_alpha(unsigned char c) { return (unsigned char)((c | 32) - 'a') < 26; }
+static inline int is_digit(unsigned char c) { return (unsigned char)(c - '0') < 10; }
+static inline unsigned char lower(unsigned char c) { return (unsigned char)(c - 'A') < 26 ? c | 32 : c; }
+static inline int ends_name(unsigned char c) { return among(c, SPACES | BIT('/') | BIT('>')); }
+static inline int is_word(unsigned char c) { return is_alpha(c) || is_digit(c) || c == '_' || c == '.' || c == '-'; }
+static inline int of_host(unsigned char c) { return is_word(c) && c != '_' && lower(c) == c; }
+static inline int ends_host(unsigned char c) { return among(c, BIT('/') | BIT('?') | BIT('#')); }
+
+/* What a path may hold that no server reads as anything else. */
+static inline int is_plain(unsigned char c)
+{
+    return is_word(c) || c == '~' || among(c, BIT('!') | BIT('$') | BIT('\'') | BIT('(') | BIT(')') | BIT('*')
+                                              | BIT('+') | BIT(',') | BIT('/') | BIT(':') | BIT('='));
+}
+
+static Offset find(const char *text, Offset at, Offset end, char c)
+{
+    const char *found = at < end ? memchr(text + at, c, (size_t)(end - at)) : NULL;
+    return found ? found - text : -1;
+}
+
+static int same(const char *text, const char *word, Offset size)
+{
+    for (Offset i = 0; i < size; i++)
+        if (lower((unsigned char)text[i]) != (unsigned char)word[i])
+            return 0;
+    return 1;
+}
+
+static int is_text(PyObject *text, const char *word) { return PyUnicode_CompareWithASCIIString(text, word) == 0; }
+
+static int begins(const char *text, Offset at, Offset end, const char *word)
+{
+    Offset size = (Offset)strlen(word);
+    return end - at >= size && memcmp(text + at, word, (size_t)size) == 0;
+}
+
+/* Tables */
+
+static unsigned slot(const char *name, Offset size)
+{
+    unsigned hash = (unsigned)size;
+    for (Offset i = 0; i < size; i++)
+        hash = hash * 31 + lower((unsigned char)name[i]);
+    return (hash ^ hash >> 9) % SLOTS;
+}
+
+static const Element *element_named(const Scanner *tables, const char *name, Offset size)
+{
+    if (size > LONGEST || !(tables->lengths[*name & 31] >> size & 1))
+        return NULL;
+    for (unsigned i = slot(name, size); tables->slots[i]; i = (i + 1) % SLOTS) {
+        const Element *element = &tables->elements[tables->slots[i] - 1];
+        if (element->size == size && same(name, element->text, size))
+            return element;
+    }
+    return NULL;
+}
+
+/* Tags */
+
+/* Read one attribute. 1: there is one; 0: the tag ends, `next` behind it; -1: hangs on bytes to come. */
+static inline int next_item(const char *text, Offset at, Offset end, Item *item)
+{
+    int slash = item->slash = 0;
+    while (at < end && among((unsigned char)text[at], SPACES | BIT('/')))
+        slash = text[at++] == '/';
+    if (at == end)
+        return -1;
+    if (text[at] == '>') {
+        item->next = at + 1;
+        item->slash = slash;
+        return 0;
+    }
+    item->name = at++;
+    while (at < end && !among((unsigned char)text[at], SPACES | BIT('/') | BIT('>') | BIT('=')))
+        at++;
+    item->name_end = item->value = item->value_end = item->next = at;
+    while (at < end && is_space((unsigned char)text[at]))
+        at++;
+    if (at == end)
+        return -1;
+    if (text[at] != '=')
+        return 1;
+    at++;
+    while (at < end && is_space((unsigned char)text[at]))
+        at++;
+    if (at == end)
+        return -1;
+    char quote = text[at];
+    if (quote == '"' || quote == '\'') {
+        item->value = at + 1;
+        item->value_end = find(text, at + 1, end, quote);
+        item->next = item->value_end + 1;
+        return item->value_end < 0 ? -1 : 1;
+    }
+    item->value = at;
+    while (at < end && !among((unsigned char)text[at], SPACES | BIT('>')))
+        at++;
+    item->value_end = item->next = at;
+    return at == end ? -1 : 1;
+}
+
+static Offset name_end(const char *text, Offset at, Offset end)
+{
+    while (at < end && !ends_name((unsigned char)text[at]))
+        at++;
+    return at;
+}
+
+/* Where a tag ends whose attributes are nobody's business; -1: not yet. */
+static Offset tag_end(const char *text, Offset at, Offset end, int *slash)
+{
+    Item item;
+    int more;
+    item.next = at;
+    while ((more = next_item(text, item.next, end, &item)) > 0)
+        ;
+    if (more == 0 && slash)
+        *slash = item.slash;
+    return more < 0 ? -1 : item.next;
+}
+
+/* Where the end tag of raw text begins; -1: not yet, `until` or beyond. */
+static Offset text_end(const char *text, Offset at, Offset end, const char *name, Offset size)
+{
+    while ((at = find(text, at, end, '<')) >= 0) {
+        if (end - at < size + 3)
+            return -1;
+        if (text[at + 1] == '/' && ends_name((unsigned char)text[at + 2 + size]) && same(text + at + 2, name, size))
+            return at;
+        at++;
+    }
+    return -1;
+}
+
+/* Where a comment or the like ends that begins at `at`; -1: not yet. */
+static Offset comment_end(const char *text, Offset at, Offset end)
+{
+    if (end - at < 4)
+        return -1;
+    if (text[at + 1] != '!' || text[at + 2] != '-' || text[at + 3] != '-') {
+        at = find(text, at + 2, end, '>');
+        return at < 0 ? -1 : at + 1;
+    }
+    at += 4;
+    if (begins(text, at, end, ">"))
+        return at + 1;
+    if (begins(text, at, end, "->"))
+        return at + 2;
+    while ((at = find(text, at, end, '-')) >= 0) {
+        if (begins(text, at, end, "-->"))
+            return at + 3;
+        if (begins(text, at, end, "--!>"))
+            return at + 4;
+        at++;
+    }
+    return -1;
+}
+
+/* Where script data ends (section 13.2.5.4, with its escaped and double escaped states); -1: not yet. */
+static Offset script_end(const char *text, Offset at, Offset end)
+{
+    int state = 0;
+    for (; at < end; at++) {
+        if (state == 0 && (at = find(text, at, end, '<')) < 0)
+            return -1;
+        if (text[at] == '-') {
+            if (state && begins(text, at, end, "-->")) {
+                state = 0;
+                at += 2;
+            }
+        } else if (text[at] == '<') {
+            int closing = at + 1 < end && text[at + 1] == '/';
+            Offset name = at + 1 + closing;
+            if (state == 0 && begins(text, at, end, "<!--")) {
+                state = 1;
+                at += 1; /* its own dashes may begin the "-->" that ends it */
+            } else if (end - name >= 7 && ends_name((unsigned char)text[name + 6]) && same(text + name, "script", 6)) {
+                if (closing && state < 2)
+                    return at;
+                if (closing || state == 1)
+                    state = closing ? 1 : 2;
+            }
+        }
+    }
+    return -1;
+}
+
+/* Addresses */
+
+/* Whether a path holds a segment that begins with one of some words, or might in anyone's reading.
+   words: 32 bytes that tell which bytes begin one, then each behind its length. */
+static int may_hold(PyObject *words, const char *path, Offset size)
+{
+    const unsigned char *table = (const unsigned char *)PyBytes_AsString(words);
+    const unsigned char *over = table + PyBytes_Size(words);
+    for (Offset i = 0; i < size && path[i] != '?' && path[i] != '#'; i++) {
+        unsigned char c = (unsigned char)path[i];
+        if (!is_plain(c))
+            return 1;
+        if ((i && path[i - 1] != '/') || !(table[c >> 3] >> (c & 7) & 1))
+            continue;
+        for (const unsigned char *word = table + 32; word < over; word += 1 + *word)
+            if (*word <= size - i && memcmp(word + 1, path + i, *word) == 0)
+                return 1;
+    }
+    return 0;
+}
+
+/* Look something up that Python may have to find out. Borrowed; NULL: an exception is set, or the question is noted. */
+static PyObject *look_up(Page *page, PyObject *dictionary, PyObject *table, const char *text, Offset size)
+{
+    PyObject *key = PyBytes_FromStringAndSize(text, size);
+    PyObject *value = key ? PyDict_GetItemWithError(dictionary, key) : NULL;
+    if (value || PyErr_Occurred()) {
+        Py_XDECREF(key);
+    } else {
+        Py_XDECREF(page->key);
+        page->key = key;
+        page->table = table;
+    }
+    return value;
+}
+
+/* What is known of an origin for a kind. path: what is behind it. */
+static Verdict judge(Page *page, PyObject *kind, const char *origin, Offset size, const char *path, Offset rest)
+{
+    PyObject *origins = PyDict_GetItemWithError(page->origins, kind);
+    if (!origins)
+        return PyErr_Occurred() ? FAILED : ODD;
+    PyObject *known = look_up(page, origins, kind, origin, size);
+    if (!known)
+        return PyErr_Occurred() ? FAILED : UNKNOWN;
+    if (known == Py_None)
+        return OPEN;
+    if (PyBytes_Check(known))
+        return may_hold(known, path, rest) ? ODD : OPEN;
+    page->held = known;
+    return PyTuple_Check(known) ? HELD : ODD;
+}
+
+/* What is known of an address that is written plainly, as `glance.ORIGIN` and `grammar.OWN` have it. */
+static Verdict judge_address(Page *page, PyObject *kind, const char *text, Offset size)
+{
+    Offset at = 0;
+    if (begins(text, 0, size, "data:")) /* holds its own data; as a document or a script it would have to be judged */
+        return is_text(kind, "image") || is_text(kind, "media") ? OPEN : ODD;
+    if (begins(text, 0, size, "https://"))
+        at = 8;
+    else if (begins(text, 0, size, "http://"))
+        at = 7;
+    else if (begins(text, 0, size, "//"))
+        at = 2;
+    if (at) {
+        Offset host = at;
+        while (at < size && of_host((unsigned char)text[at]))
+            at++;
+        if (at == host || (at < size && !ends_host((unsigned char)text[at])))
+            return ODD;
+        return judge(page, kind, text, at, text + at, size - at);
+    }
+    if (size && text[0] == '/') {
+        unsigned char second = size > 1 ? (unsigned char)text[1] : '?';
+        if (!is_word(second) && second != '~' && !among(second, BIT('?') | BIT('#') | BIT('%')))
+            return ODD;
+    } else {
+        while (at < size && is_word((unsigned char)text[at]))
+            at++;
+        if (at < size && !ends_host((unsigned char)text[at]))
+            return ODD;
+    }
+    return judge(page, kind, "/", size && *text == '/', text, size);
+}
+
+/* What is known of an attribute that holds several, the like of `srcset` (`elements.references`). */
+static Verdict judge_candidates(Page *page, PyObject *kind, const char *text, Offset size)
+{
+    for (Offset i = 0; (i = find(text, i, size, '&')) >= 0; i++)
+        if (!begins(text, i, size, "&amp;")) /* a reference might stand for white space or a comma */
+            return ODD;
+    for (Offset at = 0; at < size;) {
+        while (at < size && (is_space((unsigned char)text[at]) || text[at] == ','))
+            at++;
+        Offset start = at, over;
+        while (at < size && !is_space((unsigned char)text[at]))
+            at++;
+        for (over = at; over > start && text[over - 1] == ',';)
+            over--;
+        if (over > start) {
+            Verdict verdict = judge_address(page, kind, text + start, over - start);
+            if (verdict != OPEN)
+                return verdict;
+        }
+        if (over == at)
+            for (int within = 0; at < size && (within || text[at] != ','); at++)
+                within = text[at] == '(' || (within && text[at] != ')');
+    }
+    return OPEN;
+}
+
+static const Attribute *attribute_named(const Element *element, const char *name, Offset size)
+{
+    for (int i = 0; i < element->count; i++)
+        if (element->attributes[i].size == size && same(name, element->attributes[i].text, size))
+            return &element->attributes[i];
+    return NULL;
+}
+
+static int imitates(const char *name, Offset size)
+{
+    return size >= 14 && same(name, "data-vestibule", 14) && !(size == 26 && same(name + 14, "-declaration", 12));
+}
+
+/* Elements */
+
+/* Collect the attributes of an element that matter. The tag's end, or LEFT. */
+static Offset collect(Page *page, Offset start, Offset at, Offset end, const Element *element)
+{
+    Item item;
+    int more;
+    page->count = 0;
+    while ((more = next_item(page->text, at, end, &item)) > 0) {
+        const char *name = page->text + item.name;
+        Offset size = item.name_end - item.name;
+        item.known = attribute_named(element, name, size);
+        item.held = NULL;
+        if (item.known || imitates(name, size)) {
+            if (page->count == MOST_ITEMS)
+                return LEFT;
+            page->items[page->count++] = item;
+        }
+        at = item.next;
+    }
+    page->slash = item.slash;
+    return more < 0 || item.next - start > LIMIT ? LEFT : item.next;
+}
+
+static const Item *first(const Page *page, const char *name)
+{
+    for (int i = 0; i < page->count; i++)
+        if (page->items[i].known && strcmp(page->items[i].known->text, name) == 0)
+            return &page->items[i];
+    return NULL;
+}
+
+/* What is known of the attributes that were collected, taken together. */
+static Verdict judge_element(Page *page, const Element *element)
+{
+    int triggered = element->role != SOMETIMES, imitated = 0, held = 0, odd = 0;
+    PyObject *relation = NULL;
+    for (int i = 0; i < page->count; i++) {
+        Item *item = &page->items[i];
+        const Attribute *known = item->known;
+        triggered |= known != NULL;
+        imitated |= imitates(page->text + item->name, item->name_end - item->name);
+        if (!known || known->form == HAND_OVER)
+            continue;
+        PyObject *kind = known->kind;
+        if (element->role == LINK) {
+            const Item *rel = first(page, "rel");
+            if (!relation)
+                relation = look_up(page, page->links, known->kind, rel ? page->text + rel->value : "",
+                                   rel ? rel->value_end - rel->value : 0);
+            if (!relation)
+                return PyErr_Occurred() ? FAILED : UNKNOWN;
+            kind = relation;
+            if (kind == Py_None)
+                continue;
+        }
+        const char *value = page->text + item->value;
+        Offset size = item->value_end - item->value;
+        Verdict verdict = known->form == ADDRESS      ? judge_address(page, kind, value, size)
+                          : known->form == CANDIDATES ? judge_candidates(page, kind, value, size)
+                                                      : ODD;
+        if (verdict == FAILED || verdict == UNKNOWN)
+            return verdict;
+        odd |= verdict == ODD;
+        if (verdict == HELD) {
+            item->held = page->held;
+            held = 1;
+        }
+        for (int j = 0; j < i; j++) /* of two with one name only the first counts */
+            odd |= page->items[j].known == known;
+    }
+    return odd || (triggered && imitated) ? ODD : held ? HELD : OPEN;
+}
+
+/* Answer with a tag, as `_scanner.pyi` says. */
+static Offset answer(Page *page, Verdict verdict, Offset start, Offset name_end, Offset end, Offset on,
+                     const Element *element)
+{
+    PyObject *items = PyTuple_New(page->count);
+    for (int i = 0; items && i < page->count; i++) {
+        const Item *item = &page->items[i];
+        PyObject *one = Py_BuildValue(
+            "(ny#y#nO)", item->name, page->text + item->name, item->name_end - item->name, page->text + item->value,
+            item->value_end - item->value, item->value, item->held ? item->held : Py_None);
+        if (!one || PyTuple_SetItem(items, i, one) < 0)
+            Py_CLEAR(items);
+    }
+    page->answer = items ? Py_BuildValue("(innnnONn)", (int)verdict, start, name_end, end, on, element->name, items,
+                                          page->within) : NULL;
+    return page->answer ? ANSWERED : STOPPED;
+}
+
+/* Judge a tag by the attributes that were collected: read on at `on` (-1: Python's, if it is open), or answer. */
+static Offset decide(Page *page, Offset start, Offset name_end, Offset end, Offset on, const Element *element)
+{
+    Verdict verdict = judge_element(page, element);
+    if (verdict == ODD || verdict == HELD)
+        return answer(page, verdict, start, name_end, end, on, element);
+    return verdict == UNKNOWN ? ASKED : verdict == FAILED ? STOPPED : on < 0 ? LEFT : on;
+}
+
+/* Read a tag that is decided by its attributes. */
+static Offset read_references(Page *page, Offset start, Offset at, Offset end, const Element *element, int flags)
+{
+    Offset over = collect(page, start, at, end, element);
+    if (over < 0 || flags & ANY_VERDICT)
+        return over;
+    return decide(page, start, at, over, over, element);
+}
+
+/* `<meta>`: most of what it can say does nothing here. */
+static Offset read_meta(Page *page, Offset start, Offset at, Offset end, const Element *element)
+{
+    Offset over = collect(page, start, at, end, element);
+    int triggered = 0, doubtful = 0;
+    for (int i = 0; over > 0 && i < page->count; i++) {
+        const Item *item = &page->items[i];
+        const char *name = item->known ? item->known->text : "";
+        triggered |= item->known && strcmp(name, "content") != 0;
+        doubtful |= imitates(page->text + item->name, item->name_end - item->name);
+        if (strcmp(name, "http-equiv") == 0) {
+            char word[LONGEST];
+            Offset size = item->value_end - item->value;
+            if (size > LONGEST)
+                return LEFT;
+            for (Offset c = 0; c < size; c++)
+                word[c] = (char)lower((unsigned char)page->text[item->value + c]);
+            PyObject *key = PyBytes_FromStringAndSize(word, size);
+            int idle = key ? PySet_Contains(page->tables->pragmas, key) : -1;
+            Py_XDECREF(key);
+            if (idle < 0)
+                return STOPPED;
+            doubtful |= !idle;
+        } else { /* a declaration of ISO-2022-JP, which may be written with references */
+            for (Offset c = item->value; c < item->value_end; c++)
+                doubtful |= page->text[c] == '&' || begins(page->text, c, item->value_end, "2022");
+        }
+    }
+    return triggered && doubtful ? LEFT : over;
+}
+
+static Offset read_script(Page *page, Offset start, Offset at, Offset end, const Element *element)
+{
+    Offset over = collect(page, start, at, end, element);
+    if (over < 0)
+        return over;
+    Offset close = script_end(page->text, over, end);
+    Offset on = decide(page, start, at, over, close, element);
+    if (on < 0 || first(page, "src"))
+        return on;
+    const Item *type = first(page, "type");
+    if (type) {
+        PyObject *kind = look_up(page, page->types, type->known->name, page->text + type->value,
+                                 type->value_end - type->value);
+        if (!kind)
+            return PyErr_Occurred() ? STOPPED : ASKED;
+        if (is_text(kind, "data"))
+            return close;
+        if (!is_text(kind, "script"))
+            return LEFT;
+    } else if (first(page, "language"))
+        return LEFT;
+    return close - over > LIMIT ? LEFT : answer(page, OPEN, start, at, over, close, element);
+}
+
+static Offset read_frame(Page *page, Offset start, Offset at, Offset end, const Element *element, int flags)
+{
+    Offset over = flags & IN_SELECT ? LEFT : collect(page, start, at, end, element);
+    if (over < 0)
+        return over;
+    Offset close = text_end(page->text, over, end, element->text, element->size);
+    if (flags & ANY_VERDICT) {
+        for (int i = 0; i < page->count; i++)
+            if (!page->items[i].known || page->items[i].known->form == LEAVE)
+                return LEFT;
+        return close < 0 ? LEFT : close;
+    }
+    return decide(page, start, at, over, close, element);
+}
+
+/* Whether a shape refers to nothing but what is open to it. */
+static Verdict judge_shape(Page *page, const Element *element)
+{
+    for (int i = 0; i < page->count; i++) {
+        const Item *item = &page->items[i];
+        const char *value = page->text + item->value;
+        Offset size = item->value_end - item->value;
+        if (!item->known || element->role != USE)
+            return ODD;
+        Verdict verdict = size && *value == '#' ? OPEN : judge_address(page, item->known->kind, value, size);
+        if (verdict != OPEN)
+            return verdict;
+    }
+    return OPEN;
+}
+
+/* A drawing from behind its start tag on: shapes, and what they use of the page's own, to its end tag if it is read
+   `whole`; else as far as all is closed again that was opened. Elements that HTML reads alike, so that nothing hangs on
+   where they stand. */
+static Offset read_drawing(Page *page, Offset at, Offset end, int whole)
+{
+    const Element *open[DEEPEST];
+    const char *text = page->text;
+    int depth = 0;
+    Offset safe = at;
+    for (;;) {
+        Offset start = find(text, at, end, '<');
+        if (!depth)
+            safe = start < 0 ? end : start;
+        if (start < 0 || end - start < 3)
+            break;
+        if (begins(text, start, end, "<!--")) {
+            if ((at = comment_end(text, start, end)) < 0)
+                break;
+            continue;
+        }
+        int closing = text[start + 1] == '/', slash = 0;
+        Offset name = start + 1 + closing;
+        Offset behind = name_end(text, name, end);
+        const Element *element = element_named(page->tables, text + name, behind - name);
+        if (!element)
+            break;
+        if (closing) {
+            if ((at = tag_end(text, behind, end, NULL)) < 0)
+                break;
+            if (whole && element->role == SVG)
+                return at;
+            if (!whole && (!depth || open[--depth] != element))
+                break;
+            if (element->role != SHAPE && element->role != USE)
+                break;
+            continue;
+        }
+        if (element->role == USE || element->role == SHAPE) {
+            if ((at = collect(page, start, behind, end, element)) < 0)
+                break;
+            Verdict verdict = judge_shape(page, element);
+            page->start = safe;
+            if (verdict == FAILED || verdict == UNKNOWN)
+                return verdict == FAILED ? STOPPED : ASKED;
+            if (verdict != OPEN)
+                break;
+            slash = page->slash;
+        } else if (element->role == TEXT && element->of_head) {
+            /* `<title>` and `<style>`: without tags in them they end where they seem to, by whose rules ever. */
+            if ((at = tag_end(text, behind, end, &slash)) < 0 || slash)
+                break;
+            Offset over = find(text, at, end, '<');
+            if (over < 0 || over != text_end(text, over, end, element->text, element->size))
+                break;
+            if ((at = tag_end(text, over + 2 + element->size, end, NULL)) < 0)
+                break;
+            continue;
+        } else
+            break;
+        if (!whole && !slash) {
+            if (depth == DEEPEST)
+                break;
+            open[depth++] = element;
+        }
+    }
+    return whole ? LEFT : safe;
+}
+
+static Offset walk(Page *page, Offset at, Offset end, int flags);
+
+/* `<noscript>` is markup without scripts, and text up to the first end tag with them: where both readings end alike, its
+   tags are read like any, since holding some back changes nothing about that. */
+static Offset read_noscript(Page *page, Offset start, Offset at, Offset end, int flags)
+{
+    Offset over = tag_end(page->text, at, end, NULL);
+    Offset close = over < 0 ? -1 : text_end(page->text, over, end, "noscript", 8);
+    if (close < 0 || over - start > LIMIT || close - over > LIMIT)
+        return LEFT;
+    if (walk(page, over, close, IN_NOSCRIPT | ANY_VERDICT | (flags & IN_SELECT)) != close)
+        return LEFT;
+    page->within = close;
+    return over;
+}
+
+/* Read a start tag whose name is `element`'s and ends at `at`, with the text of what holds no markup. */
+static Offset read_element(Page *page, Offset start, Offset at, Offset end, const Element *element, int flags)
+{
+    Offset over;
+    if (flags & IN_NOSCRIPT && (element->role == TEXT || element->role == SCRIPT || element->role == NOSCRIPT
+                                || element->role == SVG))
+        return LEFT;
+    switch (element->role) {
+    case LOOK:
+        return LEFT;
+    case REFERS:
+    case SOMETIMES:
+    case LINK:
+        return read_references(page, start, at, end, element, flags);
+    case FRAME:
+        return read_frame(page, start, at, end, element, flags);
+    case META:
+        return read_meta(page, start, at, end, element);
+    case SCRIPT:
+        return read_script(page, start, at, end, element);
+    case NOSCRIPT:
+        return read_noscript(page, start, at, end, flags);
+    case TEXT:
+        over = flags & IN_SELECT ? -1 : tag_end(page->text, at, end, NULL);
+        if (over < 0 || over - start > LIMIT)
+            return LEFT;
+        over = text_end(page->text, over, end, element->text, element->size);
+        return over < 0 ? LEFT : over;
+    case SVG: {
+        int slash;
+        over = flags & IN_SELECT ? -1 : tag_end(page->text, at, end, &slash);
+        return over < 0 ? LEFT : slash ? over : read_drawing(page, over, end, 1);
+    }
+    default: /* what means nothing in HTML */
+        over = tag_end(page->text, at, end, NULL);
+        return over < 0 ? LEFT : over;
+    }
+}
+
+/* Read on from `at`, where no tag is open. Where it stops: at `end`, or where something stands that is Python's. */
+static Offset walk(Page *page, Offset at, Offset end, int where)
+{
+    const char *text = page->text;
+    while (at < end) {
+        int flags = at < page->within ? IN_NOSCRIPT | (where & IN_SELECT) : where;
+        if (flags & IN_HEAD) {
+            while (at < end && is_space((unsigned char)text[at]))
+                at++;
+            if (at == end || text[at] != '<')
+                return at;
+        } else if ((at = find(text, at, end, '<')) < 0)
+            return end;
+        Offset start = at;
+        if (end - start < 2)
+            return start;
+        unsigned char second = (unsigned char)text[start + 1];
+        if (is_alpha(second)) {
+            Offset behind = name_end(text, start + 1, end);
+            const Element *element = element_named(page->tables, text + start + 1, behind - start - 1);
+            if (flags & IN_HEAD && !(element && element->of_head))
+                return start;
+            at = element ? read_element(page, start, behind, end, element, flags) : tag_end(text, behind, end, NULL);
+        } else if (second == '/' && end - start > 2 && is_alpha((unsigned char)text[start + 2])) {
+            Offset behind = name_end(text, start + 2, end);
+            const Element *element = element_named(page->tables, text + start + 2, behind - start - 2);
+            if (element && (flags & IN_HEAD ? element->closes_head : element->closes))
+                return start;
+            at = tag_end(text, behind, end, NULL);
+        } else if (second == '!' || second == '?' || (second == '/' && end - start > 2)) {
+            at = comment_end(text, start, end);
+        } else if (second == '/' || flags & IN_HEAD) {
+            return start;
+        } else {
+            at = start + 1;
+        }
+        if (at < 0) {
+            page->start = start;
+            return at <= ANSWERED || (at == STOPPED && PyErr_Occurred()) ? at : start;
+        }
+    }
+    return at;
+}
+
+/* Python's side */
+
+static PyObject *scan(PyObject *self, PyObject *const *arguments, Py_ssize_t count)
+{
+    if (count != 7)
+        return PyErr_Format(PyExc_TypeError, "scan takes 7 arguments, not %zd", count);
+    Page page;
+    char *text;
+    Offset size, at = PyLong_AsSsize_t(arguments[1]);
+    int flags = (int)PyLong_AsLong(arguments[2]);
+    page.within = PyLong_AsSsize_t(arguments[6]);
+    if (PyErr_Occurred() || PyBytes_AsStringAndSize(arguments[0], &text, &size) < 0)
+        return NULL;
+    for (int i = 3; i < 6; i++)
+        if (!PyDict_Check(arguments[i]))
+            return PyErr_Format(PyExc_TypeError, "scan: argument %d is no dictionary", i + 1);
+    if (at < 0 || at > size)
+        return PyErr_Format(PyExc_ValueError, "scan: no position in the buffer: %zd", at);
+    page.tables = (Scanner *)self;
+    page.text = text;
+    page.origins = arguments[3];
+    page.links = arguments[4];
+    page.types = arguments[5];
+    page.answer = page.key = NULL;
+    at = flags & IN_DRAWING ? read_drawing(&page, at, size, 0) : walk(&page, at, size, flags & (IN_HEAD | IN_SELECT));
+    PyObject *result = at == ANSWERED  ? page.answer
+                       : at == ASKED   ? Py_BuildValue("(nOOn)", page.start, page.table, page.key, page.within)
+                       : at == STOPPED ? NULL
+                                       : PyLong_FromSsize_t(at);
+    Py_XDECREF(page.key);
+    return result;
+}
+
+static void release(Element *elements, int count)
+{
+    for (int i = 0; i < count; i++) {
+        for (int j = 0; j < elements[i].count; j++) {
+            Py_XDECREF(elements[i].attributes[j].name);
+            Py_XDECREF(elements[i].attributes[j].kind);
+        }
+        PyMem_Free(elements[i].attributes);
+        Py_XDECREF(elements[i].name);
+    }
+    PyMem_Free(elements);
+}
+
+/* attributes: a tuple of (name, form, kind). */
+static int enter_attributes(Element *element, PyObject *attributes)
+{
+    Py_ssize_t count = PyTuple_Size(attributes);
+    element->attributes = PyMem_Calloc((size_t)count + 1, sizeof(Attribute));
+    if (!element->attributes)
+        return -1;
+    for (Py_ssize_t i = 0; i < count; i++) {
+        Attribute *attribute = &element->attributes[i];
+        int form;
+        char *text;
+        if (!PyArg_ParseTuple(PyTuple_GetItem(attributes, i), "SiO", &attribute->name, &form, &attribute->kind))
+            return -1;
+        Py_INCREF(attribute->name);
+        Py_INCREF(attribute->kind);
+        element->count++;
+        PyBytes_AsStringAndSize(attribute->name, &text, &attribute->size);
+        attribute->text = text;
+        attribute->form = (enum form)form;
+    }
+    return 0;
+}
+
+/* fields: (role, belongs into the head, end tag matters, likewise in the head, attributes). */
+static int enter_element(Scanner *tables, PyObject *name, PyObject *fields)
+{
+    Element *element = &tables->elements[tables->count];
+    PyObject *attributes;
+    int role;
+    char *text;
+    if (PyBytes_AsStringAndSize(name, &text, &element->size) < 0)
+        return -1;
+    element->text = text;
+    element->name = Py_NewRef(name);
+    tables->count++;
+    if (!PyArg_ParseTuple(fields, "ipppO!", &role, &element->of_head, &element->closes, &element->closes_head,
+                          &PyTuple_Type, &attributes))
+        return -1;
+    element->role = (enum role)role;
+    if (element->size > LONGEST || tables->count > 200) {
+        PyErr_SetString(PyExc_ValueError, "too many elements, or the name of one is too long");
+        return -1;
+    }
+    tables->lengths[*text & 31] |= 1u << element->size;
+    unsigned i = slot(text, element->size);
+    while (tables->slots[i])
+        i = (i + 1) % SLOTS;
+    tables->slots[i] = (unsigned char)tables->count;
+    return enter_attributes(element, attributes);
+}
+
+static PyObject *create(PyTypeObject *type, PyObject *arguments, PyObject *keywords)
+{
+    PyObject *elements, *pragmas, *name, *fields;
+    Py_ssize_t at = 0;
+    if (keywords && PyDict_Size(keywords))
+        return PyErr_Format(PyExc_TypeError, "Scanner takes no keywords");
+    if (!PyArg_ParseTuple(arguments, "O!O!", &PyDict_Type, &elements, &PyFrozenSet_Type, &pragmas))
+        return NULL;
+    Scanner *self = (Scanner *)((allocfunc)PyType_GetSlot(type, Py_tp_alloc))(type, 0);
+    if (!self)
+        return NULL;
+    self->pragmas = Py_NewRef(pragmas);
+    self->elements = PyMem_Calloc((size_t)PyDict_Size(elements) + 1, sizeof(Element));
+    if (!self->elements) {
+        Py_DECREF(self);
+        return PyErr_NoMemory();
+    }
+    while (PyDict_Next(elements, &at, &name, &fields))
+        if (enter_element(self, name, fields) < 0) {
+            Py_DECREF(self);
+            return NULL;
+        }
+    return (PyObject *)self;
+}
+
+static void destroy(PyObject *self)
+{
+    PyTypeObject *type = Py_TYPE(self);
+    Scanner *tables = (Scanner *)self;
+    if (tables->elements)
+        release(tables->elements, tables->count);
+    Py_XDECREF(tables->pragmas);
+    ((freefunc)PyType_GetSlot(type, Py_tp_free))(self);
+    Py_DECREF(type);
+}
+
+static PyMethodDef methods[] = {
+    {"scan", (PyCFunction)(void (*)(void))scan, METH_FASTCALL,
+     "scan(buffer, position, where, origins, links, types, within): see _scanner.pyi."},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyType_Slot slots[] = {
+    {Py_tp_new, create},
+    {Py_tp_dealloc, destroy},
+    {Py_tp_methods, methods},
+    {0, NULL},
+};
+
+static PyType_Spec spec = {
+    .name = "vestibule.core.html._scanner.Scanner",
+    .basicsize = sizeof(Scanner),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_IMMUTABLETYPE,
+    .slots = slots,
+};
+
+static int fill(PyObject *module)
+{
+    PyObject *type = PyType_FromModuleAndSpec(module, &spec, NULL);
+    int failed = !type || PyModule_AddType(module, (PyTypeObject *)type) < 0;
+    Py_XDECREF(type);
+    return failed || PyModule_AddIntConstant(module, "INTERFACE", INTERFACE) < 0 ? -1 : 0;
+}
+
+static PyModuleDef_Slot module_slots[] = {{Py_mod_exec, fill}, {0, NULL}};
+
+static struct PyModuleDef module = {
+    PyModuleDef_HEAD_INIT, .m_name = "_scanner", .m_doc = "The compiled scanner of pages.", .m_slots = module_slots,
+};
+
+PyMODINIT_FUNC PyInit__scanner(void) { return PyModuleDef_Init(&module); }
