@@ -398,6 +398,7 @@ def test_relays_on_the_site_itself() -> None:
     for path, id_ in {
         "/matomo/matomo.php?idsite=1": "matomo",
         "/gtm.js?id=GTM-1": "google-tag-manager",
+        "/gtm/collect?v=2": "google-tag-manager",
         "/metrics/gtag/js?id=G-1": "google-analytics",
         "/metrics/g/collect?v=2": "google-analytics",
         "/cdn-cgi/rum": "cloudflare-insights",

@@ -8,11 +8,13 @@ ORIGIN = "https://relaso.com"
 PARTS = Parts(
     script=f"{ORIGIN}/_privacy/banner.js?v=1",
     script_hash="sha256-AAA=",
+    answer=f"{ORIGIN}/_privacy/answer.js",
     style=f"{ORIGIN}/_privacy/banner.css?v=2",
     style_hash="sha256-BBB=",
     origin=ORIGIN,
 )
-JS, CSS, BASE = f"{ORIGIN}/_privacy/banner.js", f"{ORIGIN}/_privacy/banner.css", f"{ORIGIN}/_privacy/"
+JS = f"{ORIGIN}/_privacy/banner.js {ORIGIN}/_privacy/answer.js"
+CSS, BASE = f"{ORIGIN}/_privacy/banner.css", f"{ORIGIN}/_privacy/"
 
 
 def test_the_lock_names_who_is_open() -> None:

@@ -17,7 +17,7 @@ import pytest
 from playwright.sync_api import BrowserContext, Playwright, sync_playwright
 
 from demo.site import create_app
-from tests.browser.foreign import Foreign, foreign_listener
+from tests.browser.foreign import CHROMIUMS_OWN, Foreign, foreign_listener
 from tests.servers import ROOT, free_port, serve_asgi, vestibule_process
 
 ARGUMENTS = (
@@ -63,7 +63,9 @@ def new_context(playwright: Playwright, foreign: Foreign, tmp_path: Path) -> Ite
     A profile on disk, since in a private window Chromium ignores preconnect and would hide it from the tests.
     Takes Playwright's options, such as ``java_script_enabled``; the same ``profile`` again is the same browser later.
     """
-    resolve = f"--host-resolver-rules=MAP * 127.0.0.1:{foreign.port}, EXCLUDE localhost, EXCLUDE 127.0.0.1"
+    # Its own hosts are nowhere: a spare connection to one of them, which says nothing, could be a page's.
+    own = "".join(f"MAP {host} ~NOTFOUND, " for host in sorted(CHROMIUMS_OWN))
+    resolve = f"--host-resolver-rules={own}MAP * 127.0.0.1:{foreign.port}, EXCLUDE localhost, EXCLUDE 127.0.0.1"
     sandbox = ("--no-sandbox",) if os.geteuid() == 0 else ()
     foreign.clear()
     with ExitStack() as stack:

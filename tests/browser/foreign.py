@@ -32,6 +32,8 @@ CHROMIUMS_OWN = frozenset(
 """Hosts that the browser itself talks to, page or no page. The demo names none of them (a test sees to it)."""
 
 UNNAMED = "(a connection that says nothing)"
+SILENCE = 0.3
+"""Seconds after which a connection that has said nothing is written down as such, until it says something."""
 PATIENCE = 10.0
 """Seconds after which a silent connection is closed."""
 HEAD_LIMIT = 64 * 1024
@@ -60,6 +62,11 @@ class Foreign:
     def add(self, hit: Hit) -> None:
         with self._lock:
             self._hits.append(hit)
+
+    def retract(self, hit: Hit) -> None:
+        """Take back this very entry, for one that says more."""
+        with self._lock:
+            self._hits = [each for each in self._hits if each is not hit]
 
     def clear(self) -> None:
         with self._lock:
@@ -130,12 +137,8 @@ def foreign_listener(folder: Path) -> Iterator[Foreign]:
 
 def _converse(connection: socket.socket, context: ssl.SSLContext, names: dict[object, str], foreign: Foreign) -> None:
     """One connection, TLS or plain, to its end. names: those that TLS hellos gave, by connection."""
-    try:
-        first = connection.recv(1, socket.MSG_PEEK)
-    except OSError:
-        first = b""
+    first = _first_byte(connection, foreign)
     if not first:
-        foreign.add(Hit(UNNAMED))
         return
     if first != b"\x16":
         _requests(connection, foreign)
@@ -147,6 +150,27 @@ def _converse(connection: socket.socket, context: ssl.SSLContext, names: dict[ob
         finally:
             foreign.add(Hit(names.pop(encrypted, UNNAMED)))
         _requests(encrypted, foreign)
+
+
+def _first_byte(connection: socket.socket, foreign: Foreign) -> bytes:
+    """What a connection begins with, left there to be read; empty where it never says anything."""
+    silent = Hit(UNNAMED)
+    connection.settimeout(SILENCE)
+    try:
+        first = connection.recv(1, socket.MSG_PEEK)
+    except TimeoutError:
+        foreign.add(silent)
+        connection.settimeout(PATIENCE)
+        first = connection.recv(1, socket.MSG_PEEK)  # silent to the end, it is left as it was written down
+        if first:
+            foreign.retract(silent)
+        return first
+    except OSError:
+        first = b""
+    if not first:
+        foreign.add(silent)
+    connection.settimeout(PATIENCE)
+    return first
 
 
 def _requests(connection: socket.socket, foreign: Foreign) -> None:

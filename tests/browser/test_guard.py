@@ -51,6 +51,20 @@ ORDER = """<script>var ran = window.foreignRan = [];</script>
 <script type="module" nonce="n">/* mySnippet */ ran.push("module");</script>
 <script src="https://second.example/b.js"></script>
 <img id="point" src="https://first.example/p.gif">"""
+LATER = """<script>var ran = window.foreignRan = [];
+addEventListener("load", () => {
+  const put = (name, more) => document.body.append(Object.assign(document.createElement(name), more));
+  put("link", {rel: "stylesheet", href: "https://first.example/late.css"});
+  put("img", {src: "https://second.example/late.gif"});
+  put("iframe", {src: "https://second.example/late.html", width: 9, height: 9});
+  put("script", {src: "https://first.example/one.js", async: false});
+  put("script", {src: "https://second.example/two.js", async: false, onload() {
+    put("script", {textContent: "ran.push('after two')"});
+    put("script", {src: "https://first.example/three.js"});
+  }});
+});
+</script>"""
+LATE = {"/late.css", "/late.gif", "/late.html", "/one.js", "/two.js", "/three.js"}
 GADGETS = """<div id="hole"></div><script>
 document.getElementById("hole").innerHTML = `
   <img data-vestibule="first" data-vestibule-src="data:," data-vestibule-onerror="hacked = 1">
@@ -65,6 +79,7 @@ PAGES = {
     "/inserted": INSERTING,
     "/hidden": "<script>const i = new Image(); i.src = 'https://first.example/late.gif';</script>",
     "/order": ORDER,
+    "/later": LATER,
     "/gadgets": GADGETS,
     "/google": "<script>window.seen = JSON.stringify([...(window.dataLayer || [])].map(x => [...x]))</script>",
     "/post": '<form method="post" action="/post"><button id="send">Order</button></form>',
@@ -265,6 +280,46 @@ def test_a_frame_that_a_script_inserted_gets_a_placeholder(locked: Site, start: 
     assert is_same(page)
 
 
+def test_what_scripts_inserted_comes_to_life_in_its_order(locked: Site, start: Start, foreign: Foreign) -> None:
+    page = start(locked.url + "/later")
+    page.wait_for_timeout(300)
+    assert page.evaluate("ran") == []
+    assert not [hit for hit in foreign.hits if hit.path]
+    answer(page, "accept")
+    until_anew(page)
+    page.wait_for_function("ran.length == 4")
+    assert page.evaluate("ran") == ["first.example", "second.example", "after two", "first.example"]
+    until(page, lambda: {hit.path for hit in foreign.hits} >= LATE, f"all of it, came {foreign.hits}")
+
+
+def test_without_the_second_file_the_form_is_sent_as_it_is(locked: Site, start: Start, foreign: Foreign) -> None:
+    page = start(locked.url + "/script")
+    page.route("**/_privacy/answer.js*", lambda route: route.abort())
+    answer(page, "accept")
+    until_anew(page)
+    reached(page, foreign, "first.example")
+    assert page.evaluate("vestibule.choice.statistics") is True
+
+
+def test_a_page_from_before_a_withdrawal_does_not_come_back(locked: Site, new_context: NewContext) -> None:
+    """By "Back" out of the browser's memory, with all that runs in it."""
+    page = new_context(ignore_default_args=["--disable-back-forward-cache"]).new_page()
+    page.goto(locked.url + "/plain")
+    answer(page, "accept")
+    page.wait_for_function("vestibule.choice?.statistics")
+    page.goto(locked.url + "/script")
+    page.evaluate("window.mark = true")
+    page.goto(locked.url + "/plain?2")
+    refused = page.context.request.post(
+        locked.url + "/_privacy/consent", form={"choice": "reject"}, headers={"origin": locked.url}, max_redirects=0
+    )
+    assert refused.status == 303
+    page.go_back(wait_until="commit")
+    until_anew(page)
+    assert page.url == locked.url + "/script"
+    assert page.evaluate("window.foreignRan") is None
+
+
 def test_a_page_that_answered_a_form_does_not_send_it_again(locked: Site, start: Start) -> None:
     page = start(locked.url + "/post")
     page.click("#send")
@@ -304,6 +359,18 @@ def test_scripts_come_to_life_in_their_order(unlocked: Site, start: Start, forei
     assert page.evaluate("document.querySelector('script[type=module]').nonce") == "n"
     assert page.evaluate("document.getElementById('point').naturalWidth") == 1
     assert page.locator("[data-vestibule]").count() == 0
+
+
+def test_what_scripts_insert_where_no_policy_is_runs_once(unlocked: Site, start: Start, foreign: Foreign) -> None:
+    """Rewriting alone does not see it; a choice must not run it again."""
+    page = start(unlocked.url + "/later")
+    page.wait_for_function("ran.length == 4")
+    answer(page, "accept")
+    page.wait_for_function("told.length == 1")
+    page.wait_for_timeout(200)
+    assert is_same(page)
+    assert page.evaluate("ran") == ["first.example", "second.example", "after two", "first.example"]
+    assert sorted(hit.path for hit in foreign.hits if hit.path) == sorted(LATE)
 
 
 def test_markup_that_imitates_ours_does_not_come_to_life(unlocked: Site, start: Start, foreign: Foreign) -> None:

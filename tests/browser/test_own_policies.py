@@ -65,8 +65,10 @@ def test_with_scripts(site: Front, foreign: Foreign, new_context: NewContext, pl
     assert page.evaluate("typeof window.vestibule") == "object", "our script runs"
     ran = page.evaluate("document.documentElement.dataset.ran")
     assert ran == ("yes" if policy == "nonce" else None), "the site's policy is what it was"
+    page.evaluate("window.mark = true")
     page.get_by_role("button", name="Reject all").click()
     expect(page.locator("#vestibule")).to_be_hidden()
+    assert page.evaluate("window.mark") is True, "our scripts did it, and no form that leads to a new page"
     page.reload()
     expect(page.locator("#vestibule")).to_have_count(0)
     assert foreign.hosts == set()

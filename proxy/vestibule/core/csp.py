@@ -40,10 +40,12 @@ def lock(first_party: Iterable[str], allowed: Iterable[str], report: str, *, sec
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What of Vestibule's own a page loads: absolute addresses, and the integrity hashes of script and style."""
+    """What of Vestibule's own a page loads: absolute addresses, and the integrity hashes of script and style. answer:
+    the script that the first one imports; what a trusted script imports is trusted under 'strict-dynamic'."""
 
     script: str
     script_hash: str
+    answer: str
     style: str
     style_hash: str
     origin: str
@@ -109,16 +111,16 @@ def _without_reports(directives: dict[str, list[str]], keep: Callable[[str], boo
 
 def _open(directives: dict[str, list[str]], parts: Parts) -> None:
     base = parts.origin + "/_privacy/"
-    for need, source, digest in (
-        ("script-src-elem", parts.script, parts.script_hash),
-        ("style-src-elem", parts.style, parts.style_hash),
-        ("connect-src", base, ""),
-        ("form-action", base, ""),
+    for need, sources, digest in (
+        ("script-src-elem", (parts.script, parts.answer), parts.script_hash),
+        ("style-src-elem", (parts.style,), parts.style_hash),
+        ("connect-src", (base,), ""),
+        ("form-action", (base,), ""),
     ):
-        _permit(directives, need, source, digest, parts.origin)
+        _permit(directives, need, sources, digest, parts.origin)
 
 
-def _permit(directives: dict[str, list[str]], need: str, source: str, digest: str, origin: str) -> None:
+def _permit(directives: dict[str, list[str]], need: str, sources: tuple[str, ...], digest: str, origin: str) -> None:
     name = next((name for name in _FALLBACK[need] if name in directives), None)
     if name is None:
         return
@@ -127,14 +129,13 @@ def _permit(directives: dict[str, list[str]], need: str, source: str, digest: st
     # Under 'strict-dynamic' addresses do not count, only nonces and hashes do (CSP3, section 8.2); elsewhere an
     # address is safer to add than a hash, since a hash beside 'unsafe-inline' switches the site's inline scripts off.
     if digest and "'strict-dynamic'" in lowered and need == "script-src-elem":
-        addition = f"'{digest}'"
+        additions = [f"'{digest}'"]
     elif _covers(lowered, origin):
         return
     else:
-        addition = source.partition("?")[0]
+        additions = [source.partition("?")[0] for source in sources]
     opened = [token for token in tokens if token.lower() != "'none'"]
-    if addition not in opened:
-        opened.append(addition)
+    opened += [addition for addition in additions if addition not in opened]
     # A directive that stands in for another is left as it is: only what our part needs is opened.
     directives[name if name != "default-src" else _own_name(need)] = opened
 

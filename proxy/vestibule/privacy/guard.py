@@ -1,10 +1,12 @@
-"""What the guard, our script in a page, is made of and told."""
+"""What the guard, our script in a page, is made of and told; and what comes with the site's service workers."""
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable
 
+from vestibule.assets import static
 from vestibule.core.consent import ASKED, Choice, State
 from vestibule.privacy.policy import SitePolicy
 from vestibule.privacy.verdicts import verdict_of
@@ -30,14 +32,15 @@ class Guard:
     @property
     def parts(self) -> tuple[str, ...]:
         """The scripts that pages need, in order. A part that could do nothing under this configuration is not sent."""
-        config, observe = self._policy.config, self._policy.observe
         asks = any(verdict.service in GOOGLE and verdict.state is State.ASK for verdict in self._listed)
-        unlocked = config.csp != "enforce" or observe or State(config.trackers.unknown) is State.ALLOW
-        return (
-            *(["google.js"] if asks and not observe else []),
-            *(["revive.js"] if unlocked else []),
-            "banner.js",
-        )
+        return ("google.js", "banner.js") if asks and not self._policy.observe else ("banner.js",)
+
+    @property
+    def later(self) -> tuple[str, ...]:
+        """The scripts that pages need only once there is an answer, in order."""
+        config = self._policy.config
+        unlocked = config.csp != "enforce" or self._policy.observe or State(config.trackers.unknown) is State.ALLOW
+        return ("revive.js", "answer.js") if unlocked else ("answer.js",)
 
     def leftovers(self, choice: Choice | None) -> str:
         """A regular expression (in JavaScript too) for the keys of local and session storage that listed services
@@ -81,6 +84,27 @@ class Guard:
         else:
             verdict = self._policy.rules.verdict(name)
         return verdict is not None and verdict.open(choice)
+
+
+def squeezed(name: str) -> bytes:
+    """A script without its indentation and the lines that are comments: written to be read, sent to be small."""
+    lines = (line.strip() for line in (static() / "banner" / name).read_text(encoding="utf-8").splitlines())
+    return "\n".join(line for line in lines if line and not line.startswith("//")).encode()
+
+
+def joined(names: Iterable[str]) -> bytes:
+    """Several scripts as one."""
+    return b"\n".join(map(squeezed, names))
+
+
+def epilogue(script: bytes, policy: str) -> bytes:
+    """What comes after the last line of a service worker's script, classic or module, ASCII. script: ``worker.js``,
+    squeezed. policy: the policy that its answer carries, '' where nothing is closed.
+
+    After, and not before: there it would stand in the way of a ``"use strict"``. It differs with the policy, which is
+    how browsers, who compare a worker's script with the one they have, come to know that there is another.
+    """
+    return b"\n%b(%b);\n" % (script, json.dumps(policy).encode("ascii"))
 
 
 def purposes(choice: Choice | None) -> dict[str, bool] | None:
