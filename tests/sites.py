@@ -219,4 +219,4 @@ def front(form: str, config: Config, state: Path, app: Any = SITE, **options: An
         whole = ConsentMiddleware(
             inner, config, secrets=["a secret for tests"], sender=recording, state=state, **options
         )
-        yield Front(stack.enter_context(serve_asgi(whole, lifespan="on")), recording)
+        yield Front(stack.enter_context(serve_asgi(whole, lifespan="auto")), recording)

@@ -6,6 +6,7 @@ import asyncio
 import json
 import socket
 import struct
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ class Recorder:
     def __init__(self) -> None:
         self.hits: list[Hit] = []
         self.dropped = 0
+        self.refusals: Counter[int] = Counter()
         self.records: list[Mapping[str, Any]] = []
         self.delay = 0.0
 
@@ -48,7 +50,7 @@ class Recorder:
 
     async def serve(self, path: str) -> Receiver:
         receiver = Receiver()
-        await receiver.serve(path, self.on_hits, self.on_record, self.on_call)
+        await receiver.serve(path, self.on_hits, self.on_record, self.on_call, self.refusals.update)
         return receiver
 
 
@@ -97,6 +99,19 @@ def test_hits_arrive_whole_and_in_order(path: str) -> None:
         await until(lambda: len(recorder.hits) == 1200)
         assert recorder.hits == [hit(number) for number in range(1200)]
         assert (recorder.dropped, sender.dropped) == (0, 0)
+
+    with_recorder(body, path)
+
+
+def test_refusals_are_counted_even_where_nothing_else_is_told(path: str) -> None:
+    async def body(recorder: Recorder, sender: Sender, _: str) -> None:
+        for status in (400, 503, 400):
+            sender.refused(status)
+        await until(lambda: recorder.refusals == {400: 2, 503: 1})
+        sender.refused(400)
+        sender.send(hit(1))
+        await until(lambda: recorder.refusals == {400: 3, 503: 1})
+        assert recorder.hits == [hit(1)]
 
     with_recorder(body, path)
 

@@ -1,4 +1,4 @@
-"""One suite for both forms of Vestibule: inside an app, and as a proxy to it."""
+"""One suite for both forms of Vestibule: inside an app, whatever that is written in, and as a proxy to it."""
 
 from __future__ import annotations
 
@@ -10,13 +10,16 @@ import brotli
 import pytest
 import zstandard
 
-from tests.sites import BINARY, SITE_YAML, TRACKERS_YAML, Front, configured, front
+from tests.frameworks import FRAMEWORKS
+from tests.sites import BINARY, SITE, SITE_YAML, TRACKERS_YAML, Front, configured, front
 
 
-@pytest.fixture(scope="module", params=["middleware", "proxy"])
+@pytest.fixture(scope="module", params=["middleware", "proxy", *FRAMEWORKS])
 def site(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Front]:
     folder = tmp_path_factory.mktemp("site")
-    with front(request.param, configured(folder), folder / "state") as running:
+    form = request.param
+    app = FRAMEWORKS[form]() if form in FRAMEWORKS else SITE
+    with front("proxy" if form == "proxy" else "middleware", configured(folder), folder / "state", app) as running:
         yield running
 
 
@@ -219,14 +222,23 @@ def test_names_are_not_looked_up_ahead(site: Front) -> None:
 
 
 @pytest.mark.parametrize("form", ["middleware", "proxy"])
-def test_a_path_of_the_sites_own_that_relays_is_answered_here_until_granted(form: str, tmp_path: Path) -> None:
-    relay = "custom: {relay: {hosts: [relaso.com], paths: ['/gtm/*'], purpose: statistics, state: ask}}\n"
+@pytest.mark.parametrize(
+    ("path", "disguised", "service", "purpose"),
+    [
+        ("/gtm/collect", "/x/../gtm/%63ollect", "google-tag-manager", "marketing"),  # which the catalogue knows
+        ("/echo", "/x/../%65cho", "relay", "statistics"),
+    ],
+)
+def test_a_path_of_the_sites_own_that_relays_is_answered_here_until_granted(
+    form: str, path: str, disguised: str, service: str, purpose: str, tmp_path: Path
+) -> None:
+    relay = "custom: {relay: {hosts: [relaso.com], paths: ['/echo'], purpose: statistics, state: ask}}\n"
     with front(form, configured(tmp_path, SITE_YAML, TRACKERS_YAML + relay), tmp_path) as running:
-        answer = running.ask("/gtm/collect?v=2", ("Sec-Fetch-Dest", "empty"))
+        answer = running.ask(f"{path}?v=2", ("Sec-Fetch-Dest", "empty"))
         assert (answer.status, answer.body) == (204, b"")
-        assert [hit.blocked for hit in running.told()] == [(("relay", "statistics", "", "relay"),)]
-        assert running.ask("/gtm/collect?v=2", running.choice("accept")).status == 200
-        assert running.ask("/x/../gtm/%63ollect", ("Sec-Fetch-Dest", "empty")).status == 204, "however it is written"
+        assert [hit.blocked for hit in running.told()] == [((service, purpose, "", "relay"),)]
+        assert running.ask(f"{path}?v=2", running.choice("accept")).status == 200
+        assert running.ask(disguised, ("Sec-Fetch-Dest", "empty")).status == 204, "however it is written"
 
 
 def test_the_sites_own_policy_is_opened_for_the_banner(site: Front) -> None:

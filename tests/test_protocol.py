@@ -33,9 +33,32 @@ LIMITS = ServerLimits(linger=0.2, pipeline=8)
 HASTY = ServerLimits(head=0.3, body=0.3, idle=0.3, linger=0.2)
 
 
+ODD: list[bytes] = []
+"""Heads that came to the upstream though two readers could take them differently. Stays empty."""
+
+_FIELD = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+: [\t\x20-\x7e\x80-\xff]*")
+
+
+def is_plain(head: bytes) -> bool:
+    """Whether a request's head is such that no reader can take it for another: one host, one framing, no odd byte."""
+    line, *fields = head.removesuffix(b"\r\n\r\n").split(b"\r\n")
+    names = [field.partition(b":")[0].lower() for field in fields]
+    return (
+        head.endswith(b"\r\n\r\n")
+        and re.fullmatch(rb"[A-Z-]+ (/[\x21-\x7e]*|\*) HTTP/1\.1", line) is not None
+        and all(_FIELD.fullmatch(field) for field in fields)
+        and names.count(b"host") == 1
+        and names.count(b"content-length") + names.count(b"transfer-encoding") <= 1
+        and all(field[18:].strip() == b"chunked" for field in fields if field.lower().startswith(b"transfer-encoding:"))
+        and not {b"connection", b"upgrade", b"keep-alive", b"te", b"trailer", b"vestibule-account"} & set(names)
+    )
+
+
 def answer(peer: Peer) -> None:
     """A plain upstream: reads requests by the book and answers each with what it took it for."""
     while head := peer.read_head():
+        if not is_plain(head):
+            ODD.append(head)
         lines = head.decode("latin-1").lower().split("\r\n")
         length = next((int(line[15:]) for line in lines if line.startswith("content-length:")), 0)
         body = peer.read(length)
@@ -247,6 +270,7 @@ def test_refuses_ambiguous_messages(name: str, proxy: str, upstream_log: Recorde
     message, status = REFUSED[name]
     before = sum(map(len, upstream_log.connections))
     received = exchange(proxy, message)
+    assert not ODD
     assert statuses(received) == [status], received
     assert b"connection: close" in received
     assert sum(map(len, upstream_log.connections)) == before, "the upstream saw something of it"
@@ -257,9 +281,25 @@ def test_refuses_broken_bodies(name: str, hasty_proxy: str, upstream_log: Record
     known = len(upstream_log.connections)
     received = exchange(hasty_proxy, post(CHUNKED, BROKEN_BODIES[name] + SMUGGLED))
     assert statuses(received) in ([400], [408]), received
+    assert not ODD
     for connection in upstream_log.connections[known:]:
         assert b"smuggled" not in connection
         assert b"\r\n0\r\n\r\n" not in connection, "the broken request was completed"
+
+
+def test_what_the_upstream_calls_odd() -> None:
+    """The check by which all of these are judged sees what it is meant to see."""
+    for head in (
+        b"GET / HTTP/1.1\r\nhost: a\r\ncontent-length: 1\r\ntransfer-encoding: chunked\r\n\r\n",
+        b"GET / HTTP/1.1\r\nhost: a\r\nhost: b\r\n\r\n",
+        b"GET / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: gzip, chunked\r\n\r\n",
+        b"GET / HTTP/1.1\r\nhost: a\nx: y\r\n\r\n",
+        b"GET http://a/ HTTP/1.1\r\nhost: a\r\n\r\n",
+        b"GET / HTTP/1.1\r\nhost: a\r\nx : y\r\n\r\n",
+        b"GET / HTTP/1.1\r\nhost: a\r\nvestibule-account: x\r\n\r\n",
+    ):
+        assert not is_plain(head), head
+    assert is_plain(b"GET / HTTP/1.1\r\nhost: a\r\nx: y\r\n\r\n")
 
 
 def test_there_are_enough_shapes() -> None:
@@ -329,6 +369,7 @@ def test_relays_valid_messages(name: str, cut: str, proxy: str) -> None:
             while chunk := sock.recv(65536):
                 received += chunk
     assert expected in received
+    assert not ODD
     if name != "HTTP/1.0":
         assert statuses(received) == [200, 200]
         assert b"get /last" in received
@@ -513,25 +554,340 @@ def test_response_headers_cannot_be_split() -> None:
             assert statuses(exchange(url, get(target=b"/%d" % number))) == [500]
 
 
-def test_sheds_load_with_503() -> None:
-    release = threading.Event()
+async def echo(scope: Any, receive: Receive, send: Send) -> None:
+    """Answers with the length of the body."""
+    size, more = 0, True
+    while more:
+        message = await receive()
+        if message["type"] != "http.request":
+            return
+        size += len(message["body"])
+        more = message["more_body"]
+    text = b"%d" % size
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"%d" % len(text))]})
+    await send({"type": "http.response.body", "body": text})
 
-    async def app(scope: Any, receive: Receive, send: Send) -> None:
-        await asyncio.get_running_loop().run_in_executor(None, release.wait)
-        await send({"type": "http.response.start", "status": 204, "headers": []})
-        await send({"type": "http.response.body"})
 
-    with serve_asgi(app, http=hardened(LIMITS), limit_concurrency=1) as url:
-        answers: list[bytes] = []
-        thread = threading.Thread(target=lambda: answers.append(exchange(url, get(b"Connection: close\r\n"))))
-        thread.start()
-        time.sleep(0.2)
+def connect(url: str) -> socket.socket:
+    return socket.create_connection(("127.0.0.1", int(url.rpartition(":")[2])), timeout=5)
+
+
+def test_a_connection_too_many_is_told_so_and_the_others_are_served() -> None:
+    limits = ServerLimits(linger=0.3, idle=5, connections=2)
+    with serve_asgi(echo, http=hardened(limits)) as url, connect(url) as first, connect(url) as second:
+        for sock in (first, second):
+            sock.sendall(get())
+            assert statuses(sock.recv(65536)) == [200]
         received = exchange(url, get())
-        release.set()
-        thread.join()
         assert statuses(received) == [503]
         assert b"retry-after: 1\r\n" in received
-        assert statuses(answers[0]) == [204]
+        assert exchange(url, b"") == b"", "one that asks nothing is closed soon"
+        first.sendall(get())
+        assert statuses(first.recv(65536)) == [200], "who was there before is not shed for those who come"
+        second.close()
+        wait_until(lambda: statuses(exchange(url, get(b"Connection: close\r\n"))) == [200], "a place to be free")
+
+
+def test_far_too_many_connections_are_not_even_answered() -> None:
+    limits = ServerLimits(linger=5, connections=1)
+    with serve_asgi(echo, http=hardened(limits)) as url, contextlib.ExitStack() as stack:
+        kept = [stack.enter_context(connect(url)) for _ in range(limits.most + 20)]
+        gone = 0
+        for sock in kept[limits.most :]:
+            with contextlib.suppress(ConnectionResetError):
+                assert sock.recv(1) == b""
+            gone += 1
+        assert gone == 20
+        kept[0].sendall(get())
+        assert statuses(kept[0].recv(65536)) == [200]
+
+
+def test_a_connection_serves_so_many_requests() -> None:
+    with serve_asgi(echo, http=hardened(ServerLimits(requests=3, linger=0.2))) as url:
+        received = exchange(url, get() * 5)
+        assert statuses(received) == [200] * 3
+        assert received.count(b"connection: close") == 1
+
+
+@pytest.mark.parametrize(
+    ("pause", "size", "expected"), [(0.05, 100, [200]), (0.05, 1, [408])], ids=["fast enough", "too slow"]
+)
+def test_a_body_must_come_at_some_rate(pause: float, size: int, expected: list[int]) -> None:
+    limits = ServerLimits(body=0.4, rate=500, linger=0.2)
+    count = 30
+    with serve_asgi(echo, http=hardened(limits)) as url, connect(url) as sock:
+        sock.sendall(post(b"Connection: close\r\nContent-Length: %d\r\n" % (count * size)))
+        with contextlib.suppress(ConnectionError):
+            for _ in range(count):
+                sock.sendall(b"x" * size)
+                time.sleep(pause)
+        received = b""
+        with contextlib.suppress(ConnectionResetError):
+            while chunk := sock.recv(65536):
+                received += chunk
+        assert statuses(received) == expected
+
+
+def test_the_app_is_not_bothered_with_slow_bodies() -> None:
+    """Unless they are long, of no known length, or held back until it asks for them."""
+    called: list[str] = []
+
+    async def app(scope: Any, receive: Receive, send: Send) -> None:
+        called.append(scope["path"])
+        await echo(scope, receive, send)
+
+    def begun(path: bytes, fields: bytes, body: bytes) -> socket.socket:
+        sock = connect(url)
+        sock.sendall(b"POST %b HTTP/1.1\r\n%bConnection: close\r\n%b\r\n%b" % (path, H, fields, body))
+        return sock
+
+    with serve_asgi(app, http=hardened(ServerLimits(linger=0.2))) as url:
+        long = begun(b"/long", b"Content-Length: 100000\r\n", b"x" * 70_000)
+        chunks = begun(b"/chunks", CHUNKED, b"5\r\nhello\r\n")
+        expects = begun(b"/expects", b"Expect: 100-continue\r\nContent-Length: 5\r\n", b"")
+        slow = begun(b"/slow", b"Content-Length: 70000\r\n", b"x" * 60_000)
+        wait_until(lambda: len(called) == 3, "the three")
+        assert statuses(exchange(url, get(b"Connection: close\r\n", b"/other"))) == [200]
+        assert sorted(called) == ["/chunks", "/expects", "/long", "/other"]
+        slow.sendall(b"x" * 10_000)
+        assert slow.recv(65536).endswith(b"70000")
+        long.sendall(b"x" * 30_000)
+        assert long.recv(65536).endswith(b"100000")
+        for sock in (long, chunks, expects, slow):
+            sock.close()
+
+
+def test_without_a_rate_any_byte_will_do() -> None:
+    limits = ServerLimits(body=0.4, rate=0, linger=0.2)
+    with serve_asgi(echo, http=hardened(limits)) as url, connect(url) as sock:
+        sock.sendall(post(b"Connection: close\r\nContent-Length: 12\r\n"))
+        for _ in range(12):
+            sock.sendall(b"x")
+            time.sleep(0.1)
+        assert statuses(sock.recv(65536)) == [200]
+
+
+@pytest.mark.parametrize("rate", [0, 100])
+def test_a_slow_reader_is_borne_with_as_long_as_it_reads(rate: float) -> None:
+    size = 3_000_000
+    done = threading.Event()
+
+    async def app(scope: Any, receive: Receive, send: Send) -> None:
+        head = [(b"content-length", b"%d" % size), (b"connection", b"close")]
+        await send({"type": "http.response.start", "status": 200, "headers": head})
+        for _ in range(size // 60_000):
+            await send({"type": "http.response.body", "body": b"x" * 60_000, "more_body": True})
+        await send({"type": "http.response.body"})
+        done.set()
+
+    limits = ServerLimits(write=0.3, rate=rate)
+    with serve_asgi(app, http=hardened(limits)) as url, socket.socket() as sock:
+        # Small buffers, so that the server has to wait for this reader and not for the kernel.
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8192)
+        sock.settimeout(5)
+        sock.connect(("127.0.0.1", int(url.rpartition(":")[2])))
+        sock.sendall(get())
+        received = 0
+        while chunk := sock.recv(60_000):
+            received += len(chunk)
+            time.sleep(0.01 if received < 400_000 else 0)
+        assert received > size
+        assert done.wait(5)
+
+
+@pytest.mark.parametrize(("begun", "status"), [(False, 504), (True, None)], ids=["unanswered", "begun"])
+def test_no_exchange_takes_for_ever(begun: bool, status: int | None) -> None:
+    told: list[str] = []
+
+    async def app(scope: Any, receive: Receive, send: Send) -> None:
+        await receive()
+        if begun:
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+            await send({"type": "http.response.body", "body": b"begun", "more_body": True})
+        told.append((await receive())["type"])
+
+    limits = ServerLimits(total=0.3, linger=0.2)
+    with serve_asgi(app, http=hardened(limits)) as url, connect(url) as sock:
+        sock.sendall(get())
+        received = b""
+        with contextlib.nullcontext() if status else pytest.raises(ConnectionResetError):
+            while chunk := sock.recv(65536):
+                received += chunk
+            assert statuses(received) == [status]
+        wait_until(lambda: bool(told), "the app to be told")
+    assert told == ["http.disconnect"]
+
+
+def test_a_body_that_takes_for_ever_is_the_clients_fault() -> None:
+    with serve_asgi(echo, http=hardened(ServerLimits(total=0.3, linger=0.2))) as url:
+        assert statuses(exchange(url, post(b"Content-Length: 5\r\n", b"hel"))) == [408]
+
+
+@pytest.mark.parametrize(
+    ("message", "status"),
+    [
+        (get(target=b"/" + b"a" * 30), 414),
+        (get(b"X: %b\r\n" % (b"a" * 200)), 431),
+        (get(b"X: a\r\n" * 6), 431),
+        (post(b"Content-Length: 31\r\n", b"a" * 31), 413),
+        (post(CHUNKED, b"1f\r\n%b\r\n0\r\n\r\n" % (b"a" * 31)), 413),
+        (get(b"Connection: keep-alive\r\n") * 9, 400),
+    ],
+    ids=["target", "header bytes", "header count", "length", "chunks", "requests ahead"],
+)
+def test_limits_are_in_force_at_once(message: bytes, status: int) -> None:
+    """On connections, too, that were open before."""
+    generous = ServerLimits(linger=0.2)
+    narrow = ServerLimits(
+        linger=0.2, url_bytes=30, header_bytes=150, header_count=5, body_bytes=30, pipeline=1, connections=4096
+    )
+    protocol = hardened(generous)
+    with serve_asgi(echo, http=protocol) as url, connect(url) as sock:
+        sock.sendall(message[: len(message) // 9] if message.count(b"GET") == 9 else message)
+        assert statuses(sock.recv(65536)) == [200]
+        protocol.limits = narrow
+        received = b""
+        with contextlib.suppress(ConnectionResetError):
+            sock.sendall(message)
+            while chunk := sock.recv(65536):
+                received += chunk
+        assert statuses(received)[-1] == status
+
+
+def test_refusals_are_told() -> None:
+    told: list[tuple[int, str | None, str]] = []
+
+    def hear(status: int, address: str | None, scope: Any) -> None:
+        told.append((status, address, scope["path"] if scope is not None else ""))
+
+    limits = ServerLimits(linger=0.2, body=0.3)
+    with serve_asgi(echo, http=hardened(limits, hear)) as url:
+        exchange(url, get(target=b"/fine", fields=b"Connection: close\r\n"))
+        exchange(url, b"nonsense\r\n\r\n")
+        exchange(url, b"POST /in-vain HTTP/1.1\r\n%bContent-Length: 9\r\n\r\nhel" % H)
+        exchange(url, get(target=b"/fine") + get(b"Host: b\r\n"))
+    assert told == [(400, "127.0.0.1", ""), (408, "127.0.0.1", "/in-vain"), (400, "127.0.0.1", "")]
+
+
+def test_a_server_that_ends_answers_what_was_on_its_way() -> None:
+    """What has been accepted is served, even where the request came after the server was told to end."""
+    server = threading.Event()
+    ended = threading.Event()
+
+    async def app(scope: Any, receive: Receive, send: Send) -> None:
+        if scope["path"] == "/slow":
+            server.set()
+            await asyncio.to_thread(ended.wait, 5)
+        await echo(scope, receive, send)
+
+    answers: list[bytes] = []
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(contextlib.closing(socket.socket())) for _ in range(3)]
+        fresh, idle, busy = sockets
+        with serve_asgi(app, http=hardened(ServerLimits(linger=1.5)), timeout_graceful_shutdown=5) as url:
+            for sock in sockets:
+                sock.settimeout(5)
+                sock.connect(("127.0.0.1", int(url.rpartition(":")[2])))
+            idle.sendall(get())
+            assert statuses(idle.recv(65536)) == [200]
+            busy.sendall(get(target=b"/slow"))
+            assert server.wait(5)
+
+            def go_on() -> None:
+                assert idle.recv(1) == b"", "an idle connection is closed"
+                fresh.sendall(get())
+                for sock in (fresh, busy):
+                    answers.append(sock.recv(65536))
+                    ended.set()
+
+            thread = threading.Thread(target=go_on)
+            thread.start()
+        thread.join(10)
+    assert [statuses(answer) for answer in answers] == [[200], [200]]
+    assert all(b"connection: close" in answer for answer in answers)
+
+
+# Status, headers and body of an answer, and how a client must be able to tell its end: by no body at all, by its
+# length, by chunks, or by the end of the connection.
+FRAMINGS: dict[str, tuple[bytes, int, list[tuple[bytes, bytes]], bytes, bytes]] = {
+    "length": (b"GET / HTTP/1.1", 200, [(b"content-length", b"5")], b"hello", b"length"),
+    "no length": (b"GET / HTTP/1.1", 200, [], b"hello", b"chunks"),
+    "no length, HTTP/1.0": (b"GET / HTTP/1.0", 200, [], b"hello", b"end"),
+    "length, HTTP/1.0": (b"GET / HTTP/1.0", 200, [(b"content-length", b"5")], b"hello", b"length"),
+    "HEAD": (b"HEAD / HTTP/1.1", 200, [(b"content-length", b"5")], b"hello", b"none"),
+    "HEAD without length": (b"HEAD / HTTP/1.1", 200, [], b"hello", b"none"),
+    "HEAD, HTTP/1.0": (b"HEAD / HTTP/1.0", 200, [(b"content-length", b"5")], b"", b"none"),
+    "204": (b"GET / HTTP/1.1", 204, [], b"", b"none"),
+    "304 with the length of what it stands for": (b"GET / HTTP/1.1", 304, [(b"content-length", b"5")], b"", b"none"),
+    "304": (b"GET / HTTP/1.1", 304, [], b"", b"none"),
+    "empty": (b"GET / HTTP/1.1", 200, [(b"content-length", b"0")], b"", b"length"),
+    "empty without length": (b"GET / HTTP/1.1", 200, [], b"", b"chunks"),
+    "OPTIONS *": (b"OPTIONS * HTTP/1.1", 200, [], b"hello", b"chunks"),
+    "error": (b"POST / HTTP/1.1", 500, [], b"hello", b"chunks"),
+}
+
+
+@pytest.mark.parametrize("name", FRAMINGS)
+def test_the_end_of_every_answer_can_be_told(name: str) -> None:
+    line, status, headers, body, end = FRAMINGS[name]
+
+    async def app(scope: Any, receive: Receive, send: Send) -> None:
+        if scope["path"] == "/next":
+            await echo(scope, receive, send)
+            return
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": body[:2], "more_body": True})
+        await send({"type": "http.response.body", "body": body[2:]})
+
+    with serve_asgi(app, http=hardened(LIMITS)) as url:
+        received = exchange(url, line + b"\r\n" + H + b"\r\n" + get(b"Connection: close\r\n", b"/next"))
+    head, _, rest = received.partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 %d " % status)
+    assert (b"transfer-encoding: chunked" in head) is (end == b"chunks")
+    expected = {
+        b"none": b"",
+        b"length": body,
+        b"end": body,
+        b"chunks": b"".join(b"%x\r\n%b\r\n" % (len(part), part) for part in (body[:2], body[2:]) if part)
+        + b"0\r\n\r\n",
+    }[end]
+    assert rest.startswith(expected)
+    if line.endswith(b"1.0"):
+        assert rest == expected
+        assert b"connection: close" in head
+    else:
+        assert statuses(rest[len(expected) :]) == [200], "the connection goes on where the answer ended"
+
+
+@pytest.mark.parametrize("method", [b"HEAD", b"GET"])
+def test_a_bare_refusal_is_framed(method: bytes, proxy: str) -> None:
+    head, _, body = exchange(proxy, b"%b / HTTP/1.1\r\n\r\n" % method).partition(b"\r\n\r\n")
+    assert b"content-length: %d" % len(body) in head
+
+
+@pytest.mark.parametrize(
+    ("fields", "version", "continued"),
+    [
+        (b"Expect: 100-continue\r\nContent-Length: 5\r\n", b"1.1", True),
+        (b"Expect: 100-CONTINUE\r\nTransfer-Encoding: chunked\r\n", b"1.1", True),
+        (b"Expect: 100-continue\r\nContent-Length: 5\r\n", b"1.0", False),
+        (b"Expect: 100-continue\r\nContent-Length: 0\r\n", b"1.1", False),
+        (b"Expect: something-else\r\nContent-Length: 5\r\n", b"1.1", False),
+    ],
+)
+def test_expectations(fields: bytes, version: bytes, continued: bool) -> None:
+    with serve_asgi(echo, http=hardened(ServerLimits(body=0.5, linger=0.2))) as url, connect(url) as sock:
+        sock.sendall(post(fields + b"Connection: close\r\n", version=version))
+        body = b"5\r\nhello\r\n0\r\n\r\n" if b"chunked" in fields else b"hello"
+        if continued:
+            assert sock.recv(65536) == b"HTTP/1.1 100 Continue\r\n\r\n"
+        sock.sendall(body)
+        received = b""
+        with contextlib.suppress(ConnectionResetError):
+            while chunk := sock.recv(65536):
+                received += chunk
+        assert statuses(received) == [200]
+        assert received.partition(b"\r\n\r\n")[2] == (b"0" if b"Length: 0" in fields else b"5")
 
 
 def test_apps_learn_that_the_client_is_gone() -> None:
@@ -621,6 +977,7 @@ def test_meets_the_cases_of_the_parsers_makers(hasty_proxy: str) -> None:
         if not right:
             wrong.append((title, kind, answered))
     assert not wrong, "\n".join(map(str, wrong))
+    assert not ODD
 
 
 @settings(max_examples=60, deadline=None)

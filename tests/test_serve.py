@@ -17,20 +17,19 @@ import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.servers import ROOT, Running, serve_asgi, vestibule_process, wait_until
+from tests.servers import ROOT, serve_asgi, vestibule_process, wait_until
+from tests.services import SECRET, Service, service, write_config
 from vestibule import link, serve
+from vestibule.cli.serving import number_of_workers
 from vestibule.core.errors import LinkError
-from vestibule.serve.listeners import bind
+from vestibule.serve.listeners import bind, leave, socket_file
 from vestibule.serve.supervisor import DELAY_MAX, STABLE, Child
-
-SECRET = "a secret that is long enough for tests"
-
 
 # -- parts -------------------------------------------------------------------------------------------------------------
 
@@ -115,6 +114,73 @@ class TestBind:
                 listener.close()
 
 
+class TestBindUnix:
+    def bind(self, path: Path | str) -> list[socket.socket]:
+        return bind("listen", "site.yaml", "VESTIBULE_LISTEN", f"unix:{path}")
+
+    def test_whoever_may_enter_the_folder_may_connect(self, tmp_path: Path) -> None:
+        path = tmp_path / "site.sock"
+        (listener,) = self.bind(path)
+        assert path.stat().st_mode & 0o777 == 0o666
+        with listener, socket.socket(socket.AF_UNIX) as client:
+            client.connect(str(path))
+
+    def test_a_socket_that_nobody_listens_at_is_replaced(self, tmp_path: Path) -> None:
+        path = tmp_path / "site.sock"
+        for _ in range(2):
+            (listener,) = self.bind(path)
+            listener.close()
+            assert path.is_socket()
+
+    def test_one_that_somebody_listens_at_stays(self, tmp_path: Path) -> None:
+        path = tmp_path / "site.sock"
+        (listener,) = self.bind(path)
+        with listener, pytest.raises(serve.ServeError) as caught:
+            self.bind(path)
+        assert str(caught.value) == (
+            f"listen: unix:{path} is taken by another program; change listen in site.yaml or VESTIBULE_LISTEN"
+        )
+
+    @pytest.mark.parametrize(
+        ("name", "words"), [("file", "is there already and is no socket"), ("missing/x", "No such file or directory")]
+    )
+    def test_what_is_in_the_way_is_one_clear_line(self, name: str, words: str, tmp_path: Path) -> None:
+        (tmp_path / "file").write_text("kept")
+        with pytest.raises(serve.ServeError) as caught:
+            self.bind(tmp_path / name)
+        assert words in str(caught.value)
+        assert "\n" not in str(caught.value)
+        assert (tmp_path / "file").read_text() == "kept"
+
+    def test_only_ones_own_is_removed(self, tmp_path: Path) -> None:
+        path = tmp_path / "site.sock"
+        listen = f"unix:{path}"
+        (listener,) = self.bind(path)
+        ours = socket_file(listen)
+        listener.close()
+        path.rename(tmp_path / "kept")  # so that the next file is another one for sure
+        (other,) = self.bind(path)
+        leave(listen, ours)
+        assert path.is_socket()
+        leave(listen, socket_file(listen))
+        assert not path.exists()
+        other.close()
+        assert socket_file("127.0.0.1:1") is None
+        leave("127.0.0.1:1", None)
+
+
+@pytest.mark.parametrize(("text", "number"), [("1", 1), ("256", 256), ("auto", min(serve.cores(), 256))])
+def test_a_number_of_workers(text: str, number: int) -> None:
+    assert number_of_workers(text) == number
+    assert 1 <= serve.cores() <= (os.cpu_count() or 1)
+
+
+@pytest.mark.parametrize("text", ["0", "257", "-1", "1.5", "Auto", "", "many"])
+def test_what_is_no_number_of_workers(text: str) -> None:
+    with pytest.raises(serve.ServeError, match="must be a number from 1 to 256, or auto"):
+        number_of_workers(text)
+
+
 def test_back_off_doubles_up_to_a_bound_and_forgets_after_a_stable_time() -> None:
     child = Child("worker 1", (), {}, ())
     delays = [child.delay(now) for now in (1.0, 1.1, 1.2, 1.3)]
@@ -136,25 +202,6 @@ def test_the_supervisor_loads_nothing_heavy() -> None:
 # -- the whole ---------------------------------------------------------------------------------------------------------
 
 
-AWAY = "clickhouse://nobody:nothing@127.0.0.1:9/none"
-"""A store that is not there: the recorder starts at once, counts into its spool, and waits."""
-
-
-def write_config(folder: Path, upstream: str, **extra: str) -> Path:
-    """A small configuration; ``extra`` replaces or adds top-level settings, in YAML."""
-    folder.mkdir(exist_ok=True)
-    settings = {
-        "site": f"{{name: example.test, hosts: [example.test], upstream: '{upstream}'}}",
-        "listen": "127.0.0.1:0",
-        "dashboard": "{listen: '127.0.0.1:0'}",
-        "store": AWAY,
-        "analytics": "{live_every: 2s}",
-    } | extra
-    (folder / "site.yaml").write_text("".join(f"{name}: {value}\n" for name, value in settings.items()))
-    (folder / "trackers.yaml").write_text("unknown: block\n")
-    return folder
-
-
 class Upstream:
     """The site: answers at once, but for ``/slow``, which ends when ``go`` is set."""
 
@@ -171,79 +218,6 @@ class Upstream:
             self.reached.set()
             await asyncio.to_thread(self.go.wait, 30)
         await send({"type": "http.response.body", "body": body})
-
-
-@dataclass
-class Service:
-    """A running ``vestibule serve``."""
-
-    running: Running
-    folder: Path
-    state: Path
-
-    @property
-    def url(self) -> str:
-        return self._line("vestibule: serving ")
-
-    @property
-    def dashboard(self) -> str:
-        return self._line("vestibule: dashboard ")
-
-    @property
-    def login(self) -> str:
-        """The link of the first login that was printed last; empty before."""
-        lines = [line for line in self.running.output().splitlines() if "first login " in line]
-        return lines[-1].rpartition(" ")[2] if lines else ""
-
-    def _line(self, start: str) -> str:
-        def found() -> list[str]:
-            return [line for line in self.running.output().splitlines() if line.startswith(start)]
-
-        def done() -> bool:
-            return bool(found()) or self.running.process.poll() is not None
-
-        with contextlib.suppress(AssertionError):
-            wait_until(done, start)
-        assert found(), self.running.output()
-        return found()[0].removeprefix(start).split()[0]
-
-    def get(self, path: str = "/", host: str = "example.test") -> bytes:
-        request = urllib.request.Request(self.url + path, headers={"Host": host})
-        with urllib.request.urlopen(request, timeout=10) as answer:
-            body: bytes = answer.read()
-            return body
-
-    def status(self, path: str = "/", host: str = "example.test") -> int:
-        try:
-            request = urllib.request.Request(self.url + path, headers={"Host": host})
-            with urllib.request.urlopen(request, timeout=10) as answer:
-                return int(answer.status)
-        except urllib.error.HTTPError as error:
-            error.close()
-            return error.code
-
-    def children(self, module: str) -> list[int]:
-        """Process ids of the children that run ``module``."""
-        found = []
-        for pid in Path(f"/proc/{self.running.pid}/task/{self.running.pid}/children").read_text().split():
-            with contextlib.suppress(OSError):
-                if module.encode() in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0"):
-                    found.append(int(pid))
-        return found
-
-    def said(self, text: str) -> int:
-        return self.running.output().count(text)
-
-
-@contextlib.contextmanager
-def service(tmp_path: Path, upstream: str, *arguments: str, **extra: str) -> Iterator[Service]:
-    folder = write_config(tmp_path / "config", upstream, **extra)
-    state = tmp_path / "state"
-    command = ["serve", "--config", str(folder), "--state", str(state), *(arguments or ("--workers", "1"))]
-    with vestibule_process(command, {"VESTIBULE_SECRET": SECRET}) as running:
-        started = Service(running, folder, state)
-        assert started.url
-        yield started
 
 
 @pytest.fixture(scope="module")
@@ -502,20 +476,98 @@ def test_dev_answers_for_localhost_with_a_secret_of_its_own(upstream: tuple[Upst
         assert (tmp_path / "state" / "secret").is_file()
 
 
+def ask_at(path: Path | str, target: str, *fields: str) -> bytes:
+    """All that comes of a request at a Unix socket."""
+    with socket.socket(socket.AF_UNIX) as sock:
+        sock.settimeout(10)
+        sock.connect(str(path))
+        lines = (f"GET {target} HTTP/1.1", "Host: example.test", "Connection: close", *fields, "", "")
+        sock.sendall("\r\n".join(lines).encode())
+        received = b""
+        while chunk := sock.recv(65536):
+            received += chunk
+        return received
+
+
+def test_a_front_server_may_connect_by_a_unix_socket(upstream: tuple[Upstream, str], tmp_path: Path) -> None:
+    path, log = tmp_path / "site.sock", tmp_path / "access.jsonl"
+    settings = {"listen": f"unix:{path}", "trusted_proxies": "['unix:']", "access_log": str(log)}
+    with service(tmp_path, upstream[1], "--workers", "2", **settings) as started:
+        assert started.url == f"unix:{path}"
+        for _ in range(8):
+            assert ask_at(path, "/here", "X-Forwarded-For: 198.51.100.7").endswith(b"/here\r\n0\r\n\r\n")
+        workers = started.children("vestibule.worker")
+        for worker in workers:
+            os.kill(worker, signal.SIGKILL)
+        assert b"/again" in ask_at(path, "/again"), "the listener is the supervisor's"
+        wait_until(lambda: len(started.children("vestibule.worker")) == 2, "both workers")
+        wait_until(lambda: log.read_text().count("/again") == 1, "the line")
+        assert log.read_text().count('"198.51.100.0/24"') <= 8
+        started.running.process.terminate()
+        assert started.running.process.wait(20) == 0
+        assert not path.exists()
+
+
+def test_requests_are_logged_if_the_operator_wants_it(upstream: tuple[Upstream, str], tmp_path: Path) -> None:
+    log = tmp_path / "access.jsonl"
+
+    def logged() -> list[dict[str, Any]]:
+        return [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
+
+    with service(tmp_path, upstream[1], access_log="stdout") as started:
+        site = started.folder / "site.yaml"
+        before = site.read_text()
+
+        def switch(to: str) -> None:
+            said = started.said("config: taken up")
+            site.write_text(before.replace("access_log: stdout", f"access_log: {to}"))
+            wait_until(lambda: started.said("config: taken up") > said, "the new configuration")
+
+        started.get("/one?q=secret")
+        wait_until(lambda: started.said('"path":"/one"') == 1, "the line")
+        switch(str(log))
+        started.get("/two/anna@example.com")
+        assert started.status(host="elsewhere.test") == 421
+        port = int(started.url.rpartition(":")[2])
+        with socket.create_connection(("127.0.0.1", port)) as sock:
+            sock.sendall(b"nonsense\r\n\r\n")
+            assert b" 400 " in sock.recv(65536)
+        wait_until(lambda: len(logged()) == 3, "the lines")
+        found = [(line["method"], line["path"], line["status"]) for line in logged()]
+        assert found == [("GET", "/two/:email", 200), ("GET", "/", 421), ("", None, 400)]
+        assert [line["address"] for line in logged()] == ["127.0.0.0/24"] * 3
+        assert [line.get("upstream_seconds") is not None for line in logged()] == [True, False, False]
+        switch("off")
+        started.get("/three")
+        time.sleep(0.5)
+        assert len(logged()) == 3
+        assert "secret" not in started.running.output() + log.read_text()
+
+        def refusals() -> dict[str, int]:
+            with urllib.request.urlopen(started.dashboard + "/healthz", timeout=10) as answer:
+                found: dict[str, int] = json.load(answer)["refusals"]
+                return found
+
+        wait_until(lambda: refusals() == {"400": 1}, "the count of it")
+
+
 def test_listeners_may_come_from_systemd(upstream: tuple[Upstream, str], tmp_path: Path) -> None:
     folder = write_config(tmp_path / "config", upstream[1], listen="192.0.2.1:1")
     launcher = """if True:
         import os, socket, sys
         public, admin = socket.create_server(("127.0.0.1", 0)), socket.create_server(("127.0.0.1", 0))
+        path = socket.socket(socket.AF_UNIX)
+        path.bind(sys.argv.pop(1))
+        path.listen()
         print(public.getsockname()[1], flush=True)
-        for number, listener in ((20, public), (21, admin)):
+        for number, listener in ((20, public), (21, admin), (22, path)):
             os.dup2(listener.fileno(), number)
-        os.dup2(20, 3), os.dup2(21, 4)
-        environ = {"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": "2", "LISTEN_FDNAMES": "web:dashboard"}
+        os.dup2(20, 3), os.dup2(21, 4), os.dup2(22, 5)
+        environ = {"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": "3", "LISTEN_FDNAMES": "web:dashboard:web"}
         os.execve(sys.executable, [sys.executable, "-m", "vestibule", *sys.argv[1:]], {**os.environ, **environ})
     """
     process = subprocess.Popen(
-        [sys.executable, "-c", launcher, "serve", "--config", folder, "--state", tmp_path / "state", "--workers", "1"],
+        [sys.executable, "-c", launcher, tmp_path / "sock", "serve", "--config", folder, "--state", tmp_path / "state"],
         env={**os.environ, "VESTIBULE_SECRET": SECRET, "PYTHONPATH": str(ROOT / "proxy")},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -526,6 +578,7 @@ def test_listeners_may_come_from_systemd(upstream: tuple[Upstream, str], tmp_pat
         request = urllib.request.Request(f"http://127.0.0.1:{port}/handed", headers={"Host": "example.test"})
         with urllib.request.urlopen(request, timeout=15) as answer:
             assert answer.read() == b"/handed"
+        assert b"/handed-too" in ask_at(tmp_path / "sock", "/handed-too")
     finally:
         process.terminate()
         process.communicate(timeout=20)

@@ -2,14 +2,17 @@
 
 A Unix stream socket, mode 0600. Messages are JSON behind four bytes of length, big-endian, at most ``MAX_FRAME`` bytes:
 
-    {"hits": [[…], …], "dropped": 3}         what was seen; no answer
-    {"id": 7, "record": {…}}                 a consent record; answered once it is on disk
+    {"hits": [[…], …], "dropped": 3, "refusals": {"400": 2}}
+                                             what was seen, and what was not even read; no answer
+    {"id": 7, "record": {…}}                 a consent record or a revocation; answered once it is on disk
     {"id": 8, "call": "breakdown", "with": {…}}
     {"id": 8, "result": …}                   or  {"id": 8, "error": "one line"}
+    {"id": 9, "call": "revocations", "with": {"epoch": "…", "after": 0}}
 
 Hits are fire-and-forget: a worker keeps at most ``capacity`` of them while the recorder is away, then drops the newest
 and counts what it dropped. What was written to a recorder that dies before its next write to disk is lost: at most a
-second of hits. Consent records and calls have their own connection, so that they never wait behind hits.
+second of hits. Consent records and calls have their own connection, so that they never wait behind hits; so have the
+revocations, for which every worker asks each second.
 """
 
 from __future__ import annotations
@@ -20,12 +23,14 @@ import json
 import os
 import socket
 import struct
-from collections import deque
+import time
+from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from vestibule.core.errors import LinkError, VestibuleError
+from vestibule.core.revocations import Revocation, Revocations
 from vestibule.core.visit import Hit
 
 MAX_FRAME = 8 << 20
@@ -37,7 +42,14 @@ SOCKET = "recorder.sock"
 FLUSH_EVERY = 0.2
 """Seconds that a hit waits at most before it is sent."""
 
+ASK_EVERY = 1.0
+"""Seconds between two questions for what has been revoked."""
+
+STALE = 4.0
+"""Seconds after which what was known of revocations is too old to go by."""
+
 _BATCH = 500
+_OWN = 10_000
 _ASK_TIMEOUT = 2.0
 _CALL_TIMEOUT = 60.0
 _SEND_TIMEOUT = 5.0
@@ -47,6 +59,7 @@ _LENGTH = struct.Struct(">I")
 
 Message = dict[str, Any]
 OnHits = Callable[[Sequence[Hit], int], Awaitable[None]]
+OnRefusals = Callable[[Mapping[int, int]], None]
 OnRecord = Callable[[Mapping[str, Any]], Awaitable[None]]
 OnCall = Callable[[str, Mapping[str, Any]], Awaitable[Any]]
 
@@ -62,8 +75,11 @@ class Sender:
         self._capacity = capacity
         self._hits: deque[Hit] = deque()
         self._told = 0
+        self._refusals: Counter[int] = Counter()
         self._closing = asyncio.Event()
         self._asking = _Asking(path)
+        self.revoked = Mirror(path)
+        """What has been revoked, as this worker knows it."""
         self.dropped = 0
         """Hits that were not sent because the buffer was full, since the start."""
 
@@ -74,8 +90,21 @@ class Sender:
         else:
             self._hits.append(hit)
 
+    def refused(self, status: int) -> None:
+        """Count a message that was refused with ``status``; nothing else is known of it, or told."""
+        self._refusals[status] += 1
+
     async def run(self) -> None:
-        """Send what there is, again and again, until ``close``; then once more. Reconnects for ever."""
+        """Send what there is, again and again, until ``close``; then once more. Reconnects for ever. Meanwhile it
+        learns what is revoked."""
+        learning = asyncio.create_task(self.revoked.learn())
+        try:
+            await self._send_all()
+        finally:
+            learning.cancel()
+            await asyncio.gather(learning, return_exceptions=True)
+
+    async def _send_all(self) -> None:
         failures = 0
         while not self._closing.is_set():
             try:
@@ -93,7 +122,8 @@ class Sender:
                 await _hang_up(writer)
 
     async def record(self, record: Mapping[str, Any]) -> None:
-        """Hand over a consent record; returns once it is on disk. Raises LinkError after two seconds at the latest."""
+        """Hand over a consent record or a revocation; returns once it is on disk. Raises LinkError after two seconds at
+        the latest."""
         await self._asking.ask({"record": dict(record)}, _ASK_TIMEOUT)
 
     async def call(self, name: str, /, **params: Any) -> Any:
@@ -112,19 +142,93 @@ class Sender:
     async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while True:
             last = self._closing.is_set()
-            while self._hits:
+            while self._hits or self._refusals:
                 # A recorder that has hung up would take what is written now with it.
                 if reader.at_eof() or writer.transport.is_closing():
                     raise ConnectionResetError
-                batch = [self._hits.popleft() for _ in range(min(_BATCH, len(self._hits)))]
-                dropped, self._told = self.dropped - self._told, self.dropped
-                writer.write(_frame({"hits": [hit.to_json() for hit in batch], "dropped": dropped}))
+                writer.write(_frame(self._batch()))
                 await asyncio.wait_for(writer.drain(), _SEND_TIMEOUT)
             if last:
                 return
             if reader.at_eof() or writer.transport.is_closing():
                 raise ConnectionResetError
             await self._rest(FLUSH_EVERY)
+
+    def _batch(self) -> Message:
+        batch = [self._hits.popleft() for _ in range(min(_BATCH, len(self._hits)))]
+        dropped, self._told = self.dropped - self._told, self.dropped
+        refusals, self._refusals = self._refusals, Counter()
+        return {
+            "hits": [hit.to_json() for hit in batch],
+            "dropped": dropped,
+            "refusals": {str(status): count for status, count in refusals.items()},
+        }
+
+
+class Mirror:
+    """What has been revoked, as one worker knows it: what it revoked itself at once, the rest within seconds.
+
+    While the recorder has not been heard for ``STALE`` seconds, anything may be revoked: ``fresh`` says so, and what
+    depends on it stays closed.
+    """
+
+    def __init__(self, path: str, clock: Callable[[], float] = time.monotonic) -> None:
+        self._asking = _Asking(path)
+        self._clock = clock
+        self._heard: float | None = None
+        self._epoch, self._after = "", 0
+        self._own = Revocations(_OWN)
+        self._known = self._coming = Revocations()
+
+    @property
+    def fresh(self) -> bool:
+        """Whether it is known what was revoked, as of ``STALE`` seconds ago."""
+        return self._heard is not None and self._clock() - self._heard < STALE
+
+    def cover(self, marks: Sequence[str], signed_in: int) -> bool:
+        """Whether something is revoked, as far as is known; see ``Revocations.cover``."""
+        return self._own.cover(marks, signed_in) or self._known.cover(marks, signed_in)
+
+    def add(self, marks: Sequence[str], when: int) -> None:
+        """Revoke here at once (milliseconds since the epoch); to make it last is the caller's."""
+        self._own.add(Revocation(mark, when) for mark in marks)
+
+    async def learn(self) -> None:
+        """Ask the recorder, again and again, until cancelled."""
+        try:
+            while True:
+                begun = self._clock()
+                try:
+                    while await self._ask():
+                        pass
+                except LinkError:
+                    await asyncio.sleep(ASK_EVERY / 4)
+                    continue
+                self._heard = begun
+                await asyncio.sleep(ASK_EVERY)
+        finally:
+            await self._asking.close()
+
+    async def _ask(self) -> bool:
+        """Take over one page of the list; return whether there is more."""
+        given = {"epoch": self._epoch, "after": self._after}
+        answer = await self._asking.ask({"call": "revocations", "with": given}, _ASK_TIMEOUT)
+        try:
+            rows = [Revocation(str(mark), int(when)) for mark, when in answer["rows"]]
+            epoch, after, floor, more = str(answer["epoch"]), int(answer["next"]), int(answer["floor"]), answer["more"]
+        except (KeyError, TypeError, ValueError):
+            raise LinkError("the recorder's list of revocations cannot be read") from None
+        if epoch != self._epoch:
+            # Another list: it holds all that the old one did, but for what is too old to matter. It takes its place
+            # when it has come in full.
+            self._epoch, self._coming = epoch, Revocations()
+        self._coming.raise_floor(floor)
+        self._coming.add(rows)
+        self._after = after
+        if more and rows:
+            return True
+        self._known = self._coming
+        return False
 
 
 class Receiver:
@@ -134,7 +238,14 @@ class Receiver:
         self._server: asyncio.Server | None = None
         self._connections: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
 
-    async def serve(self, path: str, on_hits: OnHits, on_record: OnRecord, on_call: OnCall) -> None:
+    async def serve(
+        self,
+        path: str,
+        on_hits: OnHits,
+        on_record: OnRecord,
+        on_call: OnCall,
+        on_refusals: OnRefusals | None = None,
+    ) -> None:
         """Take connections at ``path`` (a socket that a dead process left behind is replaced); returns at once.
 
         A handler's VestibuleError is answered with its message, any other error with its type only.
@@ -148,6 +259,8 @@ class Receiver:
             try:
                 while (message := await _read(reader)) is not None:
                     if "hits" in message:
+                        if on_refusals is not None:
+                            on_refusals(_refusals(message.get("refusals")))
                         await on_hits(_hits(message["hits"]), _number(message.get("dropped")))
                     elif "record" in message:
                         await _answer(writer, message, on_record(message["record"]))
@@ -287,6 +400,11 @@ def _hits(rows: Any) -> list[Hit]:
         return [Hit.from_json(row) for row in rows]
     except (TypeError, ValueError):
         raise LinkError("not a hit") from None
+
+
+def _refusals(value: Any) -> dict[int, int]:
+    found = value.items() if isinstance(value, dict) else ()
+    return {int(status): _number(count) for status, count in found if status.isdigit() and len(status) == 3}
 
 
 def _number(value: Any) -> int:

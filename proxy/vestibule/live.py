@@ -36,7 +36,8 @@ KEPT = "config.good"
 """Folder in the state folder that holds the last good files."""
 
 FIXED = (
-    "site.name", "listen", "dashboard", "store", "geoip", "analytics.keep_for", "limits.spool", "limits.drain_timeout",
+    "site.name", "listen", "dashboard", "store", "geoip", "analytics.keep_for", "consent.prove_for", "limits.spool",
+    "limits.drain_timeout",
 )  # fmt: skip
 """Settings that only a new start takes up: they belong to the supervisor, the recorder, or to all processes alike."""
 

@@ -5,10 +5,13 @@ from __future__ import annotations
 
 import asyncio
 
-from starlette.types import Message, Receive
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from vestibule.link import Sender
 from vestibule.live import LOOK, Follower
+
+LAST_FACTS = 3.0
+"""Seconds that the last hits have to reach the recorder when the app ends."""
 
 
 class Tending:
@@ -18,7 +21,8 @@ class Tending:
         self._sender = sender
         self._follower = follower
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._tasks: list[asyncio.Task[None]] = []
+        self._sending: asyncio.Task[None] | None = None
+        self._following: asyncio.Task[None] | None = None
 
     def begin(self) -> None:
         """Make sure that it goes on in the running loop."""
@@ -26,30 +30,40 @@ class Tending:
         if loop is self._loop:
             return
         self._loop = loop
-        self._tasks = []
-        if self._sender is not None:
-            self._tasks.append(loop.create_task(self._sender.run()))
-        if self._follower is not None:
-            self._tasks.append(loop.create_task(self._follow(self._follower)))
+        self._sending = loop.create_task(self._sender.run()) if self._sender is not None else None
+        self._following = loop.create_task(self._follow(self._follower)) if self._follower is not None else None
 
-    def until_shutdown(self, receive: Receive) -> Receive:
-        """``receive`` of a lifespan, by whose end this ends too."""
+    async def lifespan(self, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
+        """The app's lifespan, by whose end this ends, too. An app that knows none (Django) gets one that does nothing
+        else."""
+        asked = False
 
         async def received() -> Message:
+            nonlocal asked
+            asked = True
             message = await receive()
             if message["type"] == "lifespan.shutdown":
                 await self._end()
             return message
 
-        return received
+        try:
+            await app(scope, received, send)
+        except Exception:
+            if asked:
+                raise
+            while (await received())["type"] != "lifespan.shutdown":
+                await send({"type": "lifespan.startup.complete"})
+            await send({"type": "lifespan.shutdown.complete"})
 
     async def _end(self) -> None:
-        if self._sender is not None:
+        if self._sender is not None and self._sending is not None:
             await self._sender.close()
-        for task in self._tasks:
+            await asyncio.wait([self._sending], timeout=LAST_FACTS)
+        tasks = [task for task in (self._sending, self._following) if task is not None]
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        self._tasks, self._loop = [], None
+        await asyncio.gather(*tasks, return_exceptions=True)
+        self._sending = self._following = self._loop = None
 
     @staticmethod
     async def _follow(follower: Follower) -> None:

@@ -23,7 +23,7 @@ from pathlib import Path
 
 from vestibule.core.secret import VARIABLE as SECRET
 from vestibule.process import BEGUN
-from vestibule.serve.listeners import bind, inherited
+from vestibule.serve.listeners import bind, inherited, leave, socket_file
 from vestibule.serve.plan import Plan, ServeError, become, cores, python, say
 from vestibule.serve.state import kept_secret, lock, secret
 from vestibule.serve.supervisor import Supervisor
@@ -38,15 +38,19 @@ def run(plan: Plan, environ: Mapping[str, str]) -> None:
     held = lock(plan.state)
     shutil.rmtree(Path(plan.state) / BEGUN, ignore_errors=True)
     public, admin = inherited(surroundings)
+    ours: tuple[int, int] | None = None
     try:
         # VESTIBULE_SECTION__KEY overrides any scalar of site.yaml: config.py.
-        public = public or bind("listen", "site.yaml", "VESTIBULE_LISTEN", plan.listen)
+        if not public:
+            public = bind("listen", "site.yaml", "VESTIBULE_LISTEN", plan.listen)
+            ours = socket_file(plan.listen)
         admin = admin or bind("dashboard.listen", "site.yaml", "VESTIBULE_DASHBOARD__LISTEN", plan.dashboard)
         _raise_file_limit()
         asyncio.run(_supervise(plan, surroundings, public, admin))
     finally:
         for listener in (*public, *admin):
             listener.close()
+        leave(plan.listen, ours)
         os.close(held)
 
 

@@ -6,23 +6,32 @@ import contextlib
 import errno
 import os
 import socket
+import stat
 from collections.abc import MutableMapping
+from pathlib import Path
 
 from vestibule.serve.plan import ServeError, words
 
 BACKLOG = 2048
 """Connections that wait in the kernel for a worker; beyond it the kernel lets clients try again."""
 
+UNIX = "unix:"
+
 _FIRST_SYSTEMD_FD = 3
 
 
 def bind(setting: str, file: str, variable: str, listen: str) -> list[socket.socket]:
-    """Listening sockets for ``HOST:PORT``: one for each address that HOST has.
+    """Listening sockets for ``HOST:PORT``, one for each address that HOST has, or the one for ``unix:/PATH``.
 
     setting, file, variable: what the operator would change, for the message. Raises ServeError, one line.
     """
-    host, _, port = listen.rpartition(":")
     change = f"change {setting} in {file} or {variable}"
+    if listen.startswith(UNIX):
+        try:
+            return [_unix_listener(Path(listen.removeprefix(UNIX)))]
+        except OSError as error:
+            raise ServeError(f"{setting}: {listen} {_bind_words(error)}; {change}") from None
+    host, _, port = listen.rpartition(":")
     try:
         found = socket.getaddrinfo(host.strip("[]"), int(port), type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except (OSError, ValueError) as error:
@@ -39,6 +48,57 @@ def bind(setting: str, file: str, variable: str, listen: str) -> list[socket.soc
     if not sockets:
         raise ServeError(f"{setting}: {listen} is no address of this machine; {change}")
     return sockets
+
+
+def _unix_listener(path: Path) -> socket.socket:
+    """Listen at ``path`` in place of a socket that a dead process left there. Whoever may enter the folder may connect:
+    front servers run as users of their own."""
+    _clear(path)
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        listener.bind(str(path))
+        path.chmod(0o666)
+        listener.listen(BACKLOG)
+        listener.setblocking(False)
+    except OSError:
+        listener.close()
+        raise
+    return listener
+
+
+def _clear(path: Path) -> None:
+    """Remove a socket that nobody listens at. Raises OSError where somebody does, or where it is something else."""
+    try:
+        mode = path.lstat().st_mode
+    except FileNotFoundError:
+        return
+    if not stat.S_ISSOCK(mode):
+        raise FileExistsError(errno.EEXIST, "is there already and is no socket")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.settimeout(1)
+        try:
+            probe.connect(str(path))
+        except (ConnectionRefusedError, FileNotFoundError):
+            path.unlink(missing_ok=True)
+        else:
+            raise OSError(errno.EADDRINUSE, "")
+
+
+def socket_file(listen: str) -> tuple[int, int] | None:
+    """Which file a listener ``unix:/PATH`` is in its folder; None for other listeners, and where there is none."""
+    if not listen.startswith(UNIX):
+        return None
+    with contextlib.suppress(OSError):
+        found = Path(listen.removeprefix(UNIX)).lstat()
+        return found.st_dev, found.st_ino
+    return None
+
+
+def leave(listen: str, file: tuple[int, int] | None) -> None:
+    """Remove the file of a listener ``unix:/PATH``, if it is still the one that ``socket_file`` told of."""
+    if file is not None and socket_file(listen) == file:
+        with contextlib.suppress(OSError):
+            Path(listen.removeprefix(UNIX)).unlink()
 
 
 class _NoSuchFamilyError(Exception):
@@ -74,6 +134,8 @@ def _bind_words(error: OSError) -> str:
         return "may be bound by the administrator only (ports below 1024 are reserved)"
     if error.errno == errno.EADDRNOTAVAIL:
         return "is no address of this machine"
+    if error.errno == errno.EEXIST:
+        return words(error)
     return f"cannot be bound: {words(error)}"
 
 
@@ -94,11 +156,12 @@ def inherited(environ: MutableMapping[str, str]) -> tuple[list[socket.socket], l
             listener = socket.socket(fileno=descriptor)
         except OSError as error:
             raise ServeError(f"listen: descriptor {descriptor} of LISTEN_FDS is no socket: {words(error)}") from None
-        if listener.family not in (socket.AF_INET, socket.AF_INET6) or listener.type != socket.SOCK_STREAM:
-            raise ServeError(
-                f"listen: descriptor {descriptor} of LISTEN_FDS is no TCP socket; use ListenStream=HOST:PORT"
-            )
+        for_admin = index < len(names) and names[index] == "dashboard"
+        families = (socket.AF_INET, socket.AF_INET6) if for_admin else (socket.AF_INET, socket.AF_INET6, socket.AF_UNIX)
+        if listener.family not in families or listener.type != socket.SOCK_STREAM:
+            wanted = "HOST:PORT" if for_admin else "HOST:PORT or ListenStream=/PATH"
+            raise ServeError(f"listen: descriptor {descriptor} of LISTEN_FDS won't do; use ListenStream={wanted}")
         os.set_inheritable(descriptor, False)
         listener.setblocking(False)
-        (admin if index < len(names) and names[index] == "dashboard" else public).append(listener)
+        (admin if for_admin else public).append(listener)
     return public, admin

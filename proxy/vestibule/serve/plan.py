@@ -23,7 +23,8 @@ class ServeError(VestibuleError):
 class Plan:
     """All that the supervisor knows.
 
-    listen, dashboard: ``HOST:PORT``. workers: how many. drain: seconds. upstream: for the ready line only.
+    listen: ``HOST:PORT`` or ``unix:/PATH``. dashboard: ``HOST:PORT``. workers: how many. drain: seconds. upstream: for
+    the ready line only.
     """
 
     config: str

@@ -1,0 +1,231 @@
+"""One request and its response, between the connection and the app."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import TYPE_CHECKING, Any
+
+from vestibule.core.hints import BODY_FOLLOWS
+from vestibule.protocol.answers import date, joined, status_line
+from vestibule.protocol.discretion import without_data
+
+if TYPE_CHECKING:
+    from vestibule.protocol.server import HardenedProtocol
+
+Message = MutableMapping[str, Any]
+App = Callable[[Any, Any, Any], Awaitable[None]]
+
+_FRAMING = frozenset({b"connection", b"content-length", b"transfer-encoding"})
+
+_logger = logging.getLogger("vestibule.protocol")
+
+
+class ClientDisconnectedError(ConnectionError):
+    """Raised from ``send`` when there is nobody left to send to (ASGI 2.4)."""
+
+
+class Exchange:
+    """One request and its response as ASGI's ``receive`` and ``send``.
+
+    begun: the loop's time when it was its turn. length: of the request's body in bytes, 0 where it has none or does not
+    say.
+    """
+
+    __slots__ = (
+        "_body",
+        "_event",
+        "_left",
+        "_protocol",
+        "_told_end",
+        "_unsent",
+        "begun",
+        "body_size",
+        "chunked",
+        "disconnected",
+        "expects",
+        "head_only",
+        "http10",
+        "keep_alive",
+        "length",
+        "more_body",
+        "response_complete",
+        "response_started",
+        "scope",
+        "task",
+    )
+
+    def __init__(
+        self, protocol: HardenedProtocol, scope: Any, *, keep_alive: bool, expects: bool, length: int, http10: bool
+    ) -> None:
+        self._protocol = protocol
+        self.scope = scope
+        self.keep_alive = keep_alive
+        self.expects = expects
+        self.length = length
+        self.http10 = http10
+        self.head_only = scope["method"] == "HEAD"
+        self.task: asyncio.Task[None] | None = None
+        self.begun = 0.0
+        self.disconnected = False
+        self.more_body = True
+        self.response_started = False
+        self.response_complete = False
+        self.chunked = False
+        self.body_size = 0
+        self._left: int | None = None
+        self._body: list[bytes] = []
+        self._told_end = False
+        self._unsent = b""
+        self._event: asyncio.Event | None = None
+
+    # The protocol's side.
+
+    def feed(self, data: bytes) -> None:
+        self._body.append(data)
+        self.body_size += len(data)
+        self.wake()
+
+    def end_of_body(self) -> None:
+        self.more_body = False
+        self.wake()
+
+    def disconnect(self) -> None:
+        """There is no client any more, or none that we understand."""
+        if not self.response_complete:
+            self.disconnected = True
+        self.wake()
+
+    def wake(self) -> None:
+        if self._event is not None:
+            self._event.set()
+
+    async def run(self, app: App) -> None:
+        """Call the app and see to it that the response is whole or visibly is not."""
+        try:
+            await app(self.scope, self.receive, self.send)
+        except ConnectionError as error:
+            self._broken(502, f"a response was broken off: {type(error).__name__}")
+        except Exception as error:
+            self._broken(500, without_data(error))
+        except BaseException:
+            self._protocol.abort()
+            raise
+        else:
+            if not self.response_complete and not self.disconnected:
+                self._broken(500, "the app returned without completing its response")
+        finally:
+            if self.task is not None:
+                self._protocol.tasks.discard(self.task)
+
+    def _broken(self, status: int, what: str) -> None:
+        """The app has failed: an error response where nothing was sent yet, else the connection is reset, so that
+        nobody takes the part that was sent for the whole."""
+        if self.disconnected or self.response_complete:
+            return
+        _logger.error("%s", what)
+        self.disconnected = True
+        if self.response_started and not self._unsent:
+            self._protocol.abort()
+        else:
+            self._unsent = b""
+            self.response_complete = True
+            self._protocol.answer_and_close(status, head_only=self.head_only)
+
+    # ASGI.
+
+    async def receive(self) -> Message:
+        if self.expects:
+            self.expects = False
+            if not self.response_started:
+                self._protocol.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        while not self.disconnected and not self.response_complete:
+            if self._body or not (self.more_body or self._told_end):
+                body = self._body[0] if len(self._body) == 1 else b"".join(self._body)
+                self._body.clear()
+                self.body_size = 0
+                self._told_end = not self.more_body
+                return {"type": "http.request", "body": body, "more_body": self.more_body}
+            self._protocol.read_on()
+            if self._event is None:
+                self._event = asyncio.Event()
+            self._event.clear()
+            await self._event.wait()
+        return {"type": "http.disconnect"}
+
+    async def send(self, message: Message) -> None:
+        protocol = self._protocol
+        if protocol.flow.write_paused and not self.disconnected:
+            await protocol.flow.drain()
+        if self.disconnected:
+            raise ClientDisconnectedError
+        kind = message["type"]
+        if kind == "http.response.body" and self.response_started and not self.response_complete:
+            self._send_body(message.get("body", b""), more=message.get("more_body", False))
+        elif kind == "http.response.start" and not self.response_started:
+            self._unsent = self._head(message["status"], message.get("headers", ()))
+            self.response_started = True
+            # The first of the body comes at once as a rule: one write for both. Where it doesn't, the head goes alone.
+            if not message.get(BODY_FOLLOWS):
+                protocol.loop.call_soon(self._flush)
+        else:
+            raise RuntimeError(f"the app sent {kind!r} out of turn")
+
+    def _flush(self) -> None:
+        if self._unsent:
+            head, self._unsent = self._unsent, b""
+            if not self._protocol.transport.is_closing():
+                self._protocol.transport.write(head)
+
+    def _head(self, status: int, headers: Any) -> bytes:
+        if self.expects:
+            # The client may or may not send the body that nobody asked for; only a new connection is clear.
+            self.keep_alive = False
+        headers = list(headers)
+        fields = dict(headers)
+        lines = [status_line(status)]
+        lines += [b": ".join(pair) for pair in headers if pair[0] not in _FRAMING]
+        if fields.get(b"connection", b"").lower() == b"close":
+            self.keep_alive = False
+        if b"date" not in fields:
+            lines.append(b"date: " + date())
+        length = fields.get(b"content-length")
+        if length is not None:
+            lines.append(b"content-length: " + length)
+        self._frame(status, length, lines)
+        if not self.keep_alive:
+            lines.append(b"connection: close")
+        return joined(lines)
+
+    def _frame(self, status: int, length: bytes | None, lines: list[bytes]) -> None:
+        """RFC 9112, 6.3. ``_left`` is what the body may still bring, None where its end is marked otherwise."""
+        if self.head_only or status in (204, 304):
+            self._left = 0
+        elif length is not None:
+            self._left = int(length)
+        elif self.http10:
+            self.keep_alive = False  # the end of the connection is the end of the body
+        else:
+            self.chunked = True
+            lines.append(b"transfer-encoding: chunked")
+
+    def _send_body(self, body: bytes, *, more: bool) -> None:
+        if self.chunked:
+            framed = b"%x\r\n%b\r\n" % (len(body), body) if body else b""
+            body = framed if more else framed + b"0\r\n\r\n"
+        elif self.head_only:
+            body = b""
+        elif self._left is not None:
+            self._left -= len(body)
+            if self._left < 0 or (self._left and not more):
+                raise RuntimeError("the body is not as long as its Content-Length")
+        if self._unsent:
+            head, self._unsent = self._unsent, b""
+            body = head + body
+        if body:
+            self._protocol.transport.write(body)
+        if not more:
+            self.response_complete = True
+            self.wake()
+            self._protocol.response_done(self)

@@ -1,0 +1,525 @@
+"""The protocol of a connection: reads requests, has the app answer them one by one, and ends what waits too long."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import struct
+from collections.abc import Callable
+from typing import Any, ClassVar, cast
+from urllib.parse import unquote
+
+import httptools
+from uvicorn.protocols.http.flow_control import FlowControl
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.utils import get_local_addr, get_remote_addr, is_ssl
+
+from vestibule.protocol.answers import bare
+from vestibule.protocol.exchange import App, Exchange
+from vestibule.protocol.framing import BODILESS, Framing, RefusedError, check_request_line, judge
+from vestibule.protocol.limits import ServerLimits
+from vestibule.protocol.pace import Pace
+from vestibule.protocol.repeats import Repeats
+
+Refused = Callable[[int, str | None, Any], None]
+"""Is told of what never reaches the app, or not whole: status, the peer's address (None on a Unix socket), and the
+scope of the request where one had begun."""
+
+HIGH_WATER = 65536
+"""Bytes of a request body held for the app before the client is made to wait. The app is called when so much of a body
+of known length is here, or all of it."""
+
+_RESET = struct.pack("ii", 1, 0)
+"""struct linger: on, no time."""
+
+_OWS = b" \t"  # not part of a value; the parser leaves it at the end of one
+
+
+def hardened(limits: ServerLimits, refused: Refused | None = None) -> type[HardenedProtocol]:
+    """The protocol class for ``uvicorn.Config(http=...)`` with other limits than the safe ones. refused: is told of
+    refusals; it must not raise."""
+    hearing = {"refused": staticmethod(refused)} if refused is not None else {}
+    own = {"limits": limits, "repeats": Repeats(), **hearing}
+    return type("HardenedProtocol", (HardenedProtocol,), own)
+
+
+class HardenedProtocol(HttpToolsProtocol):
+    """See the module. Use with ``Config(proxy_headers=False, server_header=False, date_header=False)``."""
+
+    repeats: ClassVar[Repeats | None] = None
+    limits: ClassVar[ServerLimits] = ServerLimits()
+    """In force for all connections of the class, those too that are open when it is exchanged."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.cycle: Any = None  # the exchange whose request was parsed last
+        self._active: Exchange | None = None  # the one being answered; those in `pipeline` follow
+        self._timer: asyncio.TimerHandle | None = None
+        self._in_head = False
+        self._in_body = False
+        self._begun = 0.0
+        self._idle_since = 0.0
+        self._looked = 0.0
+        self._received = 0
+        self._body_pace: Pace | None = None
+        self._write_pace: Pace | None = None
+        self._unwritten = 0
+        self._served = 0
+        self._surplus = False  # one connection too many: told so at its first request
+        self._hurried = False  # has but a moment for its first request
+        self._progress = 0
+        self._noise = 0
+        self._head_bytes = 0
+        self._body_bytes = 0
+        self._last = False
+        self._dropped = False
+        self._refusal = 0
+        self._closing = False
+        self._linger_bytes = 0
+        self._tunnel = b""
+        self._replaying = False
+        self._plain = False  # the request parsed last may be repeated, see `Repeats`
+
+    # asyncio.Protocol
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.connections.add(cast("Any", self))
+        self.transport = cast("asyncio.Transport", transport)
+        self.flow = FlowControl(self.transport)
+        self.server = get_local_addr(self.transport)
+        self.client = get_remote_addr(self.transport)
+        self.scheme = "https" if is_ssl(self.transport) else "http"
+        self._idle_since = self._looked = self.loop.time()
+        count, limits = len(self.connections), self.limits
+        if count > limits.connections:
+            self._surplus = self._hurried = True
+            if count > limits.most:
+                self._tell(503)
+                self.transport.abort()
+                return
+        self._timer = self.loop.call_later(limits.tick, self._look)
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
+        self.connections.discard(cast("Any", self))
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        for exchange in self._exchanges():
+            exchange.disconnect()
+        self.pipeline.clear()
+        self.flow.resume_writing()
+        self._last = True
+
+    def data_received(self, data: bytes) -> None:
+        if self._closing:
+            self._linger_bytes += len(data)
+            if self._linger_bytes > self.limits.header_bytes * 32:
+                self.transport.abort()
+            return
+        if self._refusal or (self._last and not self._in_body):
+            self._dropped = True
+            return
+        self._received += len(data)
+        progress = self._progress
+        between = not (self._in_head or self._in_body or self._noise)
+        if between and self._repeats(data):
+            return
+        self._plain = False
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            self._upgraded(data[upgrade.args[0] :])
+        except httptools.HttpParserError as error:
+            if self._last and not self._in_body:
+                self._dropped = True
+            else:
+                cause = error.__context__
+                self._refuse(cause.status if isinstance(cause, RefusedError) else 400)
+        else:
+            # What is neither head nor body nor their end piles up in the parser (a header without end), or is work for
+            # nothing (chunk extensions, trailers, empty lines).
+            self._noise = 0 if self._progress != progress else self._noise + len(data)
+            if self._noise > self.limits.header_bytes + self.limits.url_bytes:
+                self._refuse(431 if self._in_head else 400)
+            elif between and self._plain and self.repeats is not None and not (self._in_head or self._in_body):
+                self.repeats.learn(data, self.headers)
+
+    def _repeats(self, data: bytes) -> bool:
+        """Begin the exchange of a request whose fields are known, without the parser, which then has not seen it;
+        whether ``data`` is one."""
+        limits = self.limits
+        if self.repeats is None or len(data) > limits.header_bytes:
+            return False
+        request = self.repeats.read(data, self.loop.time())
+        if request is None:
+            return False
+        method, self.url, self.headers = request
+        if len(self.url) > limits.url_bytes or len(self.headers) > limits.header_count:
+            return False
+        self._progress += 1
+        try:
+            self._begin_exchange(method, "1.1", BODILESS, keep_alive=True)
+        except RefusedError as error:
+            self._refuse(error.status)
+        else:
+            self._in_body = False
+            self.cycle.end_of_body()
+        return True
+
+    def pause_writing(self) -> None:
+        self._write_pace = Pace(self.limits.write)
+        self._unwritten = self.transport.get_write_buffer_size()
+        self.flow.pause_writing()
+
+    def resume_writing(self) -> None:
+        self._write_pace = None
+        self.flow.resume_writing()
+
+    # httptools: the head
+
+    def on_message_begin(self) -> None:
+        if self._replaying:
+            return
+        if self._last:
+            raise RefusedError(400)  # nothing is read after the last request; `data_received` drops it
+        self._in_head = True
+        self._in_body = False
+        self._begun = self.loop.time()
+        self._progress += 1
+        self._head_bytes = 0
+        self.url = b""
+        self.headers = []
+
+    def on_url(self, url: bytes) -> None:
+        if self._replaying:
+            return
+        self.url += url
+        if len(self.url) > self.limits.url_bytes:
+            raise RefusedError(414)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if not self._in_head:
+            return  # a trailer: nobody asked for it, and it must not pass for a header
+        self._head_bytes += len(name) + len(value)
+        self.headers.append((name.lower(), value.strip(_OWS)))
+        if self._head_bytes > self.limits.header_bytes or len(self.headers) > self.limits.header_count:
+            raise RefusedError(431)
+
+    def on_headers_complete(self) -> None:
+        if self._replaying:
+            return
+        self._in_head = False
+        self._progress += 1
+        version = self.parser.get_http_version()
+        method = self.parser.get_method().decode("ascii")
+        check_request_line(version, method, self.url)
+        framing = judge(self.headers, version)
+        if framing.length > self.limits.body_bytes:
+            raise RefusedError(413)
+        keep_alive = version == "1.1" and self.parser.should_keep_alive()
+        self._plain = keep_alive and framing == BODILESS and not self.parser.should_upgrade()
+        if self.parser.should_upgrade():
+            self._meet_upgrade(method, framing, keep_alive)
+            if self._tunnel == b"websocket":
+                return
+        self._begin_exchange(method, version, framing, keep_alive=keep_alive)
+
+    def _meet_upgrade(self, method: str, framing: Framing, keep_alive: bool) -> None:
+        """The parser will stop after this head. A WebSocket leaves it for good; any other protocol is declined by going
+        on (RFC 9110, 7.8), for which ``_tunnel`` keeps a head that makes a new parser expect the same body."""
+        if framing.upgrade == b"websocket":
+            if method != "GET" or framing.length or framing.chunked or self._busy() or self.ws_protocol_class is None:
+                raise RefusedError(400)
+            self._shed()
+            self._tunnel = b"websocket"
+            return
+        body = b"transfer-encoding: chunked" if framing.chunked else b"content-length: %d" % framing.length
+        self._tunnel = b"POST / HTTP/1.1\r\n%b\r\n%b\r\n" % (body, b"" if keep_alive else b"connection: close\r\n")
+
+    def _begin_exchange(self, method: str, version: str, framing: Framing, *, keep_alive: bool) -> None:
+        self._shed()
+        if len(self.pipeline) >= self.limits.pipeline:
+            raise RefusedError(400)
+        self._served += 1
+        self.scope = cast("Any", self._scope(method, version))
+        exchange = Exchange(
+            self,
+            self.scope,
+            keep_alive=keep_alive and self._served < self.limits.requests and not self._hurried,
+            expects=framing.expects,
+            length=framing.length,
+            http10=version == "1.0",
+        )
+        self._in_body = True
+        self._body_bytes = 0
+        self._body_pace = None
+        self._last = not exchange.keep_alive
+        self.cycle = exchange
+        if self._busy():
+            self.flow.pause_reading()
+            self.pipeline.append(cast("Any", exchange))
+        else:
+            self._start(exchange)
+
+    def _shed(self) -> None:
+        """Raise 503 for one connection too many, if there still are too many."""
+        if self._surplus and len(self.connections) > self.limits.connections:
+            raise RefusedError(503)
+        self._surplus = False
+
+    def _scope(self, method: str, version: str) -> dict[str, Any]:
+        raw_path, _, query = self.url.partition(b"?")
+        path = raw_path.decode("ascii")
+        return {
+            "type": "http",
+            "asgi": {"version": self.asgi_version, "spec_version": "2.4"},
+            "http_version": version,
+            "server": self.server,
+            "client": self.client,
+            "scheme": self.scheme,
+            "method": method,
+            "root_path": self.root_path,
+            "path": self.root_path + (unquote(path) if "%" in path else path),
+            "raw_path": self.root_path.encode("ascii") + raw_path,
+            "query_string": query,
+            "headers": self.headers,
+            "state": self.app_state.copy(),
+        }
+
+    # httptools: the body
+
+    def on_body(self, body: bytes) -> None:
+        self._progress += 1
+        self._body_bytes += len(body)
+        if self._body_bytes > self.limits.body_bytes:
+            raise RefusedError(413)
+        exchange: Exchange = self.cycle
+        if exchange.response_complete or exchange.disconnected:
+            return
+        exchange.feed(body)
+        if exchange.body_size > HIGH_WATER:
+            self._go_on(exchange)
+            self.flow.pause_reading()
+
+    def on_message_complete(self) -> None:
+        if self._tunnel:
+            return  # the stop before another protocol, see `_meet_upgrade`
+        self._in_body = False
+        self.cycle.end_of_body()
+        self._go_on(self.cycle)
+
+    # Exchanges
+
+    def _busy(self) -> bool:
+        return self._active is not None
+
+    def _exchanges(self) -> list[Exchange]:
+        queued = [cast("Exchange", entry) for entry in self.pipeline]
+        return queued if self._active is None else [self._active, *queued]
+
+    def _start(self, exchange: Exchange) -> None:
+        """Answer a request: at once, or when its body is here if that has a length. A slow client then costs a buffer,
+        and nothing of the app's or the site's."""
+        self._active = exchange
+        exchange.begun = self.loop.time()
+        if not (exchange.length and exchange.more_body and not exchange.expects and exchange.body_size <= HIGH_WATER):
+            self._run(exchange)
+
+    def _go_on(self, exchange: Exchange) -> None:
+        """Enough of a body is here, or all of it."""
+        if exchange is self._active and exchange.task is None:
+            self._run(exchange)
+
+    def _run(self, exchange: Exchange) -> None:
+        exchange.task = self.loop.create_task(exchange.run(cast("App", self.app)))
+        self.tasks.add(exchange.task)
+
+    def read_on(self) -> None:
+        """The app waits for the client: read, unless there are requests enough to go on with."""
+        if len(self.pipeline) < self.limits.pipeline // 2:
+            self.flow.resume_reading()
+
+    def response_done(self, exchange: Exchange) -> None:
+        """A response is complete: answer the next request, or wait for one, or close."""
+        self.server_state.total_requests += 1
+        self._active = None
+        if self.transport.is_closing():
+            return
+        unread = exchange is self.cycle and self._in_body
+        if not exchange.keep_alive or unread:
+            # What is left of a body that nobody wants would hold the connection; the client may be told by its end.
+            self._close(linger=unread or self._dropped)
+        elif self.pipeline:
+            self._start(cast("Exchange", self.pipeline.popleft()))
+            if not self.pipeline:
+                self.flow.resume_reading()
+        elif self._refusal:
+            self.answer_and_close(self._refusal)
+        else:
+            self._idle_since = self._begun = self.loop.time()
+            self.flow.resume_reading()
+
+    def abort(self) -> None:
+        """Break the connection by a reset: an orderly end would be a well-formed one to HTTP/1.0 clients."""
+        sock = self.transport.get_extra_info("socket")
+        if sock is not None and sock.family != socket.AF_UNIX:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+        self.transport.abort()
+
+    # Refusals
+
+    def _refuse(self, status: int) -> None:
+        """Answer with an error and close, in turn: after the responses that are still due."""
+        if self._in_body and self.cycle is not None and not self.cycle.response_complete:
+            self._break_request(status)
+            return
+        self._tell(status)
+        self._refusal = status
+        if not self._busy():
+            self.answer_and_close(status)
+
+    def _break_request(self, status: int) -> None:
+        """The body of a request turned out to be unreadable: its app is told that the client has gone."""
+        exchange: Exchange = self.cycle
+        if exchange is self._active:
+            self._end_active(status)
+            return
+        self._tell(status, exchange)
+        exchange.disconnect()
+        self.pipeline.remove(cast("Any", exchange))
+        self._refusal = status
+
+    def _end_active(self, status: int) -> None:
+        """End the request that is being answered: with ``status``, or visibly where its answer has begun."""
+        exchange = self._active
+        assert exchange is not None
+        self._tell(status, exchange)
+        exchange.disconnect()
+        if exchange.response_started:
+            self.abort()
+        else:
+            self.answer_and_close(status)
+
+    def _tell(self, status: int, exchange: Exchange | None = None) -> None:
+        self.refused(status, self.client[0] if self.client else None, exchange.scope if exchange is not None else None)
+
+    @staticmethod
+    def refused(status: int, address: str | None, scope: Any) -> None:
+        """Hears of refusals; see ``Refused`` and ``hardened``."""
+
+    def answer_and_close(self, status: int, *, head_only: bool = False) -> None:
+        """Write a bare error response and close."""
+        self._active = None
+        if self.transport.is_closing():
+            return
+        self.transport.write(bare(status, head_only=head_only))
+        self._close(linger=True)
+
+    def _close(self, *, linger: bool) -> None:
+        """Close; with ``linger`` read and drop for a moment, or the reset that follows unread bytes would destroy what
+        we have just written (RFC 9112, 9.6)."""
+        self._last = True
+        for exchange in self._exchanges():
+            exchange.disconnect()
+        self.pipeline.clear()
+        if not linger or not self.transport.can_write_eof():
+            self.transport.close()
+            return
+        self._closing = True
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self.loop.call_later(self.limits.linger, self.transport.abort)
+        self.flow.resume_reading()
+        self.transport.write_eof()
+
+    # Upgrades
+
+    def _upgraded(self, rest: bytes) -> None:
+        tunnel, self._tunnel = self._tunnel, b""
+        if tunnel == b"websocket":
+            self._hand_over(rest)
+            return
+        self.parser = httptools.HttpRequestParser(self)
+        self._replaying = True
+        try:
+            self.parser.feed_data(tunnel)
+        finally:
+            self._replaying = False
+        if rest:
+            self.data_received(rest)
+
+    def _hand_over(self, rest: bytes) -> None:
+        """Give the transport to the WebSocket protocol with the head as it was read."""
+        if rest:
+            # RFC 6455, 4.1: the client waits for our answer; what came early was meant for somebody else.
+            self._refuse(400)
+            return
+        self.connections.discard(cast("Any", self))
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        assert self.ws_protocol_class is not None
+        factory = cast("Any", self.ws_protocol_class)
+        protocol = factory(config=self.config, server_state=self.server_state, app_state=self.app_state)
+        lines = [b"GET %b HTTP/1.1" % self.url, *(b"%b: %b" % header for header in self.headers), b"", b""]
+        protocol.connection_made(self.transport)
+        self.transport.set_protocol(protocol)
+        protocol.data_received(b"\r\n".join(lines))
+
+    # Time
+
+    def shutdown(self) -> None:
+        """The server ends: so does this connection, once what has been asked is answered. One that has not asked
+        anything yet gets a moment for its first request, which may have been on its way when we stopped listening."""
+        if self._active is None and (self._served or self._closing):
+            self.transport.close()
+            return
+        if self._active is not None:
+            self.cycle.keep_alive = False
+            self._last = True
+            return
+        self._hurried = True
+        self._idle_since = self.loop.time()
+        assert self._timer is not None
+        self._timer.cancel()
+        self._timer = self.loop.call_later(self.limits.linger, self._look)
+
+    def _look(self) -> None:
+        """Once a tick: end what has waited too long."""
+        self._timer = None
+        now = self.loop.time()
+        passed, self._looked = now - self._looked, now
+        received, self._received = self._received, 0
+        self._expire(now, passed, received)
+        if not self._closing and not self.transport.is_closing():
+            self._timer = self.loop.call_later(self.limits.tick, self._look)
+
+    def _expire(self, now: float, passed: float, received: int) -> None:
+        limits = self.limits
+        if self._active is not None and now - self._active.begun > limits.total:
+            self._end_active(408 if self._reading() else 504)
+        elif self._write_pace is not None:
+            before, self._unwritten = self._unwritten, self.transport.get_write_buffer_size()
+            taken = max(before - self._unwritten, 0)
+            if self._write_pace.spent(passed, taken, patience=limits.write, rate=limits.rate):
+                self.transport.abort()
+        elif self._active is not None:
+            if self._reading():
+                pace = self._body_pace = self._body_pace or Pace(limits.body)
+                if pace.spent(passed, received, patience=limits.body, rate=limits.rate):
+                    self._refuse(408)
+        elif self._in_head:
+            if now - self._begun > (min(limits.head, limits.linger) if self._hurried else limits.head):
+                self._refuse(408)
+        elif now - self._idle_since >= self._patience():
+            self.transport.close()
+
+    def _reading(self) -> bool:
+        """Whether we wait for the client to send more of a body."""
+        return self._in_body and self._active is self.cycle and not self.flow.read_paused
+
+    def _patience(self) -> float:
+        """Seconds that the connection may be idle."""
+        if self._hurried:
+            return self.limits.linger
+        return self.limits.idle if self._served else self.limits.head
