@@ -44,6 +44,8 @@ def test_tags_of_the_site(header: str, expected: tuple[str, bool]) -> None:
         ("public, max-age=600, s-maxage=900", "private, no-cache"),
         ("no-store", "private, no-store"),
         ("No-Store, max-age=0", "private, no-store"),
+        ("public, No-Transform", "private, no-cache, no-transform"),
+        ("no-transform,no-store", "private, no-store, no-transform"),
     ],
 )
 def test_no_shared_cache_keeps_a_page(before: str, after: str) -> None:

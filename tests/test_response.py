@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+import http.client
 import json
+import threading
 from collections.abc import Iterator
+from urllib.parse import urlsplit
 
 import pytest
 import zstandard
@@ -12,7 +16,8 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
-from tests.sites import Answer, Front, configured, front
+from tests.sites import SITE_YAML, Answer, Front, configured, front
+from vestibule.core.codings import Encoder
 
 HELD = "https://stats.nobody.example/p.gif"
 GERMAN = ("Accept-Language", "de")
@@ -181,3 +186,124 @@ def test_what_is_put_into_a_policy_is_escaped(site: Front) -> None:
 def test_without_scripts_policies_in_noscript_count(site: Front) -> None:
     tag = "<noscript><meta http-equiv=content-security-policy content=\"style-src 'none'\"></noscript>"
     assert "style-src http://relaso.com/_privacy/banner.css" in policy_of(ask(site, markup("x", tag).encode()))
+
+
+# Headers of a page that is another than the site's
+
+
+async def described(request: Request) -> Response:
+    """A page with everything said about its bytes."""
+    response = Response(markup("x").encode(), media_type="text/html")
+    for name, value in DESCRIBED:
+        response.headers.append(name, value)
+    return response
+
+
+DESCRIBED = (
+    ("accept-ranges", "bytes"),
+    ("content-digest", "sha-256=:X48E9qOokqqrvdts8nOJRJN3OWDUoyWxBf7kbu9DBPE=:"),
+    ("content-md5", "Q2hlY2sgSW50ZWdyaXR5IQ=="),
+    ("digest", "sha-256=X48E9qOokqqrvdts8nOJRJN3OWDUoyWxBf7kbu9DBPE="),
+    ("last-modified", "Sat, 21 Nov 2026 10:00:00 GMT"),
+    ("repr-digest", "sha-256=:X48E9qOokqqrvdts8nOJRJN3OWDUoyWxBf7kbu9DBPE=:"),
+    ("signature", "a=:X48E:"),
+    ("signature-input", 'a=("content-digest")'),
+    ("cache-control", "public, no-transform, max-age=60"),
+    ("etag", '"1"'),
+)
+
+
+@pytest.fixture(scope="module", params=["middleware", "proxy"])
+def bare(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Front]:
+    folder = tmp_path_factory.mktemp("bare")
+    site = SITE_YAML + "limits: {page_bytes: 1MiB}\n"
+    app = Starlette(routes=[Route("/described", described), Route("/bomb", bomb), Route("/events", events)])
+    with front(request.param, configured(folder, site), folder / "state", app) as running:
+        yield running
+
+
+def test_a_rewritten_page_says_nothing_of_the_bytes_before(bare: Front) -> None:
+    answer = bare.ask("/described")
+    names = {name.lower() for name, _ in answer.headers}
+    assert not names & {name for name, _ in DESCRIBED} - {"cache-control", "etag"}
+    assert answer.get("cache-control") == "private, no-cache, no-transform"
+    assert (answer.get("etag") or "").startswith('W/"vestibule.')
+    assert answer.get("content-length") in (None, str(len(answer.body)))
+
+
+@pytest.mark.parametrize("how", ["navigation", "part"])
+def test_a_range_of_a_page_is_never_the_sites(how: str, bare: Front) -> None:
+    destination = ("Sec-Fetch-Dest", "document" if how == "navigation" else "empty")
+    answer = bare.ask("/described", ("Range", "bytes=0-99"), ("If-Range", '"1"'), destination)
+    assert HELD not in answer.text or answer.text.count("data-vestibule-src") == 1
+    assert answer.status in (200, 502)
+
+
+BOMB = 64 << 20
+
+
+async def bomb(request: Request) -> Response:
+    """64 MiB of a page in some kilobytes; ``begun``: behind an ordinary beginning, which is sent first."""
+    coding, begun = request.query_params["coding"], "begun" in request.query_params
+    encoder = Encoder(coding)
+    first = encoder.feed(markup("x").encode() * 200) if begun else b""
+    rest = encoder.feed(bytes(BOMB)) + encoder.close()
+
+    async def pieces() -> object:
+        if begun:
+            yield first
+            await asyncio.sleep(0.2)
+        yield rest
+
+    headers = {"content-encoding": coding}
+    return StreamingResponse(pieces(), media_type="text/html", headers=headers)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("begun", [False, True])
+@pytest.mark.parametrize("coding", ["gzip", "zstd"])
+def test_a_decompression_bomb_is_cut_off(coding: str, begun: bool, bare: Front) -> None:
+    """With an error where nothing was sent yet, else visibly."""
+    path = f"/bomb?coding={coding}" + "&begun" * begun
+    if begun:
+        with pytest.raises((http.client.IncompleteRead, ConnectionError)) as caught:
+            bare.ask(path, ("Accept-Encoding", coding))
+        assert len(getattr(caught.value, "partial", b"")) < 1 << 20
+    else:
+        assert bare.ask(path, ("Accept-Encoding", coding)).status == 502
+
+
+async def events(request: Request) -> Response:
+    """Server-sent events, each when the one before was told to have arrived."""
+
+    async def pieces() -> object:
+        for number in range(3):
+            yield f"data: {number}\n\n".encode()
+            await asyncio.to_thread(ARRIVED[number].wait, 10)
+
+    return StreamingResponse(pieces(), media_type="text/event-stream")  # type: ignore[arg-type]
+
+
+ARRIVED = [threading.Event() for _ in range(3)]
+
+
+def test_events_are_passed_on_one_by_one(bare: Front) -> None:
+    for event in ARRIVED:
+        event.clear()
+    connection = http.client.HTTPConnection(urlsplit(bare.url).netloc, timeout=5)
+    connection.request("GET", "/events", headers={"Host": "relaso.com", "Accept": "text/event-stream"})
+    response = connection.getresponse()
+    for number, event in enumerate(ARRIVED):
+        assert response.readline() + response.readline() == b"data: %d\n\n" % number
+        event.set()
+    assert response.read() == b""
+    connection.close()
+
+
+@pytest.mark.parametrize(
+    ("tag", "said"),
+    [("<html lang=fr>", "fr"), ("<html lang=fr-CA>", "fr"), ("<html>", "de"), ("<html lang=tlh>", "de"), ("", "de")],
+)
+def test_the_banner_speaks_as_the_page_does(site: Front, tag: str, said: str) -> None:
+    answer = ask(site, f"{tag}<p>x<vestibule-declaration></vestibule-declaration>".encode())
+    assert f'lang="{said}"' in answer.text.partition('id="vestibule"')[2].partition(">")[0]
+    assert f'<vestibule-declaration><div class="vestibule-declaration" lang="{said}"' in answer.text

@@ -27,6 +27,7 @@ from cryptography.x509.oid import NameOID
 from websockets.asyncio.client import ClientConnection
 
 from tests.servers import Peer, Recorded, exchange, free_port, raw_server, scripted, serve_asgi, wait_until
+from tests.services import service
 from tests.test_protocol import CORPUS, corpus_cases
 from vestibule.protocol import HardenedProtocol, HardenedWebSocket
 from vestibule.upstream import Limits, Upstream, error_page
@@ -539,7 +540,8 @@ def test_a_client_that_leaves_is_left(upload: bool) -> None:
         peer.wait_closed()
         left.set()
 
-    fields = b"POST / HTTP/1.1\r\n%bContent-Length: 1000\r\n\r\nxx" % HOST if upload else get(fields=b"")
+    chunked = b"POST / HTTP/1.1\r\n%bTransfer-Encoding: chunked\r\n\r\n2\r\nxx\r\n" % HOST
+    fields = chunked if upload else get(fields=b"")
     with in_front_of(handler, Limits()) as url:
         with socket.create_connection(("127.0.0.1", int(url.rpartition(":")[2]))) as sock:
             sock.sendall(fields)
@@ -638,6 +640,16 @@ def test_https_upstreams_are_verified(certificates: tuple[Path, Path, Path]) -> 
         wrong_name = upstream.replace("127.0.0.1", "localhost")
         with proxied(Upstream(wrong_name, ca_file=str(certificate))) as url:
             assert parsed(exchange(url, get()))[0] == 502
+
+
+def test_the_configured_authority_counts_in_a_worker(certificates: tuple[Path, Path, Path], tmp_path: Path) -> None:
+    certificate, key, other = certificates
+    with serve_asgi(hello, tls=(certificate, key)) as upstream:
+        for number, (authority, status) in enumerate(((certificate, 200), (other, 502))):
+            site = f"{{name: example.test, hosts: [example.test], upstream: '{upstream}', upstream_ca: {authority}}}"
+            (tmp_path / str(number)).mkdir()
+            with service(tmp_path / str(number), upstream, site=site) as started:
+                assert started.status() == status
 
 
 @pytest.mark.parametrize(

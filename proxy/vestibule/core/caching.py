@@ -8,26 +8,40 @@ from __future__ import annotations
 
 import re
 
+from vestibule.core.headers import Header
+
 _MARK = "vestibule."
 _TAG = re.compile(r'(W/)?"([\x21\x23-\x7e\x80-\xff]*)"')
 MAX_TAGS = 32
 
-NEVER = frozenset(
+SHARED = frozenset(
     {
-        b"last-modified",  # a date says nothing of the visitor's choice
-        b"accept-ranges",
-        b"content-md5",
-        b"digest",
-        b"content-digest",
-        b"repr-digest",
-        b"x-accel-expires",
+        b"cdn-cache-control",
+        b"cloudflare-cdn-cache-control",
+        b"edge-control",
+        b"expires",
+        b"netlify-cdn-cache-control",
         b"surrogate-control",
         b"surrogate-key",
-        b"cdn-cache-control",
-        b"expires",
+        b"vercel-cdn-cache-control",
+        b"x-accel-expires",
+        b"x-litespeed-cache-control",
     }
 )
-"""Headers that a rewritten page does not carry: they describe other bytes, or let a shared cache keep it."""
+"""Headers that let a shared cache keep an answer whatever ``Cache-Control`` says; none that is one visitor's own has
+them."""
+
+NEVER = SHARED | {
+    b"last-modified",  # a date says nothing of the visitor's choice
+    b"accept-ranges",
+    b"content-md5",
+    b"digest",
+    b"content-digest",
+    b"repr-digest",
+    b"signature",
+    b"signature-input",
+}
+"""Headers that a rewritten page does not carry: these, and those that describe other bytes."""
 
 
 def wrap(tag: str, variant: str) -> str | None:
@@ -62,9 +76,19 @@ def unwrap(tags: str, variant: str) -> tuple[str, bool]:
 
 def private(cache_control: str) -> str:
     """``Cache-Control`` of a rewritten page: no shared cache keeps it, and browsers ask before they use it again,
-    because a choice may have been made in between."""
+    because a choice may have been made in between. ``no-transform`` is handed on to whoever comes after us: to
+    Vestibule, which stands in for the site, it is not said (RFC 9110, section 7.7)."""
     directives = {part.strip().lower().partition("=")[0] for part in cache_control.split(",")}
-    return "private, no-store" if "no-store" in directives else "private, no-cache"
+    kept = ["private", "no-store" if "no-store" in directives else "no-cache"]
+    return ", ".join([*kept, "no-transform"] if "no-transform" in directives else kept)
+
+
+def only_for_one(headers: list[Header]) -> list[Header]:
+    """The headers (names in lower case) of an answer that no shared cache may keep, for it is one visitor's own."""
+    said = b",".join(value for name, value in headers if name == b"cache-control").decode("latin-1")
+    kept = [item for item in headers if item[0] != b"cache-control" and item[0] not in SHARED]
+    kept.append((b"cache-control", private(said).encode("latin-1")))
+    return kept
 
 
 def vary(value: str, *names: str) -> str:

@@ -134,6 +134,11 @@ class _Resolved(NamedTuple):
     lines: tuple[Header, ...]
 
 
+def hashable(headers: Iterable[Sequence[bytes]]) -> tuple[Header, ...]:
+    """The same fields as a key: ASGI allows for any iterable of any pairs."""
+    return tuple(map(tuple, headers))  # type: ignore[arg-type]  # each is a pair
+
+
 def is_host(value: bytes) -> bool:
     """Whether ``value`` is a host with an optional port and nothing else (no user information, no spaces, not
     empty).

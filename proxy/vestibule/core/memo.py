@@ -31,3 +31,33 @@ class Memo(Generic[Key, Value]):
 
     def __len__(self) -> int:
         return len(self._known)
+
+
+class Recent(Generic[Key, Value]):
+    """What was worked out for requests of late. Times are given, in seconds of any clock that goes on evenly.
+
+    Keys may be what visitors sent: so everything is forgotten after ``age`` seconds, even if it was asked for just now,
+    and at ``limit`` keys.
+    """
+
+    __slots__ = ("_age", "_begun", "_known", "_limit")
+
+    def __init__(self, limit: int, age: float) -> None:
+        self._limit = limit
+        self._age = age
+        self._begun = 0.0
+        self._known: dict[Key, Value] = {}
+
+    def get(self, key: Key, now: float) -> Value | None:
+        if now - self._begun > self._age:
+            self._known.clear()
+            self._begun = now
+        return self._known.get(key)
+
+    def put(self, key: Key, value: Value) -> None:
+        if len(self._known) >= self._limit:
+            self._known.clear()
+        self._known[key] = value
+
+    def __len__(self) -> int:
+        return len(self._known)

@@ -6,7 +6,8 @@ import asyncio
 import logging
 import os
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -17,23 +18,26 @@ from vestibule.config import Config
 from vestibule.core import secret
 from vestibule.core.cookies import SetCookie
 from vestibule.core.errors import LinkError
-from vestibule.core.headers import client_address
+from vestibule.core.revocations import Alone
+from vestibule.core.services import Verdict
 from vestibule.core.visit import Hit
 from vestibule.journal import Journal
 from vestibule.live import Follower, Live
 from vestibule.middleware import hits
 from vestibule.middleware.hits import Asked, target_of
-from vestibule.middleware.request import Header, prepare, wanted_for
+from vestibule.middleware.recall import Recall
+from vestibule.middleware.request import Header, is_ours
 from vestibule.middleware.response import REPORTING, Responder
+from vestibule.middleware.sign_in import Passage, following
 from vestibule.middleware.snapshot import Snapshot
 from vestibule.middleware.tending import Tending
 from vestibule.privacy import answers
-from vestibule.privacy.endpoints import Endpoints, Exchange
+from vestibule.privacy.endpoints import Endpoints, Exchange, is_own
 from vestibule.privacy.policy import SitePolicy
-from vestibule.privacy.visitor import Visitor, read
+from vestibule.privacy.sign_in import Revoked
+from vestibule.privacy.visitor import Visitor
 
 log = logging.getLogger("vestibule")
-_UPGRADED = {"http": "http", "https": "https", "ws": "http", "wss": "https"}
 
 
 class Sender(Protocol):
@@ -50,7 +54,7 @@ class ConsentMiddleware:
     or a configuration, which stays. secrets: keys of signatures, newest first; from VESTIBULE_SECRET (comma separated)
     if None. sender: the way to the recorder; if None, the recorder that shares ``state`` (``vestibule recorder``) is
     found by its socket there; while none runs, pages go on, and consent records wait in the journal of ``state``.
-    dev: also answer for localhost.
+    dev: also answer for localhost. clock: seconds since the epoch.
 
     Raises ConfigError for a folder that cannot be used, VestibuleError without a secret or with one that is too short.
     """
@@ -64,6 +68,7 @@ class ConsentMiddleware:
         sender: Sender | None = None,
         state: Path | str = ".vestibule",
         dev: bool = False,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         live = None
         if not isinstance(config, Config):
@@ -74,8 +79,10 @@ class ConsentMiddleware:
         self._secrets = secret.parse(os.environ.get(secret.VARIABLE, "") if secrets is None else ",".join(secrets))
         self._sender: Sender = own if sender is None else sender  # type: ignore[assignment]
         self._dev = dev
-        self._records = _Records(self._sender, Journal(Path(state)))
-        self._snapshot = self._make(config)
+        self._clock = clock
+        self._revoked: Revoked = self._sender.revoked if isinstance(self._sender, link.Sender) else Alone()
+        self._records = _Records(self._sender, Journal(Path(state)), self._revoked)
+        self._recall = self._make(config)
         follower = Follower(live, config, self._take_up, log.warning) if live else None
         self._tending = Tending(own, follower) if own or follower else None
 
@@ -84,89 +91,97 @@ class ConsentMiddleware:
 
     def reload(self, config: Config) -> None:
         """Use another configuration for the requests that come from now on."""
-        self._snapshot = self._make(config)
+        self._recall = self._make(config)
 
-    def _make(self, config: Config) -> Snapshot:
-        return Snapshot(SitePolicy(config, self._secrets, dev=self._dev), self._records)
+    def _make(self, config: Config) -> Recall:
+        return Recall(Snapshot(SitePolicy(config, self._secrets, dev=self._dev), self._records, self._revoked))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if self._tending is not None:
             self._tending.begin()
         if scope["type"] == "http":
-            await self._http(self._snapshot, scope, receive, send)
+            await self._http(self._recall, scope, receive, send)
         elif scope["type"] == "websocket":
-            await self._websocket(self._snapshot, scope, receive, send)
+            await self._websocket(self._recall, scope, receive, send)
+        elif scope["type"] == "lifespan" and self._tending is not None:
+            await self._tending.lifespan(self._app, scope, receive, send)
         else:
-            if scope["type"] == "lifespan" and self._tending is not None:
-                receive = self._tending.until_shutdown(receive)
             await self._app(scope, receive, send)
 
     # HTTP
 
-    async def _http(self, snapshot: Snapshot, scope: Scope, receive: Receive, send: Send) -> None:
-        asked = self._ask(snapshot, scope)
+    async def _http(self, recall: Recall, scope: Scope, receive: Receive, send: Send) -> None:
+        asked = self._ask(recall, scope)
         if asked is None:
             await answers.answer_text(send, 421, "This server does not answer for that host.")
             return
+        snapshot, known = recall.snapshot, asked.known
         if Endpoints.owns(scope["path"]):
-            await snapshot.endpoints(Exchange(asked.visitor, scope, receive, send, _Counter(self._sender, asked)))
+            send = following(snapshot.sign_ins, known.visitor, send)
+            await snapshot.endpoints(Exchange(known.visitor, scope, receive, send, _Counter(self._sender, asked)))
             return
-        if await self._relay(asked, send):
+        verdict = self._verdict(asked)
+        if not verdict.open(known.choice) and await self._relay(asked, verdict, send):
             return
-        prepared = prepare(snapshot, asked.visitor, scope["headers"])
-        responder = Responder(snapshot, asked.visitor, prepared, asked.target, scope["method"], send)
+        if snapshot.sign_ins.is_arrival(scope):
+            await snapshot.arrive(known.visitor, asked.target, send, head=scope["method"] == "HEAD")
+            return
+        prepared, headers = known.prepared, known.prepared.headers
+        signing = partial(Passage, snapshot.sign_ins, known.visitor, prepared, scope, asked.now)
+        passage = signing() if snapshot.sign_ins.concerns(known.visitor, scope["path"]) else None
+        if passage is not None:
+            headers = headers + passage.carried()
+            receive = passage.watch(scope, receive)
+        responder = Responder(
+            snapshot, known.visitor, prepared, asked.target, scope["method"], send, passage or signing
+        )
         try:
-            await self._app({**scope, "headers": prepared.headers}, receive, responder)
+            await self._app({**scope, "headers": headers}, receive, responder)
         finally:
             if responder.seen.status:
                 hit = hits.of_exchange(asked, responder)
                 if hit is not None:
                     self._sender.send(hit)
 
-    @staticmethod
-    def _ask(snapshot: Snapshot, scope: Scope) -> Asked | None:
+    def _ask(self, recall: Recall, scope: Scope) -> Asked | None:
         """Who asks for what; None where the request is for another host."""
-        policy, peer, now = snapshot.policy, scope.get("client"), time.time()
-        client = client_address(
-            peer[0] if peer else None,
-            scope["headers"],
-            policy.config.trusted_proxies,
-            _UPGRADED[scope.get("scheme", "http")],
-        )
-        visitor = read(policy, client.scheme, client.host, scope["headers"], int(now))
-        if not policy.answers_for(visitor.host):
-            return None
-        return Asked(snapshot, scope, visitor, client.address, now, target_of(scope))
+        now = self._clock()
+        known = recall.of(scope, now)
+        return None if known is None else Asked(recall.snapshot, scope, known, now, target_of(scope))
 
-    async def _relay(self, asked: Asked, send: Send) -> bool:
-        """Answer for a path of the site's own that only passes data on to a service that is closed."""
-        policy, visitor = asked.snapshot.policy, asked.visitor
-        host = policy.config.site.hosts[0] if visitor.host in policy.local else visitor.host
-        verdict = policy.rules.decide(host, asked.target, wanted_for(asked.scope["headers"]))
-        if verdict.open(visitor.effective):
-            return False
-        _Counter(self._sender, asked).blocked(verdict.service or f"unknown:{host}", verdict.purpose.value, "relay")
-        if policy.observe:
+    @staticmethod
+    def _verdict(asked: Asked) -> Verdict:
+        """What the rules say of the address: paths of the site's own may only pass data on to a service."""
+        policy, host = asked.snapshot.policy, asked.visitor.host
+        if host in policy.local:
+            host = policy.config.site.hosts[0]
+        return policy.rules.decide(host, asked.target, asked.known.prepared.wanted_for)
+
+    async def _relay(self, asked: Asked, verdict: Verdict, send: Send) -> bool:
+        """Answer in place of a service that is closed, unless it is only observed."""
+        service = verdict.service or f"unknown:{verdict.host}"
+        _Counter(self._sender, asked).blocked(service, verdict.purpose.value, "relay")
+        if asked.snapshot.policy.observe:
             return False
         await answers.answer(send, 204, b"", "", answers.PRIVATE)
         return True
 
     # WebSockets
 
-    async def _websocket(self, snapshot: Snapshot, scope: Scope, receive: Receive, send: Send) -> None:
-        asked = self._ask(snapshot, scope)
+    async def _websocket(self, recall: Recall, scope: Scope, receive: Receive, send: Send) -> None:
+        asked = self._ask(recall, scope)
         if asked is None:
             await receive()
             await send({"type": "websocket.close", "code": 1008})
             return
-        visitor = asked.visitor
-        prepared = prepare(snapshot, visitor, scope["headers"])
+        snapshot, prepared = recall.snapshot, asked.known.prepared
         headers = [item for item in prepared.headers if item[0] != b"accept-encoding"]
+        passage = Passage(snapshot.sign_ins, asked.visitor, prepared, {**scope, "method": "GET"}, asked.now)
 
         async def filtered(message: Message) -> None:
             if message["type"] in ("websocket.accept", "websocket.http.response.start"):
-                kept = [item for item in message.get("headers", ()) if _may_pass(snapshot, visitor, item)]
-                message = {**message, "headers": kept}
+                passed = (_passed(snapshot, asked.visitor, passage, item) for item in message.get("headers", ()))
+                message = {**message, "headers": [item for item in passed if item is not None]}
             await send(message)
 
         await self._app({**scope, "headers": headers}, receive, filtered)
@@ -187,13 +202,18 @@ class _Counter:
 
 
 class _Records:
-    """Keeps a consent record with the recorder, or while that is away in the journal that it takes over later."""
+    """Keeps a consent record or a revocation with the recorder, or while that is away in the journal that it takes over
+    later. A revocation holds in this process at once."""
 
-    def __init__(self, sender: Sender, journal: Journal) -> None:
+    def __init__(self, sender: Sender, journal: Journal, revoked: Revoked) -> None:
         self._sender = sender
         self._journal = journal
+        self._revoked = revoked
 
     async def keep(self, record: Mapping[str, object]) -> None:
+        marks, when = record.get("revoke"), record.get("time")
+        if isinstance(marks, list) and isinstance(when, int):
+            self._revoked.add(marks, when)
         try:
             await self._sender.record(record)
         except LinkError:
@@ -201,9 +221,15 @@ class _Records:
             await asyncio.to_thread(self._journal.append, record)
 
 
-def _may_pass(snapshot: Snapshot, visitor: Visitor, item: Header) -> bool:
+def _passed(snapshot: Snapshot, visitor: Visitor, passage: Passage, item: Header) -> Header | None:
+    """A header of a WebSocket's handshake as visitors get it."""
     name, value = item[0].lower(), item[1]
     if name == b"set-cookie":
         cookie = SetCookie.parse(value.decode("latin-1"))
-        return cookie is not None and snapshot.policy.cookies.decide(cookie.name).passes(visitor.effective)
-    return name not in REPORTING and not name.replace(b"_", b"-").startswith(b"vestibule-")
+        if cookie is None or is_own(cookie.name):
+            return None
+        verdict = snapshot.policy.cookies.decide(cookie.name)
+        if not verdict.passes(visitor.effective):
+            return None
+        return item[0], str(passage.cookie(cookie, verdict)).encode("latin-1")
+    return None if name in REPORTING or is_ours(name) else item

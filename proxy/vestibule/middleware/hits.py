@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from starlette.types import Scope
 
 from vestibule.core.visit import Hit, is_part
+from vestibule.middleware.recall import Known
 from vestibule.middleware.response import Responder
 from vestibule.middleware.snapshot import Snapshot
 from vestibule.privacy.visitor import Visitor
@@ -16,18 +17,19 @@ Blocked = tuple[str, str, str, str]
 """Service, purpose, page ('' for this one), reason."""
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """A request as it is seen here. address: the client's, in full. now: seconds since the epoch, UTC.
-    target: path and query as the browser wrote them."""
+class Asked(NamedTuple):
+    """A request as it is seen here. now: seconds since the epoch, UTC. target: path and query as the browser wrote
+    them."""
 
     snapshot: Snapshot
     scope: Scope
-    visitor: Visitor
-    address: str
+    known: Known
     now: float
-
     target: str
+
+    @property
+    def visitor(self) -> Visitor:
+        return self.known.visitor
 
 
 def target_of(scope: Scope) -> str:
@@ -40,22 +42,18 @@ def target_of(scope: Scope) -> str:
 
 def of_exchange(asked: Asked, responder: Responder) -> Hit | None:
     """An exchange with the site, with what was held back in it; None for a mere part of a page."""
-    headers = dict(asked.scope["headers"])
-
-    def text(name: bytes) -> str:
-        return headers.get(name, b"").decode("latin-1")  # type: ignore[no-any-return]
-
+    text = asked.known.text
     seen = responder.seen
     path, _, query = asked.target.partition("?")
-    held = responder.gate.blocked or seen.cookies
+    held = responder.blocked or seen.cookies
     if not held and is_part(text(b"sec-fetch-dest"), path, seen.status, seen.content_type):
         return None
-    blocked: list[Blocked] = [(service, purpose, "", why) for service, purpose, why in responder.gate.blocked]
+    blocked: list[Blocked] = [(service, purpose, "", why) for service, purpose, why in responder.blocked]
     blocked += [(service, purpose, "", "cookie") for service, purpose in seen.cookies.items()]
     return Hit(
         site=asked.snapshot.policy.config.site.name,
         time=asked.now,
-        address=asked.address,
+        address=asked.known.address,
         method=asked.scope["method"],
         host=asked.visitor.host,
         path=path,
@@ -83,16 +81,16 @@ def of_exchange(asked: Asked, responder: Responder) -> Hit | None:
 
 def of_event(asked: Asked, kind: str, event: Iterable[tuple[str, str]], blocked: tuple[Blocked, ...] = ()) -> Hit:
     """Something that is counted for itself: a choice, a pixel, what the policy held back."""
-    headers = dict(asked.scope["headers"])
+    text = asked.known.text
     return Hit(
         site=asked.snapshot.policy.config.site.name,
         time=asked.now,
-        address=asked.address,
+        address=asked.known.address,
         method=asked.scope["method"],
         host=asked.visitor.host,
         path=asked.scope["path"],
-        agent=headers.get(b"user-agent", b"").decode("latin-1"),
-        referrer=headers.get(b"referer", b"").decode("latin-1"),
+        agent=text(b"user-agent"),
+        referrer=text(b"referer"),
         language=asked.visitor.language,
         kind=kind,
         event=tuple(event),

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from vestibule.core import caching
 from vestibule.core.codings import CODINGS
@@ -16,40 +19,73 @@ from vestibule.privacy.visitor import Visitor
 Header = tuple[bytes, bytes]
 
 _DOCUMENTS = frozenset({b"document", b"iframe", b"frame", b"fencedframe", b"embed", b"object"})
+_WORKERS = frozenset({b"worker", b"sharedworker", b"serviceworker", b"audioworklet", b"paintworklet"})
+
+
+class Kind(NamedTuple):
+    """What a request is for. document: the answer may be a page that is shown. top: in a window of its own. worker: it
+    is a service worker's script (Service Workers, section 4.2: ``Service-Worker: script``). runs: the answer may run
+    under its own policy, as documents and workers do; other parts run under that of their page."""
+
+    document: bool
+    top: bool
+    worker: bool
+    runs: bool
+
+    @property
+    def wanted_for(self) -> str:
+        """As the rules are asked: a visitor's way through the site, a frame, or a part of a page."""
+        return "navigate" if self.top else "frame" if self.document else "relay"
 
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """headers: for the site. document: the answer may be a page that is shown. top: in a window of its own.
-    revalidates: the browser sent one of our entity tags. refused: names of cookies that were left out."""
+    """headers: for the site. kind: what the request is for. revalidates: the browser sent one of our entity tags.
+    refused: names of cookies that were left out. lock: the policy that the answer carries."""
 
     headers: list[Header]
-    document: bool
-    top: bool
+    kind: Kind
     revalidates: bool
     refused: tuple[str, ...]
+    lock: Header | None
+
+    @property
+    def document(self) -> bool:
+        return self.kind.document
+
+    @property
+    def top(self) -> bool:
+        return self.kind.top
+
+    @property
+    def worker(self) -> bool:
+        return self.kind.worker
+
+    @property
+    def wanted_for(self) -> str:
+        return self.kind.wanted_for
 
 
-def prepare(snapshot: Snapshot, visitor: Visitor, headers: list[Header]) -> Prepared:
+def prepare(snapshot: Snapshot, visitor: Visitor, headers: Sequence[Header]) -> Prepared:
     """The headers for the site: without refused cookies and forged words of ours, with the visitor's choice."""
-    document, top = _kind(headers)
+    kind = _kind(headers)
     kept: list[Header] = []
     revalidates = False
     for item in headers:
         name, value = item
-        if name == b"cookie" or name == b"accept-encoding" or name.replace(b"_", b"-").startswith(b"vestibule-"):
+        if name == b"cookie" or name == b"accept-encoding" or is_ours(name):
             continue
         if name == b"connection":
             kept.append((name, _unnamed(value)))
             continue
         if name == b"if-none-match":
-            tags, ours = caching.unwrap(value.decode("latin-1"), snapshot.variant(visitor))
+            tags, ours = caching.unwrap(value.decode("latin-1"), snapshot.variant(visitor, kind.wanted_for))
             revalidates = revalidates or (ours and bool(tags))
-            if tags and (ours or not document):
+            if tags and (ours or not kind.runs):
                 kept.append((name, tags.encode("latin-1")))
             continue
         # A part of a page cannot be rewritten, and a date says nothing of the choice it was seen under.
-        if document and name in (b"range", b"if-range", b"if-modified-since"):
+        if kind.runs and name in (b"range", b"if-range", b"if-modified-since"):
             continue
         kept.append(item)
     cookies, refused = _cookies(snapshot.policy, visitor)
@@ -57,15 +93,17 @@ def prepare(snapshot: Snapshot, visitor: Visitor, headers: list[Header]) -> Prep
         kept.append((b"cookie", cookies))
     kept.append((b"accept-encoding", _accepted(headers)))
     kept.append((b"vestibule-consent", _consent(visitor)))
-    return Prepared(kept, document, top, revalidates, refused)
+    # The policy of what does not run by itself is the same for all: any cache may keep it.
+    lock = snapshot.lock(visitor) if kind.runs else snapshot.closed(visitor)
+    return Prepared(kept, kind, revalidates, refused, lock)
 
 
-def wanted_for(headers: list[Header]) -> str:
-    """What a request is for, as the rules are asked: a visitor's way through the site, a frame, or a part of a page."""
-    document, top = _kind(headers)
-    return "navigate" if top else "frame" if document else "relay"
+def is_ours(name: bytes) -> bool:
+    """Whether a header would be taken for one of ours, by an app, too, that folds letter case, ``_`` and the like."""
+    return name[:1] in b"vV" and _ODD.sub(b"-", name.lower()).startswith(b"vestibule-")
 
 
+_ODD = re.compile(rb"[^a-z0-9]")
 _OURS = (b"vestibule-", b"sec-gpc", b"dnt", b"cookie")
 
 
@@ -75,20 +113,23 @@ def _unnamed(connection: bytes) -> bytes:
     return b", ".join(token for token in tokens if not token.lower().startswith(_OURS)) or b"keep-alive"
 
 
-def _kind(headers: list[Header]) -> tuple[bool, bool]:
-    """Whether a document is asked for, and whether as a window's own. Browsers without Fetch Metadata are known by
-    ``Accept``."""
+def _kind(headers: Sequence[Header]) -> Kind:
+    """What a request is for. Browsers without Fetch Metadata are known by ``Accept``."""
     destination: bytes | None = None
     accept = b""
+    worker = False
     for name, value in headers:
         if name == b"sec-fetch-dest":
             destination = value.strip()
         elif name == b"accept":
             accept = value
+        elif name == b"service-worker":
+            worker = value.strip() == b"script"
     if destination is None:
         html = b"text/html" in accept
-        return html, html
-    return destination in _DOCUMENTS, destination == b"document"
+        return Kind(html, html, worker, html or worker)
+    document = destination in _DOCUMENTS
+    return Kind(document, destination == b"document", worker, document or worker or destination in _WORKERS)
 
 
 def _cookies(policy: SitePolicy, visitor: Visitor) -> tuple[bytes, tuple[str, ...]]:
@@ -109,7 +150,7 @@ def _cookies(policy: SitePolicy, visitor: Visitor) -> tuple[bytes, tuple[str, ..
     return serialize_cookie(kept).encode("latin-1"), tuple(filter(None, dict.fromkeys(refused)))
 
 
-def _accepted(headers: list[Header]) -> bytes:
+def _accepted(headers: Sequence[Header]) -> bytes:
     """The codings that both the browser and the rewriter know; a page in another could not be read."""
     offered = b",".join(value for name, value in headers if name == b"accept-encoding").decode("latin-1").lower()
     found = []

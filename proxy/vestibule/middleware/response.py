@@ -1,10 +1,12 @@
-"""What becomes of the site's answer on its way to the visitor: cookies, headers, the policy, the page itself."""
+"""What becomes of the site's answer on its way to the visitor: cookies, headers, the policy, the page itself, and the
+scripts of service workers."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from starlette.types import Message, Send
 
@@ -18,7 +20,8 @@ from vestibule.core.html.rewriter import Inject, Rewriter
 from vestibule.core.html.sniffing import is_page, says_nothing
 from vestibule.core.urls import absolute
 from vestibule.middleware.gate import Gate
-from vestibule.middleware.request import Header, Prepared
+from vestibule.middleware.request import Header, Prepared, is_ours
+from vestibule.middleware.sign_in import Passage
 from vestibule.middleware.snapshot import Snapshot
 from vestibule.privacy.endpoints import is_own
 from vestibule.privacy.visitor import Visitor
@@ -39,6 +42,68 @@ REPORTING = frozenset(
 )
 """Headers that make browsers contact others without a page's doing. Those of the site itself go too: what they name
 cannot be told from a tracker, and nothing that visitors see depends on them."""
+
+_HARMLESS = frozenset(
+    {
+        b"accept-ranges",
+        b"access-control-allow-credentials",
+        b"access-control-allow-headers",
+        b"access-control-allow-methods",
+        b"access-control-allow-origin",
+        b"access-control-expose-headers",
+        b"access-control-max-age",
+        b"age",
+        b"allow",
+        b"cache-control",
+        b"connection",
+        b"content-disposition",
+        b"content-encoding",
+        b"content-language",
+        b"content-length",
+        b"content-range",
+        b"cross-origin-embedder-policy",
+        b"cross-origin-opener-policy",
+        b"cross-origin-resource-policy",
+        b"date",
+        b"etag",
+        b"expires",
+        b"keep-alive",
+        b"last-modified",
+        b"location",
+        b"pragma",
+        b"referrer-policy",
+        b"retry-after",
+        b"server",
+        b"server-timing",
+        b"strict-transport-security",
+        b"timing-allow-origin",
+        b"transfer-encoding",
+        b"via",
+        b"www-authenticate",
+        b"x-content-type-options",
+        b"x-frame-options",
+        b"x-powered-by",
+        b"x-request-id",
+        b"x-runtime",
+        b"x-xss-protection",
+    }
+)
+"""Headers (in lower case) that are the same for all visitors' sake, and that sites send with most answers."""
+
+_CLEAR_TYPE = re.compile(rb"[a-z]+/[a-z0-9.+-]+(?:; ?charset=[A-Za-z0-9-]+)?")
+"""A Content-Type that nobody can read in two ways."""
+
+_LINE = re.compile(rb"[^\x00\r\n]*")
+_ACTIVE = re.compile(rb"html|svg|xml|script", re.IGNORECASE)
+"""Content types of what may run or load something by itself."""
+
+
+@lru_cache(maxsize=256)
+def _passive(value: bytes) -> str:
+    """A Content-Type that nobody can read in two ways and that runs nothing; empty for any other."""
+    clear = _CLEAR_TYPE.fullmatch(value) is not None and not _ACTIVE.search(value) and b"unknown" not in value
+    return value.decode("latin-1") if clear else ""
+
 
 _PLAIN_TYPE = re.compile(r'text/html(?:\s*;\s*charset="?([\w:.-]+)"?)?', re.IGNORECASE)
 _LINK = re.compile(r'<([^>]*)>((?:\s*;\s*[^\s;,="]+(?:\s*=\s*(?:"[^"]*"|[^\s;,"]*))?)*)')
@@ -80,7 +145,9 @@ class Responder:
         target: str,
         method: str,
         send: Send,
+        passage: Passage | Callable[[], Passage],
     ) -> None:
+        """passage: the request's, or what begins one where its answer needs a closer look."""
         self._snapshot = snapshot
         self._policy = snapshot.policy
         self._visitor = visitor
@@ -88,21 +155,75 @@ class Responder:
         self._target = target
         self._method = method
         self._send = send
+        self._passing_by = passage
         self._held: Message | None = None
         self._unsure: Message | None = None
         self._beginning = b""
-        self._page: _Page | None = None
-        self.gate = Gate(snapshot.policy, visitor)
+        self._page: _Page | _Worker | None = None
+        self._passing = False
+        self._differs = False
+        self._language = ""
+        self._gate: Gate | None = None
         self.seen = Seen()
+
+    @property
+    def blocked(self) -> Iterable[tuple[str, str, str]]:
+        """What of the answer was held back: service, purpose, reason."""
+        return () if self._gate is None else self._gate.blocked
+
+    @property
+    def _passage(self) -> Passage:
+        if not isinstance(self._passing_by, Passage):
+            self._passing_by = self._passing_by()
+        return self._passing_by
+
+    @property
+    def gate(self) -> Gate:
+        """What decides on the addresses in the answer; made where there are any."""
+        if self._gate is None:
+            self._gate = Gate(self._policy, self._visitor, self._snapshot.origins)
+        return self._gate
 
     async def __call__(self, message: Message) -> None:
         kind = message["type"]
         if kind == "http.response.start":
-            await self._start(message)
+            if self._passes(message):
+                await self._send(message)
+            else:
+                await self._start(message)
         elif kind == "http.response.body":
-            await self._body(message)
+            if self._passing:
+                self.seen.size += len(message.get("body", b""))
+                await self._send(message)
+            else:
+                await self._body(message)
         elif kind != "http.response.trailers":  # trailers are dropped: they would pass unfiltered
             await self._send(message)
+
+    def _passes(self, message: Message) -> bool:
+        """Whether an answer can be seen to be no page, and to hold nothing that is filtered: then it gets the policy
+        here, and passes. Most are such, and a closer look would come to the same."""
+        prepared = self._prepared
+        if prepared.kind.runs or prepared.revalidates or isinstance(self._passing_by, Passage):
+            return False
+        types = ""
+        for name, value in message["headers"]:
+            if name in _HARMLESS:
+                continue
+            if name == b"content-type" and not types:
+                types = _passive(value)
+                if types:
+                    continue
+            if name != b"vary" or b"estibule" in value.lower():
+                return False
+        if not types:
+            return False
+        self.seen.status = message["status"]
+        self.seen.content_type = types
+        if prepared.lock is not None:
+            message["headers"] = [*message["headers"], prepared.lock]
+        self._passing = True
+        return True
 
     async def _start(self, message: Message) -> None:
         status = message["status"]
@@ -135,14 +256,22 @@ class Responder:
         return True
 
     async def _begin(self, status: int, headers: list[Header], types: list[bytes], *, page: bool) -> None:
-        if page and status == 206:
+        # A worker's script that is no whole one, or none, is not run by browsers.
+        addition = self._snapshot.epilogue(self._visitor) if self._prepared.worker and not page else b""
+        changed = page or bool(addition)
+        if changed and status == 206:
             await self._refuse()
             return
-        rewritten = page or (status == 304 and self._prepared.revalidates)
-        kept = self._filter(headers, rewritten)
+        # A drawing that is shown by itself, or a worker, differs by the policy that it runs under.
+        active = any(map(_ACTIVE.search, types))
+        own = changed or (self._prepared.kind.runs and active)
+        rewritten = own or (status == 304 and self._prepared.revalidates)
+        headers = await self._passage.see(status, headers)
+        self._language = b"".join(value for name, value in headers if name == b"content-language").decode("latin-1")
+        kept = self._filter(headers, rewritten=rewritten, active=active)
         start: Message = {"type": "http.response.start", "status": status, "headers": kept}
-        if not page or self._method == "HEAD" or status in (204, 304):
-            if page:  # it has no body here, and would have another length
+        if not changed or self._method == "HEAD" or status in (204, 304):
+            if changed:  # it has no body here, and would have another length
                 start["headers"] = [item for item in kept if item[0] != b"content-length"]
             await self._send(start)
             return
@@ -151,28 +280,45 @@ class Responder:
             await self._refuse()
             return
         start["headers"] = [item for item in kept if item[0] not in (b"content-length", b"transfer-encoding")]
-        _, charset = encoding.charset(value.decode("latin-1") for value in types)
-        self._page = _Page(self._rewriter, charset, coding, self._policy.config.limits.page_bytes)
+        limit = self._policy.config.limits.page_bytes
+        if addition:
+            self._page = _Worker(addition, coding, limit)
+        else:
+            _, charset = encoding.charset(value.decode("latin-1") for value in types)
+            self._page = _Page(self._rewriter, charset, coding, limit)
         self._held = start  # until the first bytes could be read, so that a page in shreds can still become an error
 
     def _rewriter(self, name: str | None) -> Rewriter:
         """The rewriter for a page in an encoding of this name, None where nobody knows it."""
-        visitor = self._visitor
-        banner = self._snapshot.banner
-        if self._prepared.top:
-            inject = banner.inject(visitor, self._target, again=self._method == "GET")
-        else:
-            inject = banner.framed(visitor, self._target) if self._prepared.document else banner.quiet()
+        visitor, banner = self._visitor, self._snapshot.banner
         codec = encoding.codec(name)
         write = bytes if codec == "utf-8" else _in_ascii
         parts = banner.parts(visitor.origin)
         return Rewriter(
             visitor.origin + self._target,
             self.gate,
-            Inject(write(inject.head), write(inject.body), write(inject.foot)),
-            placeholder=lambda gated, *_: write(banner.placeholder(visitor, self._target, gated)),
+            self._additions(write),
+            placeholder=lambda gated, *_: write(banner.placeholder(visitor, self._target, gated, self._language)),
             encoding=codec,
             policy=lambda content: open_meta(content, parts),
+        )
+
+    def _additions(self, write: Callable[[bytes], bytes]) -> Inject:
+        """What is put into the page, in the language that it says it is in: in its markup, or else in its headers."""
+        visitor, target, banner = self._visitor, self._target, self._snapshot.banner
+        if not self._prepared.top:
+            # A page inside another one gets what its placeholders need; what is no document gets nothing.
+            return Inject(foot=write(banner.form(visitor, target).encode())) if self._prepared.document else Inject()
+
+        def said(language: str) -> str:
+            self._language = language or self._language
+            return self._language
+
+        return Inject(
+            head=write(banner.head(visitor, again=self._method == "GET").encode()),
+            body=lambda language: write(banner.body(visitor, target, said(language)).encode()),
+            foot=lambda language: write(banner.foot(visitor, target, said(language)).encode()),
+            declaration=lambda language: write(banner.declaration(visitor, said(language))),
         )
 
     @staticmethod
@@ -186,6 +332,8 @@ class Responder:
         return codings[0] if len(codings) == 1 and codings[0] in CODINGS else None
 
     async def _body(self, message: Message) -> None:
+        if isinstance(message.get("body"), memoryview):
+            message = {**message, "body": bytes(message["body"])}
         if self._unsure is not None:
             if not await self._make_sure(message):
                 return
@@ -227,21 +375,34 @@ class Responder:
 
     # Headers
 
-    def _filter(self, headers: list[Header], rewritten: bool) -> list[Header]:
+    @staticmethod
+    def _vary(varied: str, *, rewritten: bool, active: bool) -> str:
+        """By what caches are to tell visitors apart. They never see the words by which we tell the site."""
+        if rewritten or "vestibule-" in varied.lower():
+            varied = caching.vary(varied, "Cookie", "Sec-GPC", "DNT", *(("Accept-Language",) if rewritten else ()))
+        return caching.vary(varied, "Sec-Fetch-Dest") if active and not rewritten else varied
+
+    def _filter(self, headers: list[Header], *, rewritten: bool, active: bool) -> list[Header]:
+        """active: it may run by itself, so that its policy is another one where it does."""
         kept: list[Header] = []
         cache_control, varied = "", ""
         for item in headers:
             name, value = item
             if name == b"set-cookie":
-                if self._may_set(value):
-                    kept.append(item)
-            elif name in REPORTING or name.replace(b"_", b"-").startswith(b"vestibule-"):
+                passed = self._cookie(value)
+                if passed is not None:
+                    kept.append((name, passed))
+                else:
+                    self._differs = True
+            elif name in REPORTING or is_ours(name):
                 self._note(name, value)
                 if self._policy.observe and name in REPORTING:
                     kept.append(item)
             elif name == b"link":
+                self._differs |= b"//" in value
                 kept.extend((name, link.encode("latin-1")) for link in self._links(value.decode("latin-1")))
             elif name == b"refresh":
+                self._differs |= b"//" in value
                 if self._may_refresh(value.decode("latin-1")):
                     kept.append(item)
             elif name in (b"content-security-policy", b"content-security-policy-report-only"):
@@ -252,21 +413,28 @@ class Responder:
                 continue
             elif rewritten and name == b"cache-control":
                 cache_control += "," + value.decode("latin-1")
-            elif rewritten and name == b"vary":
+            elif name == b"vary":
                 varied += "," + value.decode("latin-1")
             elif rewritten and name == b"etag":
-                tag = caching.wrap(value.decode("latin-1"), self._snapshot.variant(self._visitor))
+                tag = caching.wrap(
+                    value.decode("latin-1"), self._snapshot.variant(self._visitor, self._prepared.wanted_for)
+                )
                 if tag is not None:
                     kept.append((name, tag.encode("latin-1")))
             else:
                 kept.append(item)
         if rewritten:
             kept.append((b"cache-control", caching.private(cache_control).encode()))
-            names = caching.vary(varied.strip(","), "Cookie", "Sec-GPC", "DNT", "Accept-Language")
-            kept.append((b"vary", names.encode("latin-1")))
-        if self._prepared.document and not self._policy.observe:
-            kept.extend(self._snapshot.endpoints.removals(self._visitor, self._prepared.refused, self._target))
-        lock = self._snapshot.lock(self._visitor)
+        varied = self._vary(varied.strip(","), rewritten=rewritten, active=active)
+        if varied:
+            kept.append((b"vary", varied.encode("latin-1")))
+        cookies = list(self._passage.cookies)
+        if (self._prepared.document or rewritten) and not self._policy.observe:
+            cookies.extend(self._snapshot.endpoints.removals(self._visitor, self._prepared.refused, self._target))
+        if not rewritten and (cookies or self._differs):
+            kept = caching.only_for_one(kept)
+        kept.extend(cookies)
+        lock = self._snapshot.lock(self._visitor) if rewritten else self._prepared.lock
         if lock is not None:
             kept.append(lock)
             if rewritten and not self._policy.observe:
@@ -275,16 +443,21 @@ class Responder:
                 kept.append((b"x-dns-prefetch-control", b"off"))
         return kept
 
-    def _may_set(self, value: bytes) -> bool:
+    def _cookie(self, value: bytes) -> bytes | None:
+        """A cookie as it may be set, None where it may not. A refused one may still be removed."""
         cookie = SetCookie.parse(value.decode("latin-1"))
-        if cookie is None or is_own(cookie.name):
-            return False
+        if cookie is None:
+            return value if self._policy.observe and _LINE.fullmatch(value) else None
+        if is_own(cookie.name):
+            return None
         verdict = self._policy.cookies.decide(cookie.name)
         if verdict.passes(self._visitor.effective):
-            return True
+            return str(self._passage.cookie(cookie, verdict)).encode("latin-1")
+        if cookie.removes(self._visitor.now):
+            return str(cookie).encode("latin-1")
         if len(self.seen.cookies) < 32:
             self.seen.cookies[verdict.service or f"cookie:{cookie.name}"] = verdict.purpose.value
-        return self._policy.observe
+        return value if self._policy.observe else None
 
     def _note(self, name: bytes, value: bytes) -> None:
         if name == b"vestibule-count" and value.strip().lower() == b"no":
@@ -310,28 +483,20 @@ class Responder:
         return kept
 
 
-class _Page:
-    """The body of a page: decoded, read in its encoding, rewritten, coded again.
+class _Coded:
+    """A body that is decoded, changed, and coded again as it was. coding: '' for none. limit: bytes, decoded."""
 
-    charset: of its headers. Where these don't say in which encoding it is, its first kilobyte is waited for, in which
-    it may say so itself; browsers do the same.
-    """
+    label: str | None = None
+    """The charset that the answer is to be labelled with, known with the first output; None where nobody does."""
 
-    def __init__(self, make: Callable[[str | None], Rewriter], charset: str | None, coding: str, limit: int) -> None:
-        self._make = make
-        self._charset = charset
-        self._first = b""
-        self._reader: encoding.Transcoder | encoding.Clarifier | None = None
-        self._rewriter: Rewriter | None = None
+    def __init__(self, coding: str, limit: int) -> None:
         self._decoder = Decoder(coding, limit) if coding else None
         self._encoder = Encoder(coding) if coding else None
-        self.label: str | None = None
-        """The charset that the answer is to be labelled with, known with the first output; None where nobody does."""
 
     def feed(self, data: bytes) -> bytes:
         if self._decoder is None or self._encoder is None:
-            return self._rewrite(data)
-        return self._encoder.feed(b"".join(map(self._rewrite, self._decoder.feed(data))))
+            return self._change(data)
+        return self._encoder.feed(b"".join(map(self._change, self._decoder.feed(data))))
 
     def close(self) -> bytes:
         if self._decoder is None or self._encoder is None:
@@ -339,7 +504,43 @@ class _Page:
         self._decoder.close()
         return self._encoder.feed(self._end()) + self._encoder.close()
 
-    def _rewrite(self, data: bytes) -> bytes:
+    def _change(self, data: bytes) -> bytes:
+        raise NotImplementedError
+
+    def _end(self) -> bytes:
+        raise NotImplementedError
+
+
+class _Worker(_Coded):
+    """A service worker's script, with something after its last line."""
+
+    def __init__(self, addition: bytes, coding: str, limit: int) -> None:
+        super().__init__(coding, limit)
+        self._addition = addition
+
+    def _change(self, data: bytes) -> bytes:
+        return data
+
+    def _end(self) -> bytes:
+        return self._addition
+
+
+class _Page(_Coded):
+    """The body of a page: decoded, read in its encoding, rewritten, coded again.
+
+    charset: of its headers. Where these don't say in which encoding it is, its first kilobyte is waited for, in which
+    it may say so itself; browsers do the same.
+    """
+
+    def __init__(self, make: Callable[[str | None], Rewriter], charset: str | None, coding: str, limit: int) -> None:
+        super().__init__(coding, limit)
+        self._make = make
+        self._charset = charset
+        self._first = b""
+        self._reader: encoding.Transcoder | encoding.Clarifier | None = None
+        self._rewriter: Rewriter | None = None
+
+    def _change(self, data: bytes) -> bytes:
         if self._rewriter is None:
             data, self._first = self._first + data, b""
             if not encoding.enough(self._charset, data):
@@ -353,7 +554,7 @@ class _Page:
         self.label = "utf-8" if encoding.needs_transcoding(name) else name
         self._reader = encoding.reader(name)
         self._rewriter = self._make(name)
-        return self._rewrite(data)
+        return self._change(data)
 
     def _end(self) -> bytes:
         begun = self._begin(self._first) if self._rewriter is None else b""

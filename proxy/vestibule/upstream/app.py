@@ -12,9 +12,11 @@ from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
-from vestibule.core.headers import VIA, Header, request_headers, response_headers
+from vestibule.core.headers import response_headers
+from vestibule.core.hints import BODY_FOLLOWS
 from vestibule.upstream.connection import PIECE, Connection, Receive
 from vestibule.upstream.faults import Cause, ResponseAbortedError, UpstreamError, error_headers, error_page
+from vestibule.upstream.heads import Heads
 from vestibule.upstream.limits import Limits
 from vestibule.upstream.pool import Pool
 from vestibule.upstream.target import Target
@@ -27,9 +29,6 @@ Send = Callable[[Message], Awaitable[None]]
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 """Methods repeated once on a fresh connection where a kept one turns out dead (RFC 9110, 9.2.1 and 9.2.2)."""
 
-MAX_LOOPS = 8
-"""Times that our name may stand in ``Via`` before a request is taken for one that runs in a circle."""
-
 
 class Upstream:
     """ASGI app that answers ``http`` and ``websocket`` scopes with what the site at ``url`` says.
@@ -37,7 +36,7 @@ class Upstream:
     ``url``: ``http://host:port``, ``https://host:port`` or ``unix:/path``; ValueError where it is none.
     ``trusted_proxies``: whose ``Forwarded`` and ``X-Forwarded-*`` is believed, as addresses or networks; ``unix:`` for
     peers on a Unix socket. ``ca_file``: PEM file of the only authorities that may have signed an https upstream's
-    certificate.
+    certificate. ``views``: bodies may be sent on as ``memoryview``, uncopied; where server and apps between take it.
 
     Where the upstream can't be reached or talks nonsense the visitor gets a plain 502, 503 or 504. Where it fails after
     the response was begun, ``ResponseAbortedError`` is raised: the server has to break the connection. Use it on one
@@ -51,16 +50,22 @@ class Upstream:
         limits: Limits = Limits(),  # noqa: B008 - frozen
         trusted_proxies: Sequence[str] = ("127.0.0.1/32",),
         ca_file: str | None = None,
+        views: bool = False,
     ) -> None:
         self.limits = limits
         self.target = Target.parse(url, ca_file)
         self.trusted = tuple(trusted_proxies)
-        self.pool = Pool(self.target, limits)
+        self.pool = Pool(self.target, limits, views=views)
+        self._heads = Heads(self.trusted)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         kind = scope["type"]
         if kind == "http":
-            await self._http(scope, receive, send)
+            request = Request(scope, self._heads, asyncio.get_running_loop().time())
+            try:
+                await self._exchange(request, receive, send)
+            except UpstreamError as fault:
+                await _give_up(request, fault, send)
         elif kind == "websocket":
             await relay_websocket(self.target, self.limits, self.trusted, scope, receive, send)
         elif kind == "lifespan":
@@ -80,17 +85,6 @@ class Upstream:
                 await send({"type": "lifespan.shutdown.complete"})
                 return
 
-    async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
-        request = Request(scope, self.trusted)
-        try:
-            await self._exchange(request, receive, send)
-        except UpstreamError as fault:
-            if fault.cause is Cause.CLIENT_GONE:
-                return
-            if request.answered:
-                raise ResponseAbortedError from None
-            await _send_error(send, fault.status)
-
     async def _exchange(self, request: Request, receive: Receive, send: Send) -> None:
         connection: Connection | None = None
         try:
@@ -99,13 +93,14 @@ class Upstream:
             headers = response_headers(
                 connection.headers, status=status, origins=self.target.origins, client=request.client
             )
-            start = {"type": "http.response.start", "status": status, "headers": headers}
+            start: Message = {"type": "http.response.start", "status": status, "headers": headers}
             request.answered = True
             if connection.done and request.upload is None and connection.buffered <= PIECE:
                 # All of it is here: the connection is free for others while this client takes its time.
                 body = connection.take()
                 self.pool.release(connection)
                 connection = None
+                start[BODY_FOLLOWS] = True
                 await send(start)
                 await send({"type": "http.response.body", "body": body, "more_body": False})
             else:
@@ -178,49 +173,15 @@ class Request:
         "upload",
     )
 
-    def __init__(self, scope: Scope, trusted: tuple[str, ...]) -> None:
-        peer = scope.get("client")
+    def __init__(self, scope: Scope, heads: Heads, now: float) -> None:
         method: str = scope["method"]
-        headers, client = request_headers(
-            scope["headers"], peer=peer[0] if peer else None, scheme=scope.get("scheme", "http"), trusted=trusted
-        )
+        lines, self.client, self.fault, self._left, self.chunked, self.expects = heads.of(scope, now)
         self.method = method
-        self.client = client
+        self.head = b"%b %b HTTP/1.1\r\n%b" % (method.encode("ascii"), target_of(scope), lines)
         self.answered = False
-        self.fault = Cause.LOOP if headers[-1][1].count(VIA) > MAX_LOOPS else None
         self.upload: asyncio.Task[None] | None = None
-        self._left: int | None = None
-        self._frame(scope, method, headers)
-        line = b"%b %b HTTP/1.1" % (method.encode("ascii"), target_of(scope))
-        self.head = b"\r\n".join([line, *map(b": ".join, headers), b"", b""])
-
-    def _frame(self, scope: Scope, method: str, headers: list[Header]) -> None:
-        """RFC 9112, 6: a length that was announced is kept and held to, any other body goes in chunks."""
-        self.chunked = False
-        self.expects = False
-        coded = scope.get("http_version", "1.1")[:1] != "1" and method not in ("GET", "HEAD")
-        for name, value in scope["headers"]:
-            if name == b"content-length":
-                self._announce(value)
-            elif name == b"transfer-encoding":
-                coded = True
-            elif name == b"expect":
-                self.expects = value.lower() == b"100-continue"
-        if self._left is None and coded:
-            self.chunked = True
-            headers.append((b"transfer-encoding", b"chunked"))
         self.has_body = self.chunked or bool(self._left)
-        self.expects = self.expects and self.has_body
-        if self.expects:
-            headers.append((b"expect", b"100-continue"))
         self.replayable = method in SAFE and not self.has_body
-
-    def _announce(self, length: bytes) -> None:
-        """Servers refuse these; in front of one that doesn't, nothing ambiguous may reach the upstream."""
-        if self._left is not None or not (length.isdigit() and len(length) <= 18):
-            self.fault = Cause.BAD_BODY
-        else:
-            self._left = int(length)
 
     def send(self, connection: Connection, body: bytes, complete: bool, receive: Receive) -> None:
         """Write the head with what there is of the body at once; the rest follows in a task."""
@@ -290,7 +251,12 @@ def target_of(scope: Scope) -> bytes:
     return path + b"?" + query if query else path
 
 
-async def _send_error(send: Send, status: int) -> None:
-    page = error_page(status)
+async def _give_up(request: Request, fault: UpstreamError, send: Send) -> None:
+    """Tell the client that there is no answer, or no end of one, unless it has gone."""
+    if fault.cause is Cause.CLIENT_GONE:
+        return
+    if request.answered:
+        raise ResponseAbortedError from None
+    status, page = fault.status, error_page(fault.status)
     await send({"type": "http.response.start", "status": status, "headers": error_headers(status, len(page))})
     await send({"type": "http.response.body", "body": page, "more_body": False})

@@ -27,14 +27,13 @@ if TYPE_CHECKING:
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 
 PIECE = 65536
-"""Bytes of body passed on at once. More would not be faster: it leaves the processor's cache and makes malloc ask for
-memory.
-"""
+"""Bytes of body to which small pieces are joined, to be passed on at once."""
 
 MAX_INTERIM = 16
 """1xx answers that may come before the final one (RFC 9110, 15.2)."""
 
 _LENGTH = re.compile(rb"[0-9]{1,18}")
+_FRAMING = frozenset({b"content-length", b"transfer-encoding"})
 
 
 class Framing(enum.Enum):
@@ -105,7 +104,7 @@ class Connection(asyncio.BufferedProtocol):
         self.status = 0
         self.headers: list[Header] = []
         self.framing = Framing.NONE
-        self.body: list[bytes] = []
+        self.body: list[bytes | memoryview] = []
         self.buffered = 0
         self.continued = False
         self.sending = False
@@ -177,8 +176,9 @@ class Connection(asyncio.BufferedProtocol):
             self._waiter = self._loop.create_future()
             await self._waiter
 
-    def take(self) -> bytes:
-        """The next of the body that is here, at most about ``PIECE`` bytes of it, maybe nothing."""
+    def take(self) -> bytes | memoryview:
+        """The next of the body that is here, maybe nothing: a piece as it was read, or several of at most ``PIECE``
+        bytes."""
         body = self.body
         if self.buffered <= PIECE:
             if not body:
@@ -188,7 +188,7 @@ class Connection(asyncio.BufferedProtocol):
             piece = body[0] if len(body) == 1 else b"".join(body)
         else:
             count, size = 1, len(body[0])
-            while size + len(body[count]) <= PIECE:
+            while count < len(body) and size + len(body[count]) <= PIECE:
                 size += len(body[count])
                 count += 1
             piece = body[0] if count == 1 else b"".join(body[:count])
@@ -297,7 +297,7 @@ class Connection(asyncio.BufferedProtocol):
             self._write_waiter.set_result(None)
 
     def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 - asyncio's signature
-        return self._pool.buffer
+        return self._pool.buffers.current
 
     def buffer_updated(self, nbytes: int) -> None:
         if not self.busy or self.done:
@@ -305,19 +305,45 @@ class Connection(asyncio.BufferedProtocol):
             self.reusable = False
             self.transport.abort()
             return
-        self.moved = self._heard = True
-        data = self._pool.buffer[:nbytes]
+        buffers = self._pool.buffers
         if self._left:
-            self._raw(bytes(data))
-        else:
-            self._parse(data)
+            self._raw(buffers.taken(nbytes))
+        elif self._heard or not self._glance(bytes(buffers.current[:nbytes])):
+            self._parse(buffers.current[:nbytes])
+        self.moved = self._heard = True
         waiter = self._waiter
         if waiter is not None and (self.body or self.done or self.head_done):
             self._waiter = None
             if not waiter.done():
                 waiter.set_result(None)
 
-    def _raw(self, data: bytes) -> None:
+    def _glance(self, data: bytes) -> bool:
+        """Read an answer's head, which ``data`` begins with, if it is a plain one; whether it is."""
+        seen = self._pool.glance.read(data)
+        if seen is None:
+            return False
+        status, headers, end = seen
+        limits = self.limits
+        if len(headers) > limits.header_count or end > limits.header_bytes:
+            return False
+        self.headers = headers
+        framing = self._framing(status, "1.1")
+        if framing is not Framing.LENGTH and framing is not Framing.NONE:
+            self.headers = []
+            return False
+        self.status = status
+        self.framing = framing
+        self.head_done = True
+        self._fresh_parser = True  # it has seen nothing of this
+        self._permit()
+        if framing is Framing.NONE:
+            self.done = True
+            self.reusable = end == len(data)
+        elif end < len(data):
+            self._raw(data[end:])
+        return True
+
+    def _raw(self, data: bytes | memoryview) -> None:
         """A body of known length needs no parser once it has begun: its pieces go on as they came."""
         if len(data) > self._left:
             data = data[: self._left]
@@ -327,7 +353,7 @@ class Connection(asyncio.BufferedProtocol):
         self.buffered += len(data)
         if not self._left:
             self.done = True
-        elif self.buffered > self.limits.buffer and not self._paused:
+        elif self.buffered >= self.limits.buffer and not self._paused:
             self._paused = True
             self.transport.pause_reading()
 
@@ -354,7 +380,7 @@ class Connection(asyncio.BufferedProtocol):
                 self.transport.abort()
         else:
             self._noise = 0
-        if self.buffered > self.limits.buffer and not self._paused:
+        if self.buffered >= self.limits.buffer and not self._paused:
             self._paused = True
             self.transport.pause_reading()
 
@@ -416,13 +442,15 @@ class Connection(asyncio.BufferedProtocol):
         length: bytes | None = None
         coding: bytes | None = None
         for name, value in self.headers:
+            if name not in _FRAMING:
+                continue
             if name == b"content-length":
                 if length is not None:
                     return None
                 length = value
-            elif name == b"transfer-encoding":
-                if coding is not None:
-                    return None
+            elif coding is not None:
+                return None
+            else:
                 coding = value
         if length is not None and not _LENGTH.fullmatch(length):
             return None

@@ -6,8 +6,10 @@ import asyncio
 import ssl
 from collections import deque
 
-from vestibule.upstream.connection import PIECE, Connection
+from vestibule.upstream.buffers import Buffers
+from vestibule.upstream.connection import Connection
 from vestibule.upstream.faults import Cause, UpstreamError
+from vestibule.upstream.glance import Glance
 from vestibule.upstream.limits import Limits
 from vestibule.upstream.target import Target
 
@@ -19,7 +21,7 @@ class Pool:
     who finds it full gets ``Cause.OVERLOAD`` at once.
     """
 
-    def __init__(self, target: Target, limits: Limits) -> None:
+    def __init__(self, target: Target, limits: Limits, *, views: bool = False) -> None:
         self.target = target
         self.limits = limits
         self._idle: list[tuple[Connection, float]] = []
@@ -29,9 +31,8 @@ class Pool:
         self._sweeper: asyncio.TimerHandle | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._closed = False
-        # One for all: it is read into and copied from within one callback. Small, so that it stays in the processor's
-        # cache.
-        self.buffer = memoryview(bytearray(PIECE))
+        self.buffers = Buffers(views=views)
+        self.glance = Glance()
 
     def take(self) -> Connection | None:
         """An idle connection, if there is one."""

@@ -1,0 +1,90 @@
+"""What is known of requests that came before with the same headers.
+
+A browser sends the same headers with request after request: those of a page's pictures differ in their addresses alone.
+Who asks, what becomes of the headers on their way to the site, and what the recorder is told of them is worked out for
+the first one and holds for those that follow within seconds. It lives in memory, in bounds of size and time, and no
+longer than the configuration that it follows from.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from starlette.types import Scope
+
+from vestibule.core.consent import Choice
+from vestibule.core.headers import client_address, hashable
+from vestibule.core.memo import Recent
+from vestibule.middleware.request import Header, Prepared, prepare
+from vestibule.middleware.snapshot import Snapshot
+from vestibule.privacy.endpoints import is_own
+from vestibule.privacy.visitor import CHOICE_COOKIE, Visitor, read
+
+KEPT = 2.0
+"""Seconds that what is known is held for true: a choice may expire, and what others revoke must take effect."""
+
+MAX_KNOWN = 256
+MAX_KNOWN_BYTES = 4096
+"""Requests remembered, and bytes of headers of each. When there are more, all are forgotten."""
+
+_UPGRADED = {"http": "http", "https": "https", "ws": "http", "wss": "https"}
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """choice: the one that holds, their own or their browser's. address: the client's, in full. sent: the headers as
+    they came, the last of a name."""
+
+    visitor: Visitor
+    choice: Choice | None
+    address: str
+    prepared: Prepared
+    sent: dict[bytes, bytes]
+
+    def text(self, name: bytes) -> str:
+        """A header as text, empty where there is none."""
+        return self.sent.get(name, b"").decode("latin-1")
+
+
+class Recall:
+    """See the module."""
+
+    def __init__(self, snapshot: Snapshot) -> None:
+        self.snapshot = snapshot
+        self._known: Recent[tuple[object, ...], Known] = Recent(MAX_KNOWN, KEPT)
+
+    def of(self, scope: Scope, now: float) -> Known | None:
+        """Whatever a request says of itself but for its address; None where it is for another host."""
+        peer = scope.get("client")
+        address, scheme = peer[0] if peer else None, scope.get("scheme", "http")
+        headers = hashable(scope["headers"])
+        key = (address, scheme, headers)
+        known = self._known.get(key, now)
+        if known is not None:
+            return known
+        known = self._make(address, scheme, headers, now)
+        if known is not None and _may_be_kept(known, headers):
+            self._known.put(key, known)
+        return known
+
+    def _make(self, peer: str | None, scheme: str, headers: tuple[Header, ...], now: float) -> Known | None:
+        snapshot = self.snapshot
+        policy = snapshot.policy
+        client = client_address(peer, headers, policy.config.trusted_proxies, _UPGRADED[scheme])
+        visitor = read(policy, client.scheme, client.host, headers, int(now))
+        if not policy.answers_for(visitor.host):
+            return None
+        if visitor.cookies:
+            visitor = snapshot.sign_ins.recognise(visitor, now)
+        prepared = prepare(snapshot, visitor, headers)
+        return Known(visitor, visitor.effective, client.address, prepared, dict(headers))
+
+
+def _may_be_kept(known: Known, headers: tuple[Header, ...]) -> bool:
+    """Whether the next request with these headers means the same: none with a body of its own, and none whose cookies
+    of ours are more than a choice (whether one is still good is asked anew each time)."""
+    if b"content-length" in known.sent or b"transfer-encoding" in known.sent:
+        return False
+    if any(is_own(pair.name) and not pair.name.endswith(CHOICE_COOKIE) for pair in known.visitor.cookies):
+        return False
+    return sum(len(name) + len(value) for name, value in headers) <= MAX_KNOWN_BYTES

@@ -1,0 +1,57 @@
+"""What is read into: a few large buffers that pass from the reader to whoever writes on, without being copied.
+
+A body of megabytes is copied by the kernel twice as it is; once more would cost as much again. So what was read is lent
+as a view, and the buffer is used again when nobody holds that any more. Where all are lent, the next piece is copied
+and the reader keeps its buffer: memory stays bounded, and slow readers are slowed by their own connection's limit.
+"""
+
+from __future__ import annotations
+
+import sys
+
+SIZE = 262144
+"""Bytes of a buffer, and the most that is read at once."""
+
+MOST = 64
+"""Buffers of a pool; they are made as they are needed."""
+
+WORTH = 16384
+"""Bytes from which lending is cheaper than a copy."""
+
+
+class Buffers:
+    """See the module. ``current``: where the next read goes. views: whether pieces may be lent; else all are copied."""
+
+    __slots__ = ("_all", "_free", "_views", "current")
+
+    def __init__(self, *, views: bool) -> None:
+        self._views = views
+        self._all = [bytearray(SIZE)]
+        buffer = self._all[0]
+        self._free = self._holders(buffer)
+        self.current = memoryview(self._all[0])
+
+    def taken(self, size: int) -> bytes | memoryview:
+        """The first ``size`` bytes of what was read into ``current``, which may be another one from now on."""
+        view = self.current[:size]
+        if self._views and size >= WORTH:
+            spare = self._spare()
+            if spare is not None:
+                self.current = memoryview(spare)
+                return view
+        return bytes(view)
+
+    def _spare(self) -> bytearray | None:
+        """A buffer that nobody holds: the first one, so that few are used, which stay in the processor's cache."""
+        for buffer in self._all:
+            if self._holders(buffer) == self._free:
+                return buffer
+        if len(self._all) >= MOST:
+            return None
+        self._all.append(bytearray(SIZE))
+        return self._all[-1]
+
+    @staticmethod
+    def _holders(buffer: bytearray) -> int:
+        """How many hold a buffer, besides its place in the list; each view of it does."""
+        return sys.getrefcount(buffer)

@@ -1,0 +1,108 @@
+"""What is read of an answer at a glance is what the parser would have read."""
+
+from __future__ import annotations
+
+import httptools
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from vestibule.upstream.glance import MAX_KNOWN, Glance
+
+Header = tuple[bytes, bytes]
+
+
+class Parser:
+    """What llhttp makes of a head: status and fields, or nothing."""
+
+    def __init__(self, data: bytes) -> None:
+        self.headers: list[Header] = []
+        self.status: int | None = None
+        self.parser = httptools.HttpResponseParser(self)
+        try:
+            self.parser.feed_data(data)
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade):
+            self.status = None
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self.headers.append((name.lower(), value.strip(b" \t")))
+
+    def on_headers_complete(self) -> None:
+        self.status = self.parser.get_status_code()
+
+
+PLAIN = {
+    "nothing but a status": b"HTTP/1.1 200 OK\r\n\r\n",
+    "no reason": b"HTTP/1.1 204\r\n\r\n",
+    "empty reason": b"HTTP/1.1 404 \r\n\r\n",
+    "fields": b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 5\r\n\r\nhello",
+    "white space": b"HTTP/1.1 200 OK\r\nA:b\r\nC: \t d e \t\r\nEmpty:\r\nBlank: \t \r\n\r\n",
+    "obs-text": "HTTP/1.1 200 D'accord, très bien\r\nX: ü\r\n\r\n".encode(),
+    "odd names": b"HTTP/1.1 200 OK\r\n!#$%&'*+-.^_`|~09: x\r\n\r\n",
+    "kept": b"HTTP/1.1 200 OK\r\nConnection: Keep-Alive\r\nKeep-Alive: timeout=5\r\n\r\n",
+    "twice": b"HTTP/1.1 200 OK\r\nSet-Cookie: a=1\r\nSet-Cookie: b=2\r\n\r\n",
+}
+LEFT = {
+    "unfinished": b"HTTP/1.1 200 OK\r\nA: b\r\n",
+    "interim": b"HTTP/1.1 100 Continue\r\n\r\n",
+    "HTTP/1.0": b"HTTP/1.0 200 OK\r\n\r\n",
+    "no HTTP": b"HTTP/2 200 OK\r\n\r\n",
+    "status 600": b"HTTP/1.1 600 Odd\r\n\r\n",
+    "status 20": b"HTTP/1.1 20 Odd\r\n\r\n",
+    "status 2000": b"HTTP/1.1 2000 Odd\r\n\r\n",
+    "chunked": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
+    "upgrade": b"HTTP/1.1 200 OK\r\nUpgrade: h2c\r\n\r\n",
+    "closes": b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n",
+    "names a field": b"HTTP/1.1 200 OK\r\nConnection: keep-alive, x\r\n\r\n",
+    "folded": b"HTTP/1.1 200 OK\r\nA: b\r\n c\r\n\r\n",
+    "space before the colon": b"HTTP/1.1 200 OK\r\nA : b\r\n\r\n",
+    "no colon": b"HTTP/1.1 200 OK\r\nAb\r\n\r\n",
+    "no name": b"HTTP/1.1 200 OK\r\n: b\r\n\r\n",
+    "NUL": b"HTTP/1.1 200 OK\r\nA: b\0c\r\n\r\n",
+    "bare CR": b"HTTP/1.1 200 OK\r\nA: b\rc\r\n\r\n",
+    "bare LF": b"HTTP/1.1 200 OK\r\nA: b\nC: d\r\n\r\n",
+    "bare LF in the reason": b"HTTP/1.1 200 O\nK\r\n\r\n",
+    "empty": b"",
+}
+
+
+@pytest.mark.parametrize("name", PLAIN)
+def test_reads_plain_heads_as_the_parser_does(name: str) -> None:
+    glance, parser = Glance(), Parser(PLAIN[name])
+    for _ in range(2):  # the second time from memory
+        seen = glance.read(PLAIN[name])
+        assert seen is not None
+        status, headers, end = seen
+        assert (status, headers) == (parser.status, parser.headers)
+        assert PLAIN[name][end:] == PLAIN[name].partition(b"\r\n\r\n")[2]
+
+
+@pytest.mark.parametrize("name", LEFT)
+def test_leaves_the_rest_to_the_parser(name: str) -> None:
+    glance = Glance()
+    assert glance.read(LEFT[name]) is None
+    assert glance.read(LEFT[name]) is None
+
+
+LINES = st.one_of(
+    st.sampled_from([line for head in (*PLAIN.values(), *LEFT.values()) for line in head.split(b"\r\n")]),
+    st.binary(max_size=12),
+    st.builds(lambda name, value: name + b": " + value, st.binary(min_size=1, max_size=6), st.binary(max_size=8)),
+)
+
+
+@given(st.lists(LINES, max_size=6), st.sampled_from([b"\r\n", b"\n", b"\r"]))
+@example([b"A: b", b"\x00"], b"\r\n")
+def test_takes_nothing_that_the_parser_refuses(lines: list[bytes], end: bytes) -> None:
+    data = b"HTTP/1.1 200 OK" + end + end.join(lines) + b"\r\n\r\n"
+    seen = Glance().read(data)
+    if seen is not None:
+        parser = Parser(data[: seen[2]])
+        assert (seen[0], seen[1]) == (parser.status, parser.headers)
+
+
+def test_remembers_a_bounded_number_of_lines() -> None:
+    glance = Glance()
+    for number in range(MAX_KNOWN * 2 + 10):
+        assert glance.read(b"HTTP/1.1 200 OK\r\nX: %d\r\nY: %b\r\n\r\n" % (number, b"y" * 1000)) is not None
+        assert len(glance._known) <= MAX_KNOWN
