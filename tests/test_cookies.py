@@ -5,13 +5,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vestibule.core.consent import Choice, Purpose, State
+from vestibule.core.cookie_dates import parse_date
 from vestibule.core.cookies import (
+    LONGEST,
     CookiePolicy,
+    Declared,
     Pair,
     SetCookie,
+    Stored,
     expiries,
+    harden,
+    kept,
     parse_cookie,
     serialize_cookie,
+    store,
+    temporary,
 )
 
 STATISTICS = Choice(frozenset({Purpose.STATISTICS}), "1", 0)
@@ -49,7 +57,6 @@ def test_reading_and_writing_is_stable(header: str) -> None:
         ("a=1", "a=1"),
         ("a=1; Path=/; HttpOnly", "a=1; Path=/; HttpOnly"),
         ("a=1;path=/;SAMESITE=lax;Priority=High;X", "a=1; path=/; SAMESITE=lax; Priority=High; X"),
-        ("a", "a"),
         (" a = b ; Max-Age = 5", "a=b; Max-Age=5"),
         ("a=1; Expires=Wed, 09 Jun 2021 10:18:14 GMT", "a=1; Expires=Wed, 09 Jun 2021 10:18:14 GMT"),
     ],
@@ -59,9 +66,203 @@ def test_every_attribute_survives(header: str, written: str) -> None:
     assert str(cookie) == written
 
 
-@pytest.mark.parametrize("header", ["", "=", "; Path=/", "a=\x00", "a=b\r\nX: y", "n=" + "x" * 5000])
-def test_what_browsers_ignore(header: str) -> None:
+@pytest.mark.parametrize(
+    "header",
+    ["", "=", "; Path=/", "a", "=a", "a\x01=b", "a=\x7f", "n=" + "x" * 4096, "\x00a=b", "x; a=b"],
+)
+def test_what_browsers_ignore_and_what_has_no_name(header: str) -> None:
     assert SetCookie.parse(header) is None
+
+
+@pytest.mark.parametrize("end", ["\x00", "\r", "\n", "\r\nX: y; Domain=evil.example"])
+def test_a_header_ends_where_another_could_begin(end: str) -> None:
+    assert str(SetCookie.parse(f"a=b; Path=/{end}; HttpOnly")) == "a=b; Path=/"
+
+
+def test_the_longest_cookie_is_taken() -> None:
+    cookie = SetCookie.parse("n=" + "x" * 4095 + "; Path=/" + "y" * 2000)
+    assert cookie is not None
+    assert cookie.get("path") is None, "an attribute of more than 1,024 bytes is as good as none"
+
+
+@pytest.mark.parametrize(
+    ("text", "date"),
+    [
+        ("Wed, 09 Jun 2021 10:18:14 GMT", 1623233894),
+        ("Wednesday, 09-Jun-21 10:18:14 GMT", 1623233894),
+        ("Wed Jun  9 10:18:14 2021", 1623233894),
+        ("9 jun 2021 10:18:14", 1623233894),
+        ("10:18:14 2021 June 9th", 1623233894),
+        ("Wed, 09 Jun 2021 10:18:14 +0500", 1623233894),
+        ("1 Jan 70 0:0:0", 0),
+        ("1-Jan-69 00:00:00", 3124224000),
+        ("29 Feb 2024 00:00:00", 1709164800),
+        ("29 Feb 2023 00:00:00", None),
+        ("31 Apr 2024 00:00:00", None),
+        ("0 Jan 2024 00:00:00", None),
+        ("1 Jan 1600 00:00:00", None),
+        ("1 Jan 2024 24:00:00", None),
+        ("1 Jan 2024 00:60:00", None),
+        ("1 Jan 2024", None),
+        ("00:00:00 Jan 2024", None),
+        ("1 Foo 2024 00:00:00", None),
+        ("", None),
+        ("never", None),
+        ("9 jun 2021 10:18:14" + " " * 300, None),
+    ],
+)
+def test_dates_in_all_forms(text: str, date: int | None) -> None:
+    assert parse_date(text) == date
+
+
+@given(st.text(max_size=80))
+def test_whatever_is_said_is_a_date_or_none(text: str) -> None:
+    found = parse_date(text)
+    assert found is None or found > -12_000_000_000
+
+
+@pytest.mark.parametrize(
+    ("attributes", "ends"),
+    [
+        ("", None),
+        ("Max-Age=60", 1060),
+        ("Max-Age=0", 0),
+        ("Max-Age=-5", 0),
+        ("Max-Age=+5", None),
+        ("Max-Age=5 0", None),
+        ("Max-Age", None),
+        ("Max-Age=60; Max-Age=x", 1060),
+        ("Max-Age=60; Expires=Thu, 01 Jan 1970 00:00:00 GMT", 1060),
+        ("Expires=Thu, 01 Jan 1970 00:16:41 GMT", 1001),
+        ("Expires=Thu, 01 Jan 1970 00:16:41 GMT; Expires=soon", 1001),
+        ("Expires=Wed, 09 Jun 2999 10:18:14 GMT", 1000 + LONGEST),
+        ("Max-Age=99999999999999999999", 1000 + LONGEST),
+        ("MAX-AGE=" + "9" * 2000, None),
+    ],
+)
+def test_how_long_a_cookie_lives(attributes: str, ends: int | None) -> None:
+    cookie = SetCookie.parse(f"a=b; {attributes}")
+    assert cookie is not None
+    assert cookie.ends(1000) == ends
+    assert cookie.removes(1000) == (ends is not None and ends <= 1000)
+
+
+SUFFIXES = {"com", "github.io"}
+
+
+def stored(header: str, host: str = "www.relaso.com", path: str = "/app/x", *, secure: bool = True) -> Stored | None:
+    cookie = SetCookie.parse(header)
+    assert cookie is not None
+    return store(cookie, host, path, secure=secure, now=1000, is_suffix=SUFFIXES.__contains__)
+
+
+@pytest.mark.parametrize(
+    ("header", "kept"),
+    [
+        ("__Secure-a=b; Secure", True),
+        ("__Secure-a=b", False),
+        ("__SECURE-a=b", False),
+        ("__Host-a=b; Secure; Path=/", True),
+        ("__Host-a=b; Secure", False),
+        ("__host-a=b; Secure; Path=/; Domain=www.relaso.com", False),
+        ("__Http-a=b; Secure; HttpOnly", True),
+        ("__Http-a=b; Secure", False),
+        ("__Host-Http-a=b; Secure; Path=/; HttpOnly", True),
+        ("__Host-Http-a=b; Secure; Path=/", False),
+        ("a=b; SameSite=None; Secure", True),
+        ("a=b; SameSite=None", False),
+        ("a=b; Partitioned", False),
+        ("a=b; Partitioned; Secure", True),
+        ("a=b; Domain=relaso.com", True),
+        ("a=b; Domain=elsewhere.com", False),
+        ("a=b; Domain=com", False),
+        ("a=b; Domain=.WWW.Relaso.COM", True),
+        ("a=b; Domain=so.com", False),
+    ],
+)
+def test_what_a_browser_keeps(header: str, kept: bool) -> None:
+    assert (stored(header) is not None) == kept
+
+
+def test_a_secure_cookie_is_none_of_plain_http() -> None:
+    assert stored("a=b; Secure", secure=False) is None
+    assert stored("a=b", secure=False) is not None
+
+
+def test_what_a_browser_keeps_of_a_cookie() -> None:
+    assert stored("a=b; Domain=.relaso.com; Max-Age=5; HttpOnly; samesite=STRICT") == Stored(
+        "a", "b", "relaso.com", False, "/app", 1005, False, True, "strict", False
+    )
+    assert stored("a=b; Domain=github.io", "github.io") == Stored(
+        "a", "b", "github.io", True, "/app", None, False, False, "", False
+    )
+
+
+@pytest.mark.parametrize(
+    ("header", "host", "path", "goes"),
+    [
+        ("a=b; Path=/app", "www.relaso.com", "/app", True),
+        ("a=b; Path=/app", "www.relaso.com", "/apple", False),
+        ("a=b; Path=/app", "www.relaso.com", "/app/y", True),
+        ("a=b; Path=/app/", "www.relaso.com", "/app", False),
+        ("a=b; Path=/", "relaso.com", "/", False),
+        ("a=b; Path=/; Domain=relaso.com", "relaso.com", "/", True),
+        ("a=b; Path=/; Domain=relaso.com", "x.relaso.com", "/", True),
+        ("a=b; Path=/; Domain=relaso.com", "xrelaso.com", "/", False),
+    ],
+)
+def test_where_a_cookie_goes(header: str, host: str, path: str, goes: bool) -> None:
+    cookie = stored(header)
+    assert cookie is not None
+    assert cookie.goes_to(host, path, secure=True) == goes
+
+
+@pytest.mark.parametrize(
+    ("header", "secure", "http_only", "hardened"),
+    [
+        ("a=b", True, True, "a=b; Secure; HttpOnly; SameSite=Lax"),
+        ("a=b", False, False, "a=b; SameSite=Lax"),
+        ("a=b; SameSite=Strict; secure; httponly", True, True, "a=b; SameSite=Strict; secure; httponly"),
+        ("a=b; SameSite=None; Secure", True, False, "a=b; SameSite=None; Secure"),
+        ("a=b; SameSite=whatever", False, False, "a=b; SameSite=Lax"),
+        ("csrftoken=b", True, True, "csrftoken=b; Secure; SameSite=Lax"),
+        ("__Host-XSRF-TOKEN=b", True, True, "__Host-XSRF-TOKEN=b; Secure; SameSite=Lax"),
+        ("a=b; Priority=High; X=1", False, True, "a=b; Priority=High; X=1; HttpOnly; SameSite=Lax"),
+    ],
+)
+def test_a_necessary_cookie_is_made_stricter_and_never_weaker(
+    header: str, secure: bool, http_only: bool, hardened: str
+) -> None:
+    cookie = SetCookie.parse(header)
+    assert cookie is not None
+    assert str(harden(cookie, secure=secure, http_only=http_only)) == hardened
+
+
+def test_a_session_is_temporary_or_kept() -> None:
+    cookie = SetCookie.parse("s=1; Expires=Wed, 09 Jun 2027 10:18:14 GMT; Path=/; max-age=9")
+    assert cookie is not None
+    assert str(temporary(cookie)) == "s=1; Path=/"
+    assert str(kept(cookie, 60)) == "s=1; Path=/; Max-Age=60"
+
+
+latin_line = st.text(st.characters(max_codepoint=255, blacklist_characters="\x00\r\n"), max_size=60)
+
+
+@given(latin_line)
+def test_parsing_what_was_written_changes_nothing(header: str) -> None:
+    cookie = SetCookie.parse(header)
+    assert cookie is None or SetCookie.parse(str(cookie)) == cookie
+
+
+@given(latin_line, latin_line, st.booleans(), st.booleans())
+def test_no_cookie_becomes_another_by_our_doing(value: str, attributes: str, secure: bool, http_only: bool) -> None:
+    cookie = SetCookie.parse(f"name={value}; {attributes}")
+    if cookie is not None:
+        for changed in (harden(cookie, secure=secure, http_only=http_only), temporary(cookie), kept(cookie, 5)):
+            again = SetCookie.parse(str(changed))
+            assert again is not None
+            assert (again.name, again.value) == (cookie.name, cookie.value)
+            assert not set(str(changed)) & set("\r\n\0")
 
 
 @given(latin)
@@ -87,7 +288,15 @@ def known(name: str) -> tuple[str, Purpose, State] | None:
 
 
 POLICY = CookiePolicy(
-    {"session": Purpose.NECESSARY, "ui_*": Purpose.PREFERENCES, "[x]?": Purpose.NECESSARY}, known, State.BLOCK
+    {
+        "session": Declared(Purpose.NECESSARY),
+        "ui_*": Declared(Purpose.PREFERENCES),
+        "[x]?": Declared(Purpose.NECESSARY, scripts=True),
+        "soft": Declared(Purpose.NECESSARY, harden=False),
+    },
+    known,
+    State.BLOCK,
+    ["session", "sess-*"],
 )
 
 
@@ -103,6 +312,8 @@ POLICY = CookiePolicy(
         ("unheard", STATISTICS, False, "cookies.unknown: block"),
         ("[x]?", None, True, "cookies.declare.[x]?: necessary"),
         ("SESSION", None, False, "cookies.unknown: block"),
+        ("sess-1", None, True, "sign_in.cookies: sess-*"),
+        ("", STATISTICS, False, "a cookie without a name"),
     ],
 )
 def test_which_cookies_pass(name: str, choice: Choice | None, passes: bool, rule: str) -> None:
@@ -122,15 +333,50 @@ def test_a_cookie_is_expired_wherever_it_may_have_been_set() -> None:
     assert len(headers) == len(set(headers))
     for domain in ("", "; Domain=www.shop.relaso.com", "; Domain=shop.relaso.com", "; Domain=relaso.com"):
         for path in ("/", "/blog", "/blog/2026"):
-            assert f"_ga=; Path={path}{domain}; Expires=Thu, 01 Jan 1970 00:00:00 GMT; Max-Age=0; Secure" in headers
+            assert f"_ga=; Path={path}{domain}; Max-Age=0" in headers
     assert not any("Domain=com" in header for header in headers)
 
 
 def test_a_host_cookie_is_expired_as_browsers_demand() -> None:
     assert expiries("__Host-x", "relaso.com", "relaso.com", "/a/b", secure=True) == (
-        "__Host-x=; Path=/; Expires=Thu, 01 Jan 1970 00:00:00 GMT; Max-Age=0; Secure",
+        "__Host-x=; Path=/; Max-Age=0; Secure",
     )
 
 
 def test_pairs_are_written_as_they_came() -> None:
     assert serialize_cookie([Pair("a", "1"), Pair("", "x")]) == "a=1; x"
+
+
+@pytest.mark.parametrize(
+    ("name", "session", "hardened", "http_only"),
+    [
+        ("session", True, True, True),
+        ("sess-1", True, True, True),
+        ("[x]?", False, True, False),
+        ("soft", False, False, False),
+        ("ui_theme", False, False, False),
+        ("__stripe_mid", False, True, False),
+        ("unheard", False, False, False),
+    ],
+)
+def test_which_cookies_are_made_stricter(name: str, session: bool, hardened: bool, http_only: bool) -> None:
+    verdict = POLICY.decide(name)
+    assert (verdict.session, verdict.harden, verdict.http_only) == (session, hardened, http_only)
+
+
+def read_plainly(header: str) -> list[tuple[str, str]]:
+    """The standard's words, one after the other."""
+    pairs = []
+    for part in header.split(";"):
+        name, equals, value = part.partition("=")
+        name, value = name.strip(" \t"), value.strip(" \t")
+        if equals:
+            pairs.append((name, value))
+        elif name:
+            pairs.append(("", name))
+    return pairs
+
+
+@given(st.text(st.sampled_from('ab=; \t,"é'), max_size=20))
+def test_tidy_headers_are_read_like_all_others(header: str) -> None:
+    assert [tuple(pair) for pair in parse_cookie(header)] == read_plainly(header)

@@ -24,12 +24,19 @@ from starlette.templating import Jinja2Templates
 
 from demo.site import content
 from demo.site.pdf import one_pager
+from demo.site.remembering import preferences_changed, remembered, signed_in, signed_out
 from demo.site.sessions import EMAIL, Sessions
 
 HERE = Path(__file__).parent
 SESSION = "relaso_session"
 DAY = 86_400
 LINK = "<https://fonts.gstatic.com>; rel=preconnect; crossorigin, </assets/site.css>; rel=preload; as=style"
+SORTED: Mapping[str, Callable[[content.Deal], tuple[int, str]]] = {
+    "next": lambda deal: (content.DEALS.index(deal), ""),
+    "company": lambda deal: (0, deal.company.lower()),
+    "value": lambda deal: (-deal.value, ""),
+}
+"""Orders in which deals can be seen; the one that was taken last is remembered."""
 FORM_LIMIT = 64 * 1024
 """Bytes of a posted form; a longer one is refused with 413."""
 
@@ -79,7 +86,8 @@ class Site:
     async def login(self, request: Request) -> Response:
         after = _own_path(request.query_params.get("next"))
         if request.method != "POST":
-            return self._page(request, "login.html", {"next": after})
+            # Somebody who had a session that is gone, and whom the proxy remembers.
+            return self._back_again(request, after) or self._page(request, "login.html", {"next": after})
         form = await _form(request)
         email = form.get("email", "").strip()
         after = _own_path(form.get("next"))
@@ -88,15 +96,14 @@ class Site:
             return self._page(request, "login.html", context, status=422)
         answer = RedirectResponse(after, status_code=303)
         self._open_session(request, answer, email)
-        # Tells the proxy in front whose sign-in this was; it takes the header out of the answer.
-        answer.headers["Vestibule-Account"] = email
+        signed_in(answer, email)
         return answer
 
     async def logout(self, request: Request) -> Response:
         self._sessions.close(request.cookies.get(SESSION))
         answer = RedirectResponse("/", status_code=303)
         answer.delete_cookie(SESSION, path="/", httponly=True, samesite="lax")
-        answer.headers["Vestibule-Sign-Out"] = "1"
+        signed_out(answer)
         return answer
 
     # -- pages behind the login --
@@ -105,7 +112,15 @@ class Site:
         return await self._signed_in(request, "app/home.html", _board())
 
     async def deals(self, request: Request) -> Response:
-        return await self._signed_in(request, "app/deals.html", {"deals": content.DEALS})
+        preferences = self._sessions.preferences(request.cookies.get(SESSION))
+        wanted = request.query_params.get("sort")
+        if wanted in SORTED and self._sessions.email(request.cookies.get(SESSION)) is not None:
+            preferences["sort"] = wanted
+        deals = sorted(content.DEALS, key=SORTED.get(str(preferences.get("sort")), SORTED["next"]))
+        page = await self._signed_in(request, "app/deals.html", {"deals": deals, "sort": preferences.get("sort")})
+        if wanted in SORTED:
+            preferences_changed(page, preferences)
+        return page
 
     async def deal(self, request: Request) -> Response:
         found = content.deal(request.path_params["number"])
@@ -142,18 +157,28 @@ class Site:
             if template is None:
                 raise HTTPException(404)
             return self._page(request, template, context, cache="no-store")
-        # Somebody whom the proxy remembers: only it can send this header, a visitor's own never gets here.
-        remembered = request.headers.get("vestibule-account", "")
-        if EMAIL.fullmatch(remembered):
-            answer = RedirectResponse(request.url.path, status_code=303)
-            self._open_session(request, answer, remembered)
-            return answer
-        return RedirectResponse(f"/login?next={request.url.path}", status_code=303)
+        answer = self._back_again(request, request.url.path)
+        if answer is None:
+            answer = RedirectResponse(f"/login?next={request.url.path}", status_code=303)
+            # A session that is gone must not hide from the proxy that somebody comes without one.
+            answer.delete_cookie(SESSION, path="/", httponly=True, samesite="lax")
+        return answer
 
-    def _open_session(self, request: Request, answer: Response, email: str) -> None:
+    def _back_again(self, request: Request, after: str) -> Response | None:
+        """A session for somebody whom the proxy remembers."""
+        found = remembered(request)
+        if found is None or not EMAIL.fullmatch(found[0]):
+            return None
+        answer = RedirectResponse(after, status_code=303)
+        self._open_session(request, answer, *found)
+        return answer
+
+    def _open_session(
+        self, request: Request, answer: Response, email: str, preferences: Mapping[str, object] | None = None
+    ) -> None:
         secure = request.headers.get("x-forwarded-proto") == "https"
         answer.set_cookie(
-            SESSION, self._sessions.open(email), max_age=14 * DAY, expires=14 * DAY, path="/",
+            SESSION, self._sessions.open(email, preferences), max_age=14 * DAY, expires=14 * DAY, path="/",
             httponly=True, samesite="lax", secure=secure,
         )  # fmt: skip
 
