@@ -77,6 +77,41 @@ def test_a_file_without_settings(tmp_path: Path, content: str, expected: list[st
 
 
 @pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("listen: 0.0.0.0:80", ""),
+        ("listen: '[::1]:8080'", ""),
+        ("listen: unix:/run/site.sock", ""),
+        ("listen: unix:site.sock", "must be an absolute path after unix:"),
+        ("listen: unix:/run/", "must be an absolute path after unix:"),
+        (f"listen: unix:/{'x' * 100}", "must be an absolute path after unix:"),
+        ("listen: /run/site.sock", "must be an address and port"),
+        ("dashboard: {listen: unix:/run/x.sock}", "must be an address and port"),
+        ("access_log: off", ""),
+        ("access_log: stdout", ""),
+        ("access_log: /var/log/access.jsonl", ""),
+        ("access_log: access.jsonl", "must be off, stdout, or an absolute path"),
+        ("access_log: /var/log/", "must be off, stdout, or an absolute path"),
+        ("access_log: on", "must be off, stdout, or an absolute path"),
+        ("trusted_proxies: ['unix:', 10.0.0.0/8]", ""),
+        ("trusted_proxies: ['unix:/run/x']", "must be an address or network"),
+        ("analytics: {own: ['unix:']}", "must be an address or network"),
+        ("limits: {min_rate: 0, queue_length: 1, total_timeout: 1d}", ""),
+        ("limits: {min_rate: -1}", "should be greater than or equal to 0"),
+        ("limits: {queue_length: 0}", "should be greater than 0"),
+        ("limits: {total_timeout: 5}", "needs a unit"),
+    ],
+)
+def test_places_and_limits(tmp_path: Path, line: str, expected: str) -> None:
+    folder = written(tmp_path, f"site: {{name: a, hosts: [a.example], upstream: 'http://127.0.0.1:3000'}}\n{line}\n")
+    if not expected:
+        load(folder, {})
+        return
+    (found,) = problems(folder)
+    assert expected in found
+
+
+@pytest.mark.parametrize(
     ("content", "line"),
     [
         ("site: [a\n", 2),
@@ -263,3 +298,18 @@ def test_a_folder_that_vanishes_is_a_problem_and_no_traceback(tmp_path: Path) ->
     folder.mkdir()
     shutil.rmtree(written(folder))
     assert len(problems(folder)) == 1
+
+
+@pytest.mark.parametrize(
+    ("upstream", "content", "expected"),
+    [
+        ("http://127.0.0.1:3000", "", "is for an upstream at https:// only; site.upstream is another"),
+        ("https://127.0.0.1:3000", None, "ca.pem cannot be read: No such file or directory"),
+        ("https://127.0.0.1:3000", "nothing", "ca.pem cannot be read: it is no PEM file"),
+    ],
+)
+def test_authorities_of_the_upstream(upstream: str, content: str | None, expected: str, tmp_path: Path) -> None:
+    if content is not None:
+        (tmp_path / "ca.pem").write_text(content)
+    site = SITE.replace("http://127.0.0.1:3000", upstream) + f"  upstream_ca: {tmp_path}/ca.pem\n"
+    assert problems(written(tmp_path, site)) == [f"site.yaml:5: site.upstream_ca: {expected}"]

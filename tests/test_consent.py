@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vestibule.core.consent import ASKED, Choice, ChoiceSigner, Purpose
+from vestibule.core.consent import ASKED, MARK, Choice, ChoiceSigner, Purpose, mark
 
 NOW = 1_790_000_000
 DAY = 86_400
@@ -23,6 +23,13 @@ choices = st.builds(
     time=st.integers(NOW - 100 * DAY, NOW),
     record=st.none() | st.text(max_size=30),
     services=st.dictionaries(st.text(max_size=20), st.booleans(), max_size=4),
+    shown=st.none() | st.frozensets(st.text("abcXYZ019-_", min_size=MARK, max_size=MARK), max_size=30),
+    surface=st.sampled_from(["", "banner", "centre"]),
+    language=st.sampled_from(["", "de", "pt-BR"]),
+    texts=st.sampled_from(["", "0123456789abcdef"]),
+    signal=st.sampled_from(["", "gpc", "dnt"]),
+    objects=st.booleans(),
+    notice=st.sampled_from(["", "2027-01-15"]),
 )
 
 
@@ -119,3 +126,29 @@ def test_keys_rotate_without_asking_anyone_again() -> None:
 def test_an_empty_secret_is_refused(secrets: list[str]) -> None:
     with pytest.raises(ValueError, match="secret"):
         ChoiceSigner(secrets, "relaso.com", DAY)
+
+
+@pytest.mark.parametrize("objects", [True, False])
+@pytest.mark.parametrize("notice", ["", "2027-01-15"])
+def test_what_is_no_choice_is_kept_without_one(objects: bool, notice: str) -> None:
+    kept = Choice(frozenset(), "", NOW, objects=objects, notice=notice, decided=False)
+    assert SIGNER.loads(SIGNER.dumps(kept), NOW) == kept
+
+
+def test_refusals_are_all_alike() -> None:
+    tokens = {SIGNER.dumps(Choice(frozenset(), "1", NOW, surface="banner", language="de")) for _ in range(3)}
+    assert len(tokens) == 1
+
+
+def test_a_mark_tells_services_and_purposes_apart() -> None:
+    marks = {mark(service, purpose) for service in ("youtube", "vimeo") for purpose in ASKED}
+    assert len(marks) == 6
+    assert all(len(each) == MARK and each.isascii() for each in marks)
+
+
+def test_a_token_of_many_services_still_fits() -> None:
+    shown = frozenset(mark(f"service-{number}", Purpose.MARKETING) for number in range(200))
+    choice = dataclasses.replace(CHOICE, shown=shown, surface="banner", language="zh-Hant", texts="0123456789abcdef")
+    token = SIGNER.dumps(choice)
+    assert len(token) < 1600
+    assert SIGNER.loads(token, NOW) == choice

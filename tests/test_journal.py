@@ -4,7 +4,7 @@ import asyncio
 import json
 import os
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +18,9 @@ from vestibule.journal import Journal, take_over
 def taken(state: Path) -> list[Mapping[str, Any]]:
     records: list[Mapping[str, Any]] = []
 
-    async def keep(record: Mapping[str, Any]) -> None:
-        records.append(record)
+    async def keep(some: Sequence[Mapping[str, Any]]) -> None:
+        assert 0 < len(some) <= 500
+        records.extend(some)
 
     assert asyncio.run(take_over(state, keep)) == len(records)
     return records
@@ -35,6 +36,14 @@ def test_records_wait_in_order_and_are_taken_once(tmp_path: Path) -> None:
     assert [record["id"] for record in taken(tmp_path)] == ["3"]
 
 
+def test_many_records_are_taken_many_at_a_time(tmp_path: Path) -> None:
+    Journal(tmp_path).append({"id": "0"})
+    (path,) = (tmp_path / journal.FOLDER).iterdir()
+    with path.open("ab") as file:
+        file.writelines(b'{"id": "%d"}\n' % number for number in range(1, 1201))
+    assert [record["id"] for record in taken(tmp_path)] == [str(number) for number in range(1201)]
+
+
 def test_a_line_that_a_crash_cut_short_is_left_out(tmp_path: Path) -> None:
     Journal(tmp_path).append({"id": "whole"})
     (path,) = (tmp_path / journal.FOLDER).iterdir()
@@ -46,7 +55,7 @@ def test_a_line_that_a_crash_cut_short_is_left_out(tmp_path: Path) -> None:
 def test_nothing_is_removed_that_was_not_kept(tmp_path: Path) -> None:
     Journal(tmp_path).append({"id": "a"})
 
-    async def refuse(record: Mapping[str, Any]) -> None:
+    async def refuse(some: Sequence[Mapping[str, Any]]) -> None:
         raise LinkError("no")
 
     with pytest.raises(LinkError):

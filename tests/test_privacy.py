@@ -21,11 +21,11 @@ from tests.sites import SECRET, SITE_YAML, Front, Recording, configured, front
 from vestibule.config import load
 from vestibule.core.errors import LinkError
 from vestibule.middleware import ConsentMiddleware
-from vestibule.privacy.banner import Banner, squeezed
+from vestibule.privacy.banner import Banner
 from vestibule.privacy.guard import Guard
 from vestibule.privacy.origin import from_own_pages, local_path
 from vestibule.privacy.policy import SitePolicy
-from vestibule.privacy.texts import choose, languages, texts
+from vestibule.privacy.texts import DAY, choose, fill, languages, texts
 from vestibule.privacy.visitor import Visitor
 
 
@@ -74,7 +74,7 @@ def test_a_record_says_what_was_shown_and_nothing_of_the_visitor(site: Front) ->
     site.post("/_privacy/consent", "choice=accept&surface=centre", ("Accept-Language", "de-AT,de;q=0.9"))
     (record,) = site.recording.records
     assert set(record) == {
-        "id", "time", "site", "revision", "texts", "language", "purposes", "services", "surface"
+        "id", "time", "site", "revision", "texts", "language", "purposes", "services", "asked", "surface", "signal"
     }  # fmt: skip
     assert isinstance(record["time"], int)
     assert record["time"] % 3600 == 0
@@ -263,7 +263,7 @@ def test_everything_can_be_erased(site: Front) -> None:
     assert answer.get("clear-site-data") == '"cookies", "storage"'
 
 
-@pytest.mark.parametrize("name", ["banner.js", "banner.css", "centre.css"])
+@pytest.mark.parametrize("name", ["banner.js", "answer.js", "banner.css", "centre.css"])
 def test_the_parts_never_change_their_meaning(site: Front, name: str) -> None:
     answer = site.ask(f"/_privacy/{name}?v=1")
     assert answer.status == 200
@@ -334,20 +334,101 @@ def test_the_language_is_the_one_liked_best(header: str, tag: str) -> None:
     assert choose(header) == tag
 
 
-def test_every_language_has_every_text_and_every_placeholder() -> None:
-    def leaves(data: object, path: str = "") -> Iterator[tuple[str, str]]:
-        if isinstance(data, dict):
-            for key, value in data.items():
-                yield from leaves(value, f"{path}.{key}")
-        else:
-            yield path, str(data)
+def leaves(data: object, path: str = "") -> Iterator[tuple[str, object]]:
+    """Every text by its keys; one with forms for numbers is a dictionary of them."""
+    if isinstance(data, dict) and "other" not in data:
+        for key, value in data.items():
+            yield from leaves(value, f"{path}.{key}")
+    else:
+        yield path, data
 
+
+def test_every_language_has_every_text_and_every_placeholder() -> None:
     english = dict(leaves(texts("en").data))
     for tag in languages():
         own = dict(leaves(texts(tag).data))
         assert own.keys() == english.keys(), tag
         for path, text in english.items():
-            assert sorted(re.findall(r"\{\w+\}", text)) == sorted(re.findall(r"\{\w+\}", own[path])), (tag, path)
+            for form, words in forms(own[path]).items():
+                wanted, found = placeholders(forms(text)["other"]), placeholders(words)
+                # "No service", "one service", "two services" need no figure.
+                if form in ("zero", "one", "two") and "{count}" not in found:
+                    wanted = [name for name in wanted if name != "{count}"]
+                assert found == wanted, (tag, path)
+
+
+def forms(text: object) -> dict[str, str]:
+    return text if isinstance(text, dict) else {"other": str(text)}
+
+
+def placeholders(text: str) -> list[str]:
+    return sorted(re.findall(r"\{\w+\}", text))
+
+
+def test_every_language_has_the_forms_that_its_numbers_take() -> None:
+    for tag in languages():
+        locale = texts(tag).locale
+        needed = {str(locale.plural_form(number)) for number in range(1001)} | {"other"}
+        for path, text in leaves(texts(tag).data):
+            if isinstance(text, dict):
+                assert text.keys() == needed, (tag, path)
+
+
+@pytest.mark.parametrize(
+    ("tag", "count", "words"),
+    [
+        ("en", 1, "1 more service"),
+        ("en", 2, "2 more services"),
+        ("en", 1200, "1,200 more services"),
+        ("de", 1, "1 weiterer Dienst"),
+        ("de", 1200, "1.200 weitere Dienste"),
+    ],
+)
+def test_numbers_take_their_form(tag: str, count: int, words: str) -> None:
+    assert texts(tag).plural("banner", "more", count) == words
+
+
+@pytest.mark.parametrize(
+    ("seconds", "english", "german"),
+    [
+        (10, "10 seconds", "10 Sekunden"),
+        (1800, "30 minutes", "30 Minuten"),
+        (86_400, "1 day", "1 Tag"),
+        (90 * 86_400, "3 months", "3 Monate"),
+        (180 * 86_400, "6 months", "6 Monate"),
+        (round(13 * 30.44 * 86_400), "13 months", "13 Monate"),
+        (2 * 365 * 86_400, "2 years", "2 Jahre"),
+        (100 * 86_400, "100 days", "100 Tage"),
+    ],
+)
+def test_durations_are_told_in_their_greatest_whole_unit(seconds: int, english: str, german: str) -> None:
+    assert (texts("en").duration(seconds), texts("de").duration(seconds)) == (english, german)
+
+
+@pytest.mark.parametrize("tag", sorted(languages()))
+def test_every_language_has_words_for_durations(tag: str) -> None:
+    told = [texts(tag).duration(seconds) for seconds in (30, 1800, 7200, 2 * DAY, 90 * DAY, 730 * DAY)]
+    assert len(set(told)) == len(told)
+    assert not any("duration" in text or ("day" in text and tag != "en") for text in told)
+
+
+def test_what_is_filled_in_is_not_filled_in_again() -> None:
+    assert fill("{a} and {b} {c} {", a="{b}", b="{a}") == "{b} and {a} {c} {"
+
+
+@pytest.mark.parametrize(
+    ("accept", "page", "tag"),
+    [
+        ("en", "de", "de"),
+        ("en", "de-CH", "de"),
+        ("en", "de, en", "en"),
+        ("de", "xx", "de"),
+        ("de", "../../etc/passwd", "de"),
+        ("de", "", "de"),
+    ],
+)
+def test_the_pages_own_language_goes_before(accept: str, page: str, tag: str) -> None:
+    assert choose(accept, page) == tag
 
 
 # -- the guard ---------------------------------------------------------------------------------------------------------
@@ -500,7 +581,8 @@ def test_pages_get_only_the_scripts_they_need(
     tmp_path: Path, settings: str, trackers: str, google: bool, revive: bool
 ) -> None:
     policy = SitePolicy(configured(tmp_path, SITE_YAML + settings, trackers + "\n"), ["test"])
-    assert Guard(policy).parts == (*["google.js"] * google, *["revive.js"] * revive, "banner.js")
+    assert Guard(policy).parts == (*["google.js"] * google, "banner.js")
+    assert Guard(policy).later == (*["revive.js"] * revive, "answer.js")
 
 
 def test_the_script_comes_first_and_is_let_in_by_its_hash(site: Front) -> None:
@@ -514,16 +596,26 @@ def test_the_script_comes_first_and_is_let_in_by_its_hash(site: Front) -> None:
     assert b"//" not in re.sub(rb'"[^"]*"', b"", script), "comments are not sent"
 
 
+@pytest.mark.parametrize("services", ["google-analytics: ask, youtube: ask", "youtube: ask"])
+@pytest.mark.parametrize("settings", ["", "csp: report\n", "csp: off\n", "mode: observe\n"])
+@pytest.mark.parametrize("unknown", ["block", "ask", "allow"])
+def test_the_guard_is_small(tmp_path: Path, unknown: str, settings: str, services: str) -> None:
+    """In bytes as they travel, gzip, whatever is configured: what every page waits for, and what an answer needs."""
+    trackers = f"unknown: {unknown}\nservices: {{{services}}}\n"
+    banner = Banner(SitePolicy(configured(tmp_path, SITE_YAML + settings, trackers), ["test"]))
+    assert len(gzip.compress(banner.script.content)) <= 1500
+    assert len(gzip.compress(banner.answer.content)) <= 2048
+
+
 def test_a_page_gets_little_from_us(tmp_path: Path) -> None:
-    """In bytes as they travel, gzip: the guard, and everything that comes with a page of the demo."""
+    """In bytes as they travel, gzip: everything that comes with a page of the demo."""
     banner = Banner(SitePolicy(load(ROOT / "demo" / "config", {}), ["test"]))
     visitor = Visitor("https", "relaso.com", "relaso.com", (), None, "", "en", 0)
-    added = banner.inject(visitor, "/")
-    assert len(gzip.compress(squeezed("banner.js"))) <= 1536
-    page = gzip.compress(added.head + added.body + added.foot)
+    head = banner.head(visitor).encode()
+    page = gzip.compress(head + (banner.body(visitor, "/") + banner.foot(visitor, "/")).encode())
     whole = len(page) + len(gzip.compress(banner.script.content)) + len(gzip.compress(banner.style.content))
     assert whole <= 5 * 1024
-    assert len(added.head) <= 640, "a page's own <meta charset> must stand in the first 1024 bytes"
+    assert len(head) <= 640, "a page's own <meta charset> must stand in the first 1024 bytes"
 
 
 def test_a_page_that_answered_a_form_says_so(site: Front) -> None:

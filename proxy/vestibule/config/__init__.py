@@ -11,11 +11,12 @@ from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
 
-from vestibule.config.checks import check_notice, check_services
+from vestibule.config.checks import check_domain, check_notice, check_services, check_theme, check_upstream
 from vestibule.config.documents import read
 from vestibule.config.environment import override
 from vestibule.config.lists import named, read_lists
 from vestibule.config.models import Config, SiteFile, TrackersFile
+from vestibule.config.texts import check_texts
 from vestibule.config.validation import validate
 from vestibule.config.wording import suggest
 from vestibule.core.errors import ConfigError, Problem
@@ -54,6 +55,10 @@ def load(directory: Path | str, environ: Mapping[str, str], *, today: date | Non
     filters, lists = read_lists(folder, trackers, pages, problems)
     if values is not None:
         problems.extend(check_notice(values, site, today))
+        problems.extend(check_theme(values, site))
+        problems.extend(check_domain(values, site))
+        problems.extend(check_upstream(values, site))
+        problems.extend(check_texts(values, site))
         if values.geoip is not None and not values.geoip.is_file():
             problems.append(Problem(site.file, site.line(("geoip",)), "geoip", f"no such file: {values.geoip}"))
     if problems or values is None or rules is None:

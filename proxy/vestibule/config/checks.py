@@ -2,17 +2,92 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Iterator
 from datetime import date, timedelta
+
+from publicsuffixlist import PublicSuffixList
 
 from vestibule import catalogue
 from vestibule.config.documents import Document
 from vestibule.config.models import SiteFile
 from vestibule.config.wording import suggest
+from vestibule.core.contrast import CONTROL, TEXT, contrast
 from vestibule.core.errors import Problem
 
 NOTICE_DAYS = 30
 """Days by which a material change is announced ahead of taking effect."""
+
+
+_NEEDED = (
+    ("text", "background", TEXT),
+    ("soft", "background", TEXT),
+    ("accent", "background", TEXT),
+    ("on_accept", "accept", TEXT),
+    ("on_reject", "reject", TEXT),
+    ("accept", "background", CONTROL),
+    ("reject", "background", CONTROL),
+)
+"""Which colour is seen on which, and the contrast that this needs (WCAG 2.2 AA)."""
+
+
+def check_theme(values: SiteFile, document: Document) -> Iterator[Problem]:
+    """Colours must be told apart, and the button that rejects must be as visible as the one that accepts."""
+    for scheme, colours in (("light", values.banner.theme.light), ("dark", values.banner.theme.dark)):
+        found = colours.resolved()
+        for front, back, needed in _NEEDED:
+            ratio = contrast(found[front], found[back])
+            if ratio < needed:
+                message = f"{found[front]} on {found[back]} ({back}) has a contrast of {ratio:.2f}:1; WCAG AA asks for"
+                yield _of_colour(document, scheme, front, f"{message} {needed}:1")
+        for front, back, accept in (
+            ("reject", "background", ("accept", "background")),
+            ("on_reject", "reject", ("on_accept", "accept")),
+        ):
+            ours = contrast(found[front], found[back])
+            theirs = contrast(found[accept[0]], found[accept[1]])
+            if ours < theirs:
+                message = f"the button that rejects must not be less visible than the one that accepts: {front} has a"
+                yield _of_colour(
+                    document, scheme, front, f"{message} contrast of {ours:.2f}:1, {accept[0]} {theirs:.2f}:1"
+                )
+
+
+def _of_colour(document: Document, scheme: str, name: str, message: str) -> Problem:
+    path = ("banner", "theme", scheme, name)
+    return Problem(document.file, document.line(path), ".".join(path), message)
+
+
+def check_upstream(values: SiteFile, document: Document) -> Iterator[Problem]:
+    """A file of authorities must be one, and is of use only where certificates are shown."""
+    path = values.site.upstream_ca
+    if path is None:
+        return
+    message = ""
+    if not values.site.upstream.startswith("https://"):
+        message = "is for an upstream at https:// only; site.upstream is another"
+    else:
+        try:
+            if not ssl.create_default_context(cafile=path).get_ca_certs():
+                message = f"{path} holds no authority's certificate"
+        except (OSError, ssl.SSLError) as error:
+            reason = "it is no PEM file" if isinstance(error, ssl.SSLError) else error.strerror
+            message = f"{path} cannot be read: {reason}"
+    if message:
+        yield Problem(document.file, document.line(("site", "upstream_ca")), "site.upstream_ca", message)
+
+
+def check_domain(values: SiteFile, document: Document) -> Iterator[Problem]:
+    """A choice can be shared only among hosts of a domain that someone registered (RFC 6265bis, section 5.7)."""
+    domain = values.cookies.domain
+    if domain is None:
+        return
+    line = document.line(("cookies", "domain"))
+    if not any(host == domain or host.endswith(f".{domain}") for host in values.site.hosts):
+        yield Problem(document.file, line, "cookies.domain", f"none of site.hosts is {domain} or below it")
+    elif PublicSuffixList().privatesuffix(domain) is None:
+        message = f"{domain} is nobody's own domain: browsers keep no cookie for it"
+        yield Problem(document.file, line, "cookies.domain", message)
 
 
 def check_services(document: Document) -> Iterator[Problem]:

@@ -4,21 +4,29 @@ from __future__ import annotations
 
 from datetime import date
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SkipValidation, field_validator
 
 from vestibule.config.values import (
     DAY,
     MONTH,
+    YEAR,
+    AccessLog,
+    Colour,
     CookieName,
     Duration,
+    Font,
     Host,
+    Language,
     Listen,
     ListFile,
+    LongText,
     Network,
     Origin,
+    Peer,
     PolicyUrl,
+    PublicListen,
     ServiceId,
     Signature,
     SitePath,
@@ -44,6 +52,11 @@ class Site(Model):
     )
     first_party: tuple[Host, ...] = Field((), description="More hosts that are ours.")
     upstream: Origin = Field(description="Where requests go: http://…, https://… or unix:/path.")
+    upstream_ca: Path | None = Field(
+        None,
+        description="PEM file of the only authorities whose signature on an https upstream's certificate counts;"
+        " the system's where it is left out.",
+    )
     timezone: Zone = Field("UTC", description="Where days begin.")
 
 
@@ -51,8 +64,12 @@ class Notice(Model):
     """A material change that is announced before it takes effect."""
 
     effective: date = Field(description="The day on which the change takes effect.")
-    announced: date | None = Field(None, description="The day from which it is shown; at least 30 days before.")
-    text: dict[str, Text] = Field(min_length=1, description="What changes, by language.")
+    announced: date | None = Field(
+        None, description="The day from which it is shown, at least 30 days before; at once if left out."
+    )
+    text: dict[Language, LongText] = Field(
+        min_length=1, description="What changes, by language; who reads none of these sees en, or else the first."
+    )
 
 
 class Policy(Model):
@@ -61,7 +78,7 @@ class Policy(Model):
     revision: Text = Field("1", description="A new value asks everyone again.")
     url: PolicyUrl = Field("/privacy", description="The policy's address.")
     contact: str = Field("", max_length=200, description="Whom to write to about privacy.")
-    notice: Notice | None = Field(None, description="A change, announced 30 days ahead. Checked, not shown yet.")
+    notice: Notice | None = Field(None, description="A change, announced on every page 30 days ahead.")
 
 
 class Consent(Model):
@@ -72,12 +89,103 @@ class Consent(Model):
     )
     minimum_age: int = Field(16, ge=0, le=21, description="Age from which one may agree (GDPR art. 8).")
     honour: tuple[Literal["gpc", "dnt"], ...] = Field(("gpc", "dnt"), description="Signals that count as a refusal.")
+    prove_for: Duration = Field(default=5 * YEAR, description="How long consent records are kept as proof.")
+
+
+class Colours(Model):
+    """The colours of one scheme. What is None follows another: accept follows accent, reject follows accept."""
+
+    background: Colour
+    text: Colour
+    soft: Colour
+    line: Colour
+    accent: Colour
+    accept: Colour | None = None
+    on_accept: Colour
+    reject: Colour | None = None
+    on_reject: Colour | None = None
+
+    def resolved(self) -> dict[str, str]:
+        """Every colour by its name, none missing."""
+        accept = self.accept or self.accent
+        return {
+            "background": self.background,
+            "text": self.text,
+            "soft": self.soft,
+            "line": self.line,
+            "accent": self.accent,
+            "accept": accept,
+            "on_accept": self.on_accept,
+            "reject": self.reject or accept,
+            "on_reject": self.on_reject or self.on_accept,
+        }
+
+
+class LightColours(Colours):
+    """Where the visitor's system is light."""
+
+    background: Colour = Field("#ffffff", description="Behind everything.")
+    text: Colour = Field("#1c2430", description="Text.")
+    soft: Colour = Field("#56616f", description="Text of less weight.")
+    line: Colour = Field("#d5dbe3", description="Lines and borders.")
+    accent: Colour = Field("#1f4b99", description="Links, switches, focus.")
+    accept: Colour | None = Field(None, description="The button that accepts; as accent.")
+    on_accept: Colour = Field("#ffffff", description="Its text.")
+    reject: Colour | None = Field(None, description="The button that rejects; as accept. Never less visible.")
+    on_reject: Colour | None = Field(None, description="Its text; as on_accept.")
+
+
+class DarkColours(Colours):
+    """Where the visitor's system is dark."""
+
+    background: Colour = Field("#171c24", description="Behind everything.")
+    text: Colour = Field("#eef2f7", description="Text.")
+    soft: Colour = Field("#aab4c2", description="Text of less weight.")
+    line: Colour = Field("#36404e", description="Lines and borders.")
+    accent: Colour = Field("#8fb6ff", description="Links, switches, focus.")
+    accept: Colour | None = Field(None, description="The button that accepts; as accent.")
+    on_accept: Colour = Field("#0d1522", description="Its text.")
+    reject: Colour | None = Field(None, description="The button that rejects; as accept. Never less visible.")
+    on_reject: Colour | None = Field(None, description="Its text; as on_accept.")
+
+
+class Theme(Model):
+    """How the banner, the centre and all else of ours look. Refused where contrast is below WCAG 2.2 AA."""
+
+    position: Literal["bottom", "corner", "top"] = Field("bottom", description="Where the banner stands.")
+    radius: int = Field(14, ge=0, le=40, description="Roundness of corners, px.")
+    font: Font = Field("system-ui, sans-serif", description="Fonts, the first that there is.")
+    logo: SitePath | None = Field(None, description="A picture on this site, shown small above the title.")
+    light: LightColours = Field(default_factory=LightColours, description="Where the visitor's system is light.")
+    dark: DarkColours = Field(default_factory=DarkColours, description="Where the visitor's system is dark.")
+
+
+class FooterLink(Model):
+    """The way back to the choice, on every page."""
+
+    place: Literal["footer", "corner", "none"] = Field(
+        "footer", description="footer: at the page's end; corner: always in sight; none: the site has its own."
+    )
+    text: dict[Language, Text] = Field(default_factory=dict, description="Its words by language, in place of ours.")
+
+
+class Banner(Model):
+    """What visitors see of Vestibule."""
+
+    theme: Theme = Field(default_factory=Theme, description="Looks.")
+    link: FooterLink = Field(default_factory=FooterLink, description="The way back to the choice.")
+    texts: dict[Language, dict[str, Any]] = Field(
+        default_factory=dict,
+        description="Words in place of ours: {en: {banner: {title: …}}}, by the keys of static/banner/locales/en.json.",
+    )
 
 
 class DeclaredCookie(Model):
     """A cookie of the site."""
 
     purpose: Purpose = Field(description="Why the site sets it.")
+    harden: bool = Field(True, description="Make a necessary one stricter: Secure, HttpOnly, SameSite=Lax.")
+    scripts: bool = Field(False, description="The site's own scripts must read it: then without HttpOnly.")
 
 
 class Cookies(Model):
@@ -86,7 +194,9 @@ class Cookies(Model):
     unknown: Literal["block", "ask", "allow"] = Field(
         "block", description="A cookie that nothing declares: block; ask (as marketing); allow."
     )
-    domain: Host | None = Field(None, description="Set to share the choice over subdomains.")
+    domain: Host | None = Field(
+        None, description="Shares the choice among this domain's hosts; a host elsewhere has a choice of its own."
+    )
     declare_: dict[CookieName, DeclaredCookie] = Field(
         default_factory=dict, alias="declare", description="The site's own cookies and their purposes."
     )
@@ -95,18 +205,20 @@ class Cookies(Model):
 class LogIn(Model):
     """The site's log-in form."""
 
-    path: SitePath = Field("/login", description="Where the form is sent. Not in force yet.")
-    field: Text = Field("keep_me_signed_in", description="The box that keeps the visitor signed in. Not in force yet.")
+    path: SitePath = Field("/login", description="Where the form is sent.")
+    field: Text = Field("keep_me_signed_in", description="The box in it that keeps the visitor signed in.")
 
 
 class SignIn(Model):
     """What signing in means on this site."""
 
-    cookies: tuple[CookieName, ...] = Field((), description="The site's session cookies.")
+    cookies: tuple[CookieName, ...] = Field(
+        (), description="The site's session cookies: they end with the browser, unless the box was ticked."
+    )
     login: LogIn = Field(default_factory=LogIn, description="The site's log-in form.")
-    logout: SitePath = Field("/logout", description="The address that signs out. Not in force yet.")
+    logout: SitePath = Field("/logout", description="The address that signs out.")
     keep_for: Annotated[Duration, Field(le=400 * 86400)] = Field(
-        default=30 * DAY, description="How long a visitor who ticked the box stays signed in. Not in force yet."
+        default=30 * DAY, description="How long a visitor who ticked the box stays signed in after the last visit."
     )
 
 
@@ -118,23 +230,51 @@ class Analytics(Model):
     keep_for: Duration = Field(default=round(25 * MONTH), description="How long released numbers are kept.")
     pages: dict[SitePath, SitePath] = Field(default_factory=dict, description="Patterns that fold pages.")
     own: tuple[Network, ...] = Field((), description="Addresses that are not counted.")
+    spam: tuple[Host, ...] = Field(
+        (), description="More referring hosts, with all below them, whose visits are not counted."
+    )
 
 
 class Limits(Model):
     """Bounds and timeouts."""
 
-    header_bytes: Size = Field(default=65536, description="Bytes of a request's header section.")
-    header_count: int = Field(100, gt=0, description="Header fields of a request.")
-    url_bytes: Size = Field(default=8192, description="Bytes of a request's target.")
-    body_bytes: Size = Field(default=10 << 30, description="Bytes of a request's body.")
-    header_timeout: Duration = Field(default=20, description="Time in which a request's header must be complete.")
+    header_bytes: Size = Field(default=65536, description="Bytes of a request's header section; beyond it 431.")
+    header_count: int = Field(100, gt=0, description="Header fields of a request; beyond it 431.")
+    url_bytes: Size = Field(default=8192, description="Bytes of a request's target; beyond it 414.")
+    body_bytes: Size = Field(default=10 << 30, description="Bytes of a request's body; beyond it 413.")
+    message_bytes: Size = Field(default=16 << 20, description="Bytes of a WebSocket message.")
+    header_timeout: Duration = Field(
+        default=20, description="Time in which a request's header must be complete; then 408."
+    )
+    idle_timeout: Duration = Field(
+        default=60, description="Silence in the midst of a body, of the client or the site; then 408, 504 or the end."
+    )
+    min_rate: int = Field(
+        100,
+        ge=0,
+        description="Bytes a second. A client that sends or takes a body more slowly lives on what it was faster "
+        "before, idle_timeout at most. 0: any byte will do.",
+    )
+    total_timeout: Duration = Field(
+        default=6 * 3600, description="Time from a request's header to the end of its answer; not for WebSockets."
+    )
     keep_alive: Duration = Field(default=75, description="How long an idle connection is kept.")
-    connections: int = Field(4096, gt=0, description="Connections of a worker; beyond it 503.")
+    requests: int = Field(100_000, gt=0, description="Requests on one connection; then it is closed.")
+    pipeline: int = Field(64, gt=0, description="Requests that a client may send ahead of their answers; then 400.")
+    connections: int = Field(
+        4096, gt=0, description="Connections of a worker; beyond it 503. Fewer where it may open fewer files."
+    )
     upstream_connections: int = Field(256, gt=0, description="Connections of a worker to the site.")
+    queue_length: int = Field(
+        1024, gt=0, description="Requests of a worker that wait for a connection to the site; beyond it 503."
+    )
     queue_timeout: Duration = Field(default=5, description="Wait for a free connection to the site; then 503.")
-    connect_timeout: Duration = Field(default=5, description="Time to connect to the site; then 502.")
+    connect_timeout: Duration = Field(default=5, description="Time to connect to the site; then 504.")
     first_byte_timeout: Duration = Field(default=60, description="Time to the site's first byte; then 504.")
-    idle_timeout: Duration = Field(default=60, description="Silence in the midst of a body.")
+    upstream_header_bytes: Size = Field(
+        default=65536, description="Bytes of an answer's header section; beyond it 502."
+    )
+    upstream_header_count: int = Field(256, gt=0, description="Header fields of an answer; beyond it 502.")
     drain_timeout: Duration = Field(default=30, description="Time that running requests have when stopping.")
     page_bytes: Size = Field(
         default=64 << 20, description="Decompressed bytes of a page; beyond it the answer is cut off."
@@ -156,12 +296,16 @@ class SiteFile(Model):
     mode: Literal["enforce", "observe"] = Field(
         "enforce", description="observe: nothing is held back, everything that would be is counted."
     )
-    listen: Listen = Field("127.0.0.1:8080", description="The public listener.")
-    trusted_proxies: tuple[Network, ...] = Field(
-        ("127.0.0.1/32",), description="Whose Forwarded and X-Forwarded-* are believed."
+    listen: PublicListen = Field("127.0.0.1:8080", description="The public listener: HOST:PORT or unix:/path.")
+    access_log: AccessLog = Field(
+        "off", description="Where requests are logged, a JSON object a line: off, stdout, or an absolute path."
+    )
+    trusted_proxies: tuple[Peer, ...] = Field(
+        ("127.0.0.1/32",), description="Whose Forwarded and X-Forwarded-* are believed; unix: for a Unix socket's."
     )
     policy: Policy = Field(default_factory=Policy, description="The privacy policy.")
     consent: Consent = Field(default_factory=Consent, description="Choices.")
+    banner: Banner = Field(default_factory=Banner, description="What visitors see of Vestibule.")
     cookies: Cookies = Field(default_factory=Cookies, description="The site's cookies.")
     sign_in: SignIn = Field(default_factory=SignIn, description="Signing in.")
     analytics: Analytics = Field(default_factory=Analytics, description="Counting.")

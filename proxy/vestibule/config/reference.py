@@ -11,9 +11,9 @@ from pydantic.fields import FieldInfo
 
 from vestibule.config.models import SiteFile, TrackersFile
 from vestibule.config.validation import submodel
-from vestibule.config.values import DAY, MONTH
+from vestibule.config.values import DAY, MONTH, YEAR
 
-_UNITS = ((MONTH, "months"), (DAY, "d"), (3600, "h"), (60, "m"), (1, "s"))
+_UNITS = ((YEAR, "y"), (MONTH, "months"), (DAY, "d"), (3600, "h"), (60, "m"), (1, "s"))
 _SIZES = ((1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB"), (1, ""))
 
 

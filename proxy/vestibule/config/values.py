@@ -12,10 +12,11 @@ from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from vestibule.core import signatures
+from vestibule.core import contrast, signatures
 
 DAY = 86400
 MONTH = 365.25 / 12 * DAY
+YEAR = round(365.25 * DAY)
 _UNITS = {
     **dict.fromkeys(("s", "second", "seconds"), 1.0),
     **dict.fromkeys(("m", "min", "minute", "minutes"), 60.0),
@@ -27,6 +28,8 @@ _UNITS = {
 }
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*([a-z]+)", re.IGNORECASE)
 _SIZES = {"b": 1, "": 1, "kb": 1000, "kib": 1024, "mb": 10**6, "mib": 1 << 20, "gb": 10**9, "gib": 1 << 30}
+_UNIX_PATH = 100
+"""Bytes of a Unix socket's path that every system takes."""
 _SIZE = re.compile(r"(\d+)\s*([a-z]*)", re.IGNORECASE)
 
 
@@ -90,6 +93,30 @@ def _listen(value: str) -> str:
     if not colon or not host or not port.isdigit() or int(port) > 65535 or (":" in host and host[0] != "["):
         raise ValueError("must be an address and port such as 127.0.0.1:8080 or [::1]:8080")
     return value
+
+
+def _public_listen(value: str) -> str:
+    """``HOST:PORT``, or ``unix:/PATH``."""
+    if value.startswith("unix:"):
+        path = value.removeprefix("unix:")
+        if not path.startswith("/") or path.endswith("/") or len(path.encode()) > _UNIX_PATH:
+            raise ValueError("must be an absolute path after unix:, such as unix:/run/vestibule/site.sock")
+        return value
+    return _listen(value)
+
+
+def _access_log(value: object) -> object:
+    """``off``, ``stdout``, or an absolute path. YAML 1.1's ``off``, which is false, is meant so, too."""
+    if value is False:
+        return "off"
+    if isinstance(value, str) and (value in ("off", "stdout") or (value.startswith("/") and not value.endswith("/"))):
+        return value
+    raise ValueError("must be off, stdout, or an absolute path such as /var/log/vestibule/access.jsonl")
+
+
+def _peer(value: str) -> str:
+    """A network, or ``unix:`` for whoever connects to a Unix socket."""
+    return value if value == "unix:" else _network(value)
 
 
 def _network(value: str) -> str:
@@ -168,6 +195,29 @@ def _service_id(value: str) -> str:
     return value
 
 
+_FAMILY = r"[A-Za-z][A-Za-z0-9-]*(?: [A-Za-z][A-Za-z0-9-]*)*"
+_FONT = re.compile(rf"{_FAMILY}(?:, ?{_FAMILY})*")
+_LANGUAGE = re.compile(r"[a-z]{2,3}(?:-[A-Za-z0-9]{2,8})*")
+
+
+def _colour(value: str) -> str:
+    if contrast.COLOUR.fullmatch(value) is None:
+        raise ValueError("must be a colour such as #1f4b99, in quotes")
+    return value.lower()
+
+
+def _font(value: str) -> str:
+    if _FONT.fullmatch(value) is None:
+        raise ValueError("must be names of fonts, such as Inter, Segoe UI, sans-serif")
+    return value
+
+
+def _language(value: str) -> str:
+    if _LANGUAGE.fullmatch(value) is None:
+        raise ValueError("must be a language such as en, de or pt-BR")
+    return value
+
+
 Zone = Annotated[str, AfterValidator(_zone)]
 Origin = Annotated[str, AfterValidator(_upstream)]
 PolicyUrl = Annotated[str, AfterValidator(_policy_url)]
@@ -177,9 +227,16 @@ Size = Annotated[int, BeforeValidator(_size), Field(gt=0)]
 Text = Annotated[str, BeforeValidator(_text), Field(min_length=1, max_length=200)]
 Host = Annotated[str, AfterValidator(_host)]
 Listen = Annotated[str, AfterValidator(_listen)]
+PublicListen = Annotated[str, AfterValidator(_public_listen)]
+AccessLog = Annotated[str, BeforeValidator(_access_log)]
+Peer = Annotated[str, AfterValidator(_peer)]
 ListFile = Annotated[str, AfterValidator(list_file)]
 Network = Annotated[str, AfterValidator(_network)]
 SitePath = Annotated[str, AfterValidator(_path)]
 CookieName = Annotated[str, AfterValidator(_cookie_name)]
 Signature = Annotated[str, AfterValidator(_signature)]
 ServiceId = Annotated[str, AfterValidator(_service_id)]
+Colour = Annotated[str, AfterValidator(_colour)]
+Font = Annotated[str, Field(max_length=200), AfterValidator(_font)]
+Language = Annotated[str, Field(max_length=35), AfterValidator(_language)]
+LongText = Annotated[str, Field(min_length=1, max_length=2000)]

@@ -7,33 +7,38 @@ replacement. Addresses are absolute, so that a page's ``<base>`` cannot move the
 from __future__ import annotations
 
 import json
-from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 
-from vestibule.assets import Asset, static
+from vestibule.assets import Asset
 from vestibule.core.consent import ASKED, Purpose, State
 from vestibule.core.csp import Parts
-from vestibule.core.html.rewriter import Gated, Inject
-from vestibule.privacy.guard import Guard, purposes
+from vestibule.core.html.rewriter import Gated
+from vestibule.core.trackers import Service
+from vestibule.privacy import declaration, looks
+from vestibule.privacy.guard import Guard, joined, purposes
 from vestibule.privacy.policy import SitePolicy
 from vestibule.privacy.rendering import environment
-from vestibule.privacy.texts import Texts, choose, texts
-from vestibule.privacy.visitor import Visitor
+from vestibule.privacy.texts import Texts, choose, fill
+from vestibule.privacy.visitor import SIGNAL_NAMES, Visitor
 
 _NEXT = "\ue000next\ue000"
 _BASE = "\ue000base\ue000"
 _MAX_CACHED = 256
-MAX_NAMES = 12
-"""Services named in the banner for each purpose; the centre names all."""
+MAX_NAMES = 20
+"""Services named in the banner, of all purposes together; the centre names all."""
 
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """A purpose as the banner shows it."""
+    """A purpose as the banner shows it. whole: it can be agreed to as a whole. services: ids and names. more: how many
+    more there are, in words; empty for none."""
 
     purpose: Purpose
-    names: tuple[str, ...]
+    services: tuple[tuple[str, str], ...]
+    more: str = ""
+    whole: bool = True
 
 
 class Banner:
@@ -42,54 +47,81 @@ class Banner:
     def __init__(self, policy: SitePolicy) -> None:
         self._policy = policy
         self.guard = Guard(policy)
-        self.style = Asset.read(static() / "banner" / "banner.css")
-        self.centre_style = Asset.read(static() / "banner" / "centre.css")
-        self.script = Asset.of("banner.js", b"\n".join(map(squeezed, self.guard.parts)))
-        self._groups = groups(policy)
-        self._banners: dict[str, str] = {}
+        own = policy.config.banner
+        # What it adds comes last, so that it goes before.
+        self.style = Asset.of("banner.css", looks.style("banner.css", looks.of_banner(own)))
+        self.centre_style = Asset.of("centre.css", looks.style("centre.css", looks.of_centre(own.theme)))
+        self.script = Asset.of("banner.js", joined(self.guard.parts))
+        self.answer = Asset.of("answer.js", joined(self.guard.later))
+        # The first fetches the second by its own query, so that it names both.
+        self._version = f"{self.script.digest}{self.answer.digest}"
+        self._banners: dict[object, str] = {}
+        self._notices: dict[object, str] = {}
         self._placeholders: dict[tuple[str, str], str] = {}
 
     def parts(self, origin: str) -> Parts:
         """What the site's own policies must let in."""
         return Parts(
-            script=f"{origin}/_privacy/banner.js?v={self.script.digest}",
+            script=f"{origin}/_privacy/banner.js?v={self._version}",
             script_hash=self.script.integrity,
+            answer=f"{origin}/_privacy/answer.js",
             style=f"{origin}/_privacy/banner.css?v={self.style.digest}",
             style_hash=self.style.integrity,
             origin=origin,
         )
 
-    def inject(self, visitor: Visitor, target: str, *, again: bool = True) -> Inject:
-        """The additions to a document. target: its path and query, to which the form leads back. again: whether
-        reloading it repeats nothing but a GET."""
-        language = choose(visitor.language)
-        choice = visitor.effective
+    def head(self, visitor: Visitor, *, again: bool = True) -> str:
+        """What stands in the head: script and style, the same in every language."""
         style = self.parts(visitor.origin)
-        head = (
+        return (
             f'{self.script_tag(visitor, again=again)}<link rel="stylesheet" href="{style.style}"'
             f' integrity="{style.style_hash}" crossorigin="anonymous">'
         )
-        foot = (
-            f'<p id="vestibule-settings"{self.clearing(visitor)}{" hidden" if choice is None else ""}>'
-            f'<a href="{visitor.origin}/_privacy/">{escape(texts(language)["banner"]["settings"])}</a></p>'
-        )
-        body = self._banner(language, visitor.origin, target) if choice is None else ""
-        foot += self.form(visitor, target)
-        return Inject(head=head.encode(), body=body.encode(), foot=foot.encode())
 
-    def framed(self, visitor: Visitor, target: str) -> Inject:
-        """The additions to a page inside another one: what its placeholders need."""
-        return Inject(foot=self.form(visitor, target).encode())
+    def body(self, visitor: Visitor, target: str, language: str = "") -> str:
+        """What stands first in the body, and so in the order of tabbing: the banner where there is something to ask,
+        and an announcement that was not read yet."""
+        tag = choose(visitor.language, language)
+        asked = self._banner(tag, visitor, target) if visitor.effective is None or visitor.added else ""
+        return asked + self._notice(tag, visitor, target)
+
+    def foot(self, visitor: Visitor, target: str, language: str = "") -> str:
+        """What stands last in the body: the way back to the choice, and the form of the buttons that stand alone."""
+        tag = choose(visitor.language, language)
+        return self._settings(tag, visitor) + self.form(visitor, target)
+
+    def _settings(self, tag: str, visitor: Visitor) -> str:
+        """The way back, with a withdrawal that takes one click, as agreeing did (GDPR art. 7 (3)). It is there unseen
+        before a choice, for the script to show."""
+        choice, link, texts = visitor.effective, self._policy.config.banner.link, self._policy.texts(tag)
+        if link.place == "none":
+            # The script is told by it what to clear.
+            return f'<p id="vestibule-settings"{self.clearing(visitor)} hidden></p>'
+        words = self._policy.worded(link.text, tag) or texts["banner"]["settings"]
+        parts = [f'<a href="{visitor.origin}/_privacy/?lang={tag}">{escape(words)}</a>']
+        if choice is None or not choice.refuses_all:
+            button = '<button form="vestibule-embed" name="choice" value="reject">'
+            parts.append(f"{button}{escape(texts['banner']['withdraw'])}</button>")
+        if visitor.signal and visitor.choice is None:
+            signal = fill(texts["banner"]["signal"], signal=SIGNAL_NAMES[visitor.signal])
+            parts.append(f"<span>{escape(signal)}</span>")
+        hidden = " hidden" if choice is None else ""
+        return (
+            f'<p id="vestibule-settings"{self.clearing(visitor)} lang="{tag}" dir="{texts.direction}"{hidden}>'
+            f"{' '.join(parts)}</p>"
+        )
+
+    def declaration(self, visitor: Visitor, language: str = "") -> bytes:
+        """What fills the place for it in a page of the site."""
+        return declaration.placed(self._policy, choose(visitor.language, language))
 
     @staticmethod
     def form(visitor: Visitor, target: str) -> str:
-        """The form that the placeholders' buttons belong to. It stands apart from them: a placeholder may be within a
-        paragraph, which a form would end, or within a form of the site's, which takes no other."""
+        """The form that the buttons belong to that stand apart from it: a placeholder may be within a paragraph, which
+        a form would end, or within a form of the site's, which takes no other."""
         return (
             f'<form id="vestibule-embed" method="post" action="{escape(visitor.origin)}/_privacy/consent" hidden>'
-            f'<input type="hidden" name="next" value="{escape(target)}">'
-            '<input type="hidden" name="choice" value="add"><input type="hidden" name="surface" value="placeholder">'
-            "</form>"
+            f'<input type="hidden" name="next" value="{escape(target)}"></form>'
         )
 
     def script_tag(self, visitor: Visitor, *, again: bool = True) -> str:
@@ -108,29 +140,26 @@ class Banner:
         leftovers = self.guard.leftovers(visitor.effective)
         return f' data-clear="{escape(leftovers)}"' if leftovers else ""
 
-    @staticmethod
-    def quiet() -> Inject:
-        """The additions to what is no document, such as a piece that a script fetches: none."""
-        return Inject()
-
-    def placeholder(self, visitor: Visitor, target: str, gated: Gated) -> bytes:
+    def placeholder(self, visitor: Visitor, target: str, gated: Gated, language: str = "") -> bytes:
         """What stands in the place of a frame that is not loaded: whose it is, and a button that lets it in."""
-        language = choose(visitor.language)
-        key = (language, gated.service)
+        tag = choose(visitor.language, language)
+        key = (tag, gated.service)
         template = self._placeholders.get(key)
         if template is None:
             verdict = self._policy.rules.verdict(gated.service)
+            texts = self._policy.texts(tag)
             template = (
                 environment()
                 .get_template("placeholder.html")
                 .render(
-                    texts=texts(language),
-                    tag=language,
+                    texts=texts,
+                    tag=tag,
                     base=_BASE,
-                    next=_NEXT,
                     service=gated.service,
                     name=gated.name,
                     purpose=gated.purpose,
+                    text=fill(texts["placeholder"]["text"], service=gated.name),
+                    load=fill(texts["placeholder"]["load"], service=gated.name),
                     asked=verdict is not None and verdict.state is State.ASK,
                     never=self._never(gated),
                 )
@@ -146,51 +175,104 @@ class Banner:
             verdict = self._policy.rules.decide(gated.service.removeprefix("unknown:"), "/", "frame")
         return verdict.state is State.BLOCK
 
-    def _banner(self, language: str, origin: str, target: str) -> str:
-        template = self._banners.get(language)
+    def _banner(self, tag: str, visitor: Visitor, target: str) -> str:
+        key = (tag, visitor.added, visitor.asked_again)
+        template = self._banners.get(key)
         if template is None:
-            config = self._policy.config
-            template = (
+            make = self._render_new if visitor.added else self._render_first
+            template = make(tag, visitor)
+            if len(self._banners) < _MAX_CACHED:
+                self._banners[key] = template
+        return _fill(template, visitor.origin, target)
+
+    def _render_first(self, tag: str, visitor: Visitor) -> str:
+        texts, config = self._policy.texts(tag), self._policy.config
+        words, age = texts["banner"], config.consent.minimum_age
+        return self._render(
+            texts,
+            title=fill(words["title"], site=config.site.name),
+            text=words["text"],
+            age=fill(words["age"], age=texts.number(age)) if age else "",
+            again=visitor.asked_again,
+            groups=groups(self._policy.asked, texts),
+            accept=words["accept"],
+            reject=words["reject"],
+        )
+
+    def _render_new(self, tag: str, visitor: Visitor) -> str:
+        """The banner of one who has chosen before: it asks for what was added since, and for nothing else."""
+        texts = self._policy.texts(tag)
+        words = texts["banner"]
+        services = [service for service in self._policy.asked if service.id in visitor.added]
+        return self._render(
+            texts,
+            title=fill(words["new_title"], site=self._policy.config.site.name),
+            text=fill(words["new_text"], services=texts.listed([service.name for service in services])),
+            age="",
+            again=False,
+            groups=[group for group in groups(services, texts, whole=False) if group.services],
+            accept=words["new_accept"],
+            reject=words["new_reject"],
+            suffix="-new",
+            offered=[service.id for service in services],
+        )
+
+    def _render(self, texts: Texts, *, suffix: str = "", offered: Sequence[str] = (), **values: object) -> str:
+        template = environment().get_template("banner.html")
+        return template.render(
+            texts=texts,
+            tag=texts.tag,
+            shown=self._policy.shown,
+            policy_url=self._policy_url(),
+            logo=self._policy.config.banner.theme.logo,
+            base=_BASE,
+            next=_NEXT,
+            suffix=suffix,
+            offered=offered,
+            **values,
+        )
+
+    def _notice(self, tag: str, visitor: Visitor, target: str) -> str:
+        """The announcement of a material change, until it is dismissed or takes effect."""
+        notice = self._policy.notice(visitor.now)
+        if notice is None or (visitor.kept is not None and visitor.kept.notice == notice.effective.isoformat()):
+            return ""
+        template = self._notices.get(tag)
+        if template is None:
+            texts = self._policy.texts(tag)
+            template = self._notices[tag] = (
                 environment()
-                .get_template("banner.html")
+                .get_template("notice.html")
                 .render(
-                    texts=texts(language),
-                    tag=language,
-                    site=config.site.name,
-                    age=config.consent.minimum_age,
-                    policy_url=config.policy.url
-                    if config.policy.url.startswith("https:")
-                    else _BASE + config.policy.url,
-                    groups=self._groups,
+                    texts=texts,
+                    tag=tag,
+                    title=fill(texts["notice"]["title"], date=texts.date(notice.effective)),
+                    text=self._policy.worded(notice.text, tag),
+                    effective=notice.effective.isoformat(),
+                    policy_url=self._policy_url(),
                     base=_BASE,
                     next=_NEXT,
                 )
             )
-            self._banners[language] = template
-        return _fill(template, origin, target)
+        return _fill(template, visitor.origin, target)
+
+    def _policy_url(self) -> str:
+        url = self._policy.config.policy.url
+        return url if url.startswith("https:") else _BASE + url
 
 
 def _fill(template: str, origin: str, target: str) -> str:
     return template.replace(_BASE, escape(origin, quote=True)).replace(_NEXT, escape(target, quote=True))
 
 
-def squeezed(name: str) -> bytes:
-    """A script without its indentation and the lines that are comments: written to be read, sent to be small."""
-    lines = (line.strip() for line in (static() / "banner" / name).read_text(encoding="utf-8").splitlines())
-    return "\n".join(line for line in lines if line and not line.startswith("//")).encode()
-
-
-def groups(policy: SitePolicy) -> tuple[Group, ...]:
-    """The purposes that are asked for, each with the services that the configuration lists."""
-    used = [service for service, state in policy.rules.services_in_use() if state is State.ASK]
-    count = Counter(service.purpose for service in used)
-    shown = []
-    for purpose in ASKED:
-        names = tuple(service.name for service in used if service.purpose is purpose)
-        more = count[purpose] - MAX_NAMES
-        shown.append(Group(purpose, (*names[:MAX_NAMES], f"+ {more}") if more > 0 else names))
-    return tuple(shown)
-
-
-def words(language: str) -> Texts:
-    return texts(choose(language))
+def groups(services: Sequence[Service], texts: Texts, *, whole: bool = True) -> list[Group]:
+    """The purposes that are asked for, each with services that can be agreed to one by one: as many of each purpose as
+    there is room for."""
+    shown, room = [], MAX_NAMES
+    for left, purpose in zip(range(len(ASKED), 0, -1), ASKED, strict=True):
+        found = [(service.id, service.name) for service in services if service.purpose is purpose]
+        kept = found[: max(room // left, 1)]
+        room -= len(kept)
+        more = len(found) - len(kept)
+        shown.append(Group(purpose, tuple(kept), texts.plural("banner", "more", more) if more else "", whole))
+    return shown

@@ -3,111 +3,135 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import date, timedelta
 
-from vestibule.core.consent import ASKED, Purpose, State
+from markupsafe import Markup
+
+from vestibule.core.consent import ASKED, Choice, Purpose
+from vestibule.core.cookies import Pair
+from vestibule.privacy import declaration, sign_in
 from vestibule.privacy.banner import Banner
+from vestibule.privacy.held import purpose_of
 from vestibule.privacy.policy import SitePolicy
 from vestibule.privacy.rendering import environment
-from vestibule.privacy.texts import choose, texts
-from vestibule.privacy.visitor import CHOICE_COOKIE, KEEP_COOKIE, Visitor
+from vestibule.privacy.texts import Texts, fill, languages, texts
+from vestibule.privacy.visitor import SIGNAL_NAMES, Visitor
 
+PROMISED_DAYS = 30
+"""Days within which whoever writes has an answer (GDPR art. 12 (3): one month)."""
 _SHOWN = 60
-_SIGNALS = {"gpc": "Global Privacy Control", "dnt": "Do Not Track"}
+_DONE = ("saved", "erased", "objected", "counted")
+_SIGNED_OUT = ("everywhere_done", "everywhere_failed")
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
-    """A service or a site's cookie in the list."""
+class Switch:
+    """A service as it can be switched on by itself."""
 
+    id: str
     name: str
     provider: str
-    country: str
-    sentence: str
-    policy: str
-    cookies: tuple[tuple[str, int | None], ...]
-    always: bool = False
+    on: bool
 
 
-def rows(policy: SitePolicy) -> dict[Purpose, tuple[Row, ...]]:
-    """Everything that may be loaded or stored, by purpose."""
-    found: dict[Purpose, list[Row]] = {purpose: [] for purpose in (Purpose.NECESSARY, *ASKED)}
-    for name, cookie in policy.config.cookies.declare_.items():
-        found[cookie.purpose].append(Row(name, policy.config.site.name, "", "", "", ((name, None),)))
-    found[Purpose.NECESSARY].append(
-        Row(
-            "Vestibule",
-            policy.config.site.name,
-            "",
-            "",
-            "",
-            ((CHOICE_COOKIE, policy.config.consent.keep_for),),
-        )
-    )
-    for service, state in policy.rules.services_in_use():
-        purpose = Purpose.NECESSARY if state is State.ALLOW else service.purpose
-        cookies = tuple((cookie.pattern, cookie.duration) for cookie in service.cookies)
-        found[purpose].append(
-            Row(
-                service.name,
-                service.provider,
-                service.country,
-                service.sentence,
-                service.policy,
-                cookies,
-                always=state is State.ALLOW,
+@dataclass(frozen=True, slots=True)
+class Group:
+    """A purpose as it can be agreed to. on: all of it. partly: some of its services by themselves."""
+
+    purpose: Purpose
+    on: bool
+    switches: tuple[Switch, ...]
+
+    @property
+    def partly(self) -> bool:
+        return not self.on and any(switch.on for switch in self.switches)
+
+
+def switches(policy: SitePolicy, choice: Choice | None) -> tuple[Group, ...]:
+    """What can be agreed to, as it stands. A purpose of which a service is refused is shown by its services: saved as
+    it is shown, nothing more is let in than was."""
+    found = []
+    for purpose in ASKED:
+        services = [service for service in policy.asked if service.purpose is purpose]
+        opened = {each.id: choice is not None and choice.grants(purpose, each.id) for each in services}
+        whole = choice is not None and purpose in choice.purposes and all(opened.values())
+        found.append(
+            Group(
+                purpose,
+                whole,
+                tuple(Switch(each.id, each.name, each.provider, opened[each.id] and not whole) for each in services),
             )
         )
-    return {purpose: tuple(items) for purpose, items in found.items()}
+    return tuple(found)
 
 
-def purpose_of(policy: SitePolicy, cookie: str) -> str:
-    """The purpose of a cookie in words of the configuration."""
-    bare = cookie.removeprefix("__Host-").removeprefix("__Secure-")
-    if bare in (CHOICE_COOKIE, KEEP_COOKIE):
-        return Purpose.NECESSARY.value
-    return policy.cookies.decide(cookie).purpose.value
-
-
-def render(policy: SitePolicy, banner: Banner, visitor: Visitor) -> bytes:
-    """The page, UTF-8."""
-    language = choose(visitor.language)
+def render(policy: SitePolicy, banner: Banner, visitor: Visitor, tag: str, done: str = "") -> bytes:
+    """The page, UTF-8. tag: the language. done: what has just been done, to be said."""
+    words = policy.texts(tag)
     choice = visitor.effective
+    config = policy.config
+    contact = config.policy.contact or config.site.name
     page = (
         environment()
         .get_template("centre.html")
         .render(
-            texts=texts(language),
-            tag=language,
-            site=policy.config.site.name,
-            contact=policy.config.policy.contact,
-            policy_url=policy.config.policy.url,
+            texts=words,
+            tag=tag,
+            site=config.site.name,
+            logo=config.banner.theme.logo,
+            policy_url=config.policy.url,
             style=f"/_privacy/centre.css?v={banner.centre_style.digest}",
-            script=banner.script_tag(visitor),
-            clearing=banner.clearing(visitor),
-            choice=choice,
-            chosen=visitor.choice is not None,
-            date=datetime.fromtimestamp(choice.time, UTC).date().isoformat() if choice else "",
-            signal=_SIGNALS.get(visitor.signal, ""),
-            granted=choice.purposes if choice else frozenset(),
-            services=[name for name, on in choice.services.items() if on] if choice else [],
-            service_name=lambda name: (policy.rules.service(name) or _Unnamed(name)).name,
-            asked=ASKED,
-            rows=rows(policy),
-            purposes=(Purpose.NECESSARY, *ASKED),
-            held=[
-                (
-                    pair.name,
-                    pair.value[:_SHOWN] + ("…" if len(pair.value) > _SHOWN else ""),
-                    purpose_of(policy, pair.name),
-                )
-                for pair in visitor.cookies
-            ],
+            script=Markup(banner.script_tag(visitor)),  # noqa: S704 - made by us, escaped there
+            clearing=Markup(banner.clearing(visitor)),  # noqa: S704
+            lead=fill(words["centre"]["lead"], site=config.site.name),
+            done=words["centre"][done] if done in _DONE else words["sign_in"][done] if done in _SIGNED_OUT else "",
+            sign_in=sign_in.section(policy, visitor, words),
+            state=_state(policy, visitor, words),
+            withdrawable=choice is not None and not choice.refuses_all,
+            shown=policy.shown,
+            groups=switches(policy, choice),
+            declaration=Markup(declaration.render(policy, tag)),  # noqa: S704
+            held=[_shown(policy, pair, words) for pair in visitor.cookies],
+            record=visitor.kept.record if visitor.kept is not None and visitor.kept.decided else None,
+            objects=visitor.kept is not None and visitor.kept.objects,
+            rights_text=_contact(words["centre"]["rights_text"], contact),
+            restriction=_contact(words["rights"]["restriction_text"], contact),
+            rectification=_contact(words["rights"]["rectification_text"], contact),
+            complaint=_contact(words["rights"]["complaint_text"], contact, period=words.days(PROMISED_DAYS)),
+            languages=sorted(((each, texts(each).data["name"]) for each in languages()), key=lambda pair: pair[1]),
         )
     )
     return page.encode()
 
 
-@dataclass(frozen=True, slots=True)
-class _Unnamed:
-    name: str
+def _state(policy: SitePolicy, visitor: Visitor, words: Texts) -> list[str]:
+    """How things stand, in sentences."""
+    said, centre = [], words["centre"]
+    signal = SIGNAL_NAMES.get(visitor.signal, "")
+    if visitor.choice is not None:
+        made = policy.day(visitor.choice.time)
+        until: date = made + timedelta(seconds=policy.config.consent.keep_for)
+        said.append(fill(centre["state_choice"], date=words.date(made)))
+        said.append(words.plural("centre", "state_open", policy.open_count(visitor.choice)))
+        said.append(fill(centre["state_until"], date=words.date(until)))
+        if signal:
+            said.append(fill(centre["state_over_signal"], signal=signal))
+    elif signal:
+        said.append(fill(centre["state_signal"], signal=signal))
+    else:
+        said.append(words["banner"]["again"] if visitor.asked_again else centre["state_none"])
+    if visitor.kept is not None and visitor.kept.objects:
+        said.append(centre["state_objects"])
+    return said
+
+
+def _shown(policy: SitePolicy, pair: Pair, words: Texts) -> tuple[str, str, str]:
+    value = pair.value[:_SHOWN] + ("…" if len(pair.value) > _SHOWN else "")
+    return pair.name, value, str(words["purposes"][purpose_of(policy, pair.name)]["name"])
+
+
+def _contact(text: str, contact: str, **values: str) -> Markup:
+    """A text in which the contact can be written to by a click, where it is an address for mail."""
+    link = Markup('<a href="mailto:{0}">{0}</a>').format(contact) if "@" in contact and " " not in contact else contact
+    before, found, after = text.partition("{contact}")
+    return Markup("{}{}{}").format(fill(before, **values), link if found else "", fill(after, **values))

@@ -5,38 +5,37 @@ from __future__ import annotations
 import json
 import secrets
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
-from functools import lru_cache
-from itertools import zip_longest
 from typing import Protocol
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 from starlette.types import Receive, Scope, Send
 
 from vestibule.core.consent import ASKED, Choice
-from vestibule.core.cookies import expiries
 from vestibule.core.errors import LinkError
-from vestibule.privacy import answers, centre, embedding
+from vestibule.core.pixels import PIXEL, is_pixel_name
+from vestibule.privacy import answers, centre, embedding, held, removing, sign_in
 from vestibule.privacy.answers import Header
-from vestibule.privacy.banner import Banner, words
-from vestibule.privacy.forms import MAX_BODY, parse_answer, to_choice
+from vestibule.privacy.banner import Banner
+from vestibule.privacy.forms import MAX_BODY, Answer, parse_answer, read_form, to_choice
 from vestibule.privacy.guard import purposes
+from vestibule.privacy.keeping import cookie, remembered
 from vestibule.privacy.origin import from_own_pages, local_path
 from vestibule.privacy.policy import SitePolicy
+from vestibule.privacy.receipts import receipt
 from vestibule.privacy.recording import consent_record
-from vestibule.privacy.visitor import CHOICE_COOKIE, KEEP_COOKIE, Visitor, cookie_name
+from vestibule.privacy.removing import is_own
+from vestibule.privacy.texts import Texts, choose
+from vestibule.privacy.visitor import OBJECTION, Visitor
+
+__all__ = ["PREFIX", "WELL_KNOWN", "Counter", "Endpoints", "Exchange", "Records", "is_own"]
 
 PREFIX = "/_privacy/"
-WELL_KNOWN = ("/.well-known/gpc.json",)
-PIXEL = bytes.fromhex("47494638396101000100800000000000ffffff21f90401000000002c00000000010001000002024401003b")
-"""A transparent GIF of 1x1 points, 43 bytes."""
+WELL_KNOWN = ("/.well-known/gpc.json", "/.well-known/vestibule.json")
 MAX_REPORT = 32 << 10
 GPC_SINCE = "2026-11-22"
 """The day since which Global Privacy Control has been answered as it is now (the specification's ``lastUpdate``)."""
-MAX_REMOVED = 40
-MAX_REMOVALS = 2048
-"""Bytes of an answer's headers that remove cookies: front servers refuse long headers (nginx by default from 4 KB on).
-What is left over goes with the next answers: a browser no longer sends what was removed."""
 
 
 class Counter(Protocol):
@@ -72,6 +71,22 @@ class Exchange:
         self.send = send
         self.counter = counter
 
+    @property
+    def asked_language(self) -> str:
+        """The language that the address asks for, as links from a page do that is in another than the browser's."""
+        return parse_qs(self.query[:500], max_num_fields=20).get("lang", [""])[0] if "lang=" in self.query else ""
+
+    @property
+    def content_type(self) -> str:
+        return self.headers.get(b"content-type", b"").decode("latin-1")
+
+    @property
+    def wants_json(self) -> bool:
+        return (
+            b"application/json" in self.headers.get(b"accept", b"")
+            or self.content_type.partition(";")[0].strip() == "application/json"
+        )
+
 
 class Endpoints:
     """Answers for one configuration."""
@@ -83,14 +98,20 @@ class Endpoints:
         self._routes: dict[str, dict[str, Handler]] = {
             "/_privacy/": {"GET": self._centre},
             "/_privacy/consent": {"GET": self._state, "POST": self._choose},
+            "/_privacy/receipt": {"GET": self._receipt},
             "/_privacy/data": {"GET": self._data},
             "/_privacy/erase": {"POST": self._erase},
+            "/_privacy/object": {"POST": self._object},
+            "/_privacy/notice": {"POST": self._notice},
+            "/_privacy/sign-out": {"POST": self._sign_out},
             "/_privacy/frame": {"GET": self._frame},
             "/_privacy/csp": {"POST": self._report},
             "/_privacy/banner.js": {"GET": self._script},
+            "/_privacy/answer.js": {"GET": self._answer_script},
             "/_privacy/banner.css": {"GET": self._style},
             "/_privacy/centre.css": {"GET": self._centre_style},
             "/.well-known/gpc.json": {"GET": self._gpc},
+            "/.well-known/vestibule.json": {"GET": self._keys},
         }
 
     @staticmethod
@@ -113,7 +134,7 @@ class Endpoints:
                 allow = ", ".join(sorted(methods)).encode()
                 await answers.answer_text(exchange.send, 405, "Not allowed here.", [(b"allow", allow)])
             elif method == "POST" and not self._is_own(exchange):
-                await answers.answer_text(exchange.send, 403, "Only this site's own pages may do this.")
+                await answers.answer_text(exchange.send, 403, self._words(exchange)["error"]["foreign"])
             else:
                 try:
                     await handler(exchange)
@@ -123,6 +144,9 @@ class Endpoints:
     def _is_own(self, exchange: Exchange) -> bool:
         return from_own_pages(exchange.headers, exchange.visitor.origin)
 
+    def _words(self, exchange: Exchange) -> Texts:
+        return self._policy.texts(choose(exchange.visitor.language, exchange.asked_language))
+
     # The choice
 
     async def _state(self, exchange: Exchange) -> None:
@@ -131,21 +155,27 @@ class Endpoints:
     async def _choose(self, exchange: Exchange) -> None:
         visitor = exchange.visitor
         body = await answers.read_body(exchange.receive, MAX_BODY)
-        given = parse_answer(body, exchange.headers.get(b"content-type", b"").decode("latin-1"))
+        given = parse_answer(body, exchange.content_type)
         if given is None:
-            await answers.answer_text(
-                exchange.send, 400, "A form with choice=accept, reject or save is expected, or JSON with purposes."
-            )
+            await answers.answer_text(exchange.send, 400, self._words(exchange)["error"]["form"])
             return
-        choice = to_choice(self._policy, given, visitor.choice, visitor.now, secrets.token_urlsafe(16))
-        texts = words(visitor.language)
+        if given.shown not in ("", self._policy.shown) and not given.refuses:
+            # Nobody agrees to what they were not shown: they are asked by what is asked today. A refusal always holds.
+            await self._ask_again(exchange, given)
+            return
+        texts = self._policy.texts(given.language or choose(visitor.language))
+        choice = replace(
+            to_choice(self._policy, given, visitor.kept, visitor.now, secrets.token_urlsafe(16)),
+            language=texts.tag,
+            texts=self._policy.texts_digest(texts.tag)[:16],
+            signal=visitor.signal,
+        )
         try:
-            await self._records.keep(consent_record(self._policy, choice, given.surface, texts))
+            await self._records.keep(consent_record(self._policy, choice))
         except LinkError:
             # Only a grant needs proof; a refusal must not depend on our disk.
-            if not choice.refuses_all:
-                again = "Your choice could not be kept; please try again."
-                await answers.answer_text(exchange.send, 503, again, [(b"retry-after", b"5")])
+            if not given.refuses and not choice.refuses_all:
+                await answers.answer_text(exchange.send, 503, texts["error"]["again"], [(b"retry-after", b"5")])
                 return
         exchange.counter.event(
             "consent",
@@ -156,69 +186,47 @@ class Endpoints:
                 ("purpose", "+".join(purpose.value for purpose in ASKED if purpose in choice.purposes) or "none"),
             ),
         )
-        headers = [(b"set-cookie", self._cookie(choice, visitor)), *self.expire_refused(visitor, choice, given.next)]
-        if self._wants_json(exchange):
-            guard = self._banner.guard
-            told = {
-                "open": guard.opened(given.held, choice, visitor),
-                "lost": guard.loses(visitor.effective, choice),
-            }
-            await answers.answer_json(exchange.send, 200, {**self._as_json(choice, visitor), **told}, headers)
-            return
-        location = local_path(given.next).encode()
-        await answers.answer(exchange.send, 303, b"", "", [(b"location", location), *answers.PRIVATE, *headers])
-
-    def _cookie(self, choice: Choice, visitor: Visitor) -> bytes:
-        config = self._policy.config
-        name = cookie_name(CHOICE_COOKIE, secure=visitor.secure, domain=config.cookies.domain)
-        parts = [
-            f"{name}={self._policy.signer.dumps(choice)}",
-            "Path=/",
-            f"Max-Age={config.consent.keep_for}",
-            "HttpOnly",
-            "SameSite=Lax",
+        headers = [
+            cookie(self._policy, visitor, choice),
+            *removing.on_choice(self._policy, visitor, choice, given.next),
         ]
-        if visitor.secure:
-            parts.append("Secure")
-        if config.cookies.domain:
-            parts.append(f"Domain={config.cookies.domain}")
-        return "; ".join(parts).encode("latin-1")
+        if not exchange.wants_json:
+            await self._lead_back(exchange, given.next, headers)
+            return
+        after, _ = self._policy.without_added(choice)
+        guard = self._banner.guard
+        told = {"open": guard.opened(given.held, after, visitor), "lost": guard.loses(visitor.effective, after)}
+        # What is told is what their cookie says from now on.
+        now = replace(visitor, choice=after, kept=choice)
+        await answers.answer_json(exchange.send, 200, {**self._as_json(after, now), **told}, headers)
 
-    def expire_refused(self, visitor: Visitor, choice: Choice | None, path: str = "/") -> tuple[Header, ...]:
-        """``Set-Cookie`` headers that remove what came and may not stay under ``choice``."""
-        refused = dict.fromkeys(
-            pair.name
-            for pair in visitor.cookies
-            if pair.name and not is_own(pair.name) and not self._policy.cookies.decide(pair.name).passes(choice)
-        )
-        return self.removals(visitor, tuple(refused), path)
+    async def _ask_again(self, exchange: Exchange, given: Answer) -> None:
+        if exchange.wants_json:
+            # The script loads the page anew, which asks.
+            told = {**self._as_json(exchange.visitor.effective, exchange.visitor), "open": [], "lost": True}
+            await answers.answer_json(exchange.send, 200, told)
+        else:
+            await self._lead_back(exchange, given.next, ())
+
+    @staticmethod
+    async def _lead_back(exchange: Exchange, target: str, headers: Iterable[Header]) -> None:
+        location = local_path(target).encode()
+        await answers.answer(exchange.send, 303, b"", "", [(b"location", location), *answers.PRIVATE, *headers])
 
     def removals(self, visitor: Visitor, names: tuple[str, ...], target: str) -> tuple[Header, ...]:
         """``Set-Cookie`` headers that remove cookies of these names. target: the path (and query) they came with."""
-        if not names:
-            return ()
-        path = urlsplit(target).path if target.startswith("/") else "/"
-        registrable = self._policy.registrable
-        inside = visitor.host == registrable or visitor.host.endswith("." + registrable)
-        top = registrable if inside else visitor.host
-        return _removals(names, visitor.host, top, path, visitor.secure)
-
-    @staticmethod
-    def _wants_json(exchange: Exchange) -> bool:
-        return (
-            b"application/json" in exchange.headers.get(b"accept", b"")
-            or exchange.headers.get(b"content-type", b"").partition(b";")[0].strip() == b"application/json"
-        )
+        return removing.removals(self._policy, visitor, names, target)
 
     def _as_json(self, choice: Choice | None, visitor: Visitor) -> dict[str, object]:
         return {
-            "asked": choice is None,
+            "asked": choice is None or bool(visitor.added),
             "purposes": purposes(choice),
             "services": dict(choice.services) if choice else {},
             "revision": self._policy.config.policy.revision,
             # A refusal by signal was never chosen: it has no revision of a policy, and no time.
             "time": datetime.fromtimestamp(choice.time, UTC).isoformat() if choice and choice.revision else None,
             "signal": visitor.signal or None,
+            "objection": visitor.kept is not None and visitor.kept.objects,
             "record": choice.record if choice else None,
         }
 
@@ -239,45 +247,81 @@ class Endpoints:
     # The visitor's own view
 
     async def _centre(self, exchange: Exchange) -> None:
-        page = centre.render(self._policy, self._banner, exchange.visitor)
+        query = parse_qs(exchange.query[:500], max_num_fields=20) if exchange.query.count("&") < 20 else {}
+        language = choose(exchange.visitor.language, exchange.asked_language)
+        page = centre.render(self._policy, self._banner, exchange.visitor, language, query.get("done", [""])[0])
         headers = (*answers.PRIVATE, *answers.SECURITY)
         await answers.answer(
             exchange.send, 200, page, "text/html; charset=utf-8", headers, head=exchange.method == "HEAD"
         )
 
+    async def _receipt(self, exchange: Exchange) -> None:
+        signed = receipt(self._policy, exchange.visitor)
+        if signed is None:
+            await answers.answer_text(exchange.send, 404, self._words(exchange)["receipt"]["none"])
+            return
+        await answers.answer_json(exchange.send, 200, signed, [_attachment("consent-receipt.json")])
+
     async def _data(self, exchange: Exchange) -> None:
-        held = [
-            {"name": pair.name, "value": pair.value, "purpose": centre.purpose_of(self._policy, pair.name)}
-            for pair in exchange.visitor.cookies
-        ]
-        data = {
-            "site": self._policy.config.site.name,
-            "cookies_in_your_browser": held,
-            "choice": self._as_json(exchange.visitor.effective, exchange.visitor),
-            "held_on_the_server": "Counts only, none of which, but a kind's total, stands for fewer than "
-            f"{self._policy.config.analytics.k} visitors; and for a grant a consent record under the id above.",
-            "contact": self._policy.config.policy.contact,
-        }
-        await answers.answer_json(
-            exchange.send, 200, data, [(b"content-disposition", b'attachment; filename="privacy-data.json"')]
-        )
+        found = held.data(self._policy, exchange.visitor, self._words(exchange))
+        await answers.answer_json(exchange.send, 200, found, [_attachment("privacy-data.json")])
 
     async def _erase(self, exchange: Exchange) -> None:
         await answers.read_body(exchange.receive, MAX_BODY)
         names = tuple(dict.fromkeys(pair.name for pair in exchange.visitor.cookies if pair.name))
         headers = [
-            (b"location", PREFIX.encode()),
             # Storage that scripts hold goes with it where the browser knows the header (W3C Clear Site Data).
             (b"clear-site-data", b'"cookies", "storage"'),
-            *answers.PRIVATE,
-            *self.removals(exchange.visitor, names, "/"),
+            *removing.removals(self._policy, exchange.visitor, names, "/", removing.MAX_OWN_REMOVALS),
         ]
-        await answers.answer(exchange.send, 303, b"", "", headers)
+        await self._lead_back(exchange, self._centre_path(exchange, "erased"), headers)
+
+    async def _object(self, exchange: Exchange) -> None:
+        """Object to being counted, or take that back. It is kept in the choice cookie, and is no choice."""
+        visitor = exchange.visitor
+        fields = read_form(await answers.read_body(exchange.receive, MAX_BODY), exchange.content_type) or {}
+        objects = fields.get("objection", [""])[0] != "withdraw"
+        if objects:
+            exchange.counter.event("consent", (("choice", OBJECTION), ("surface", "centre")))
+        kept = remembered(visitor, objects=objects)
+        headers = [cookie(self._policy, visitor, kept)]
+        if exchange.wants_json:
+            state = self._as_json(visitor.effective, replace(visitor, kept=kept))
+            await answers.answer_json(exchange.send, 200, state, headers)
+            return
+        done = "objected" if objects else "counted"
+        await self._lead_back(exchange, self._centre_path(exchange, done, "rights"), headers)
+
+    async def _sign_out(self, exchange: Exchange) -> None:
+        """Sign out on all devices that are kept signed in."""
+        await answers.read_body(exchange.receive, MAX_BODY)
+        kept, headers = await sign_in.sign_out_everywhere(self._policy, self._records.keep, exchange.visitor)
+        done = "everywhere_done" if kept else "everywhere_failed"
+        await self._lead_back(exchange, self._centre_path(exchange, done), headers)
+
+    async def _notice(self, exchange: Exchange) -> None:
+        """Dismiss an announcement: which one is kept in the choice cookie."""
+        visitor = exchange.visitor
+        fields = read_form(await answers.read_body(exchange.receive, MAX_BODY), exchange.content_type)
+        notice = self._policy.notice(visitor.now)
+        if fields is None or notice is None or fields.get("notice") != [notice.effective.isoformat()]:
+            await answers.answer_text(exchange.send, 400, self._words(exchange)["error"]["form"])
+            return
+        kept = remembered(visitor, notice=notice.effective.isoformat())
+        await self._lead_back(exchange, fields.get("next", ["/"])[0], [cookie(self._policy, visitor, kept)])
+
+    @staticmethod
+    def _centre_path(exchange: Exchange, done: str, part: str = "") -> str:
+        language = choose(exchange.visitor.language, exchange.asked_language)
+        return f"{PREFIX}?lang={language}&done={done}{'#' if part else ''}{part}"
 
     # Parts, signals, reports
 
     async def _script(self, exchange: Exchange) -> None:
         await self._asset(exchange, self._banner.script.content, self._banner.script.content_type)
+
+    async def _answer_script(self, exchange: Exchange) -> None:
+        await self._asset(exchange, self._banner.answer.content, self._banner.answer.content_type)
 
     async def _style(self, exchange: Exchange) -> None:
         await self._asset(exchange, self._banner.style.content, self._banner.style.content_type)
@@ -294,9 +338,17 @@ class Endpoints:
         honoured = "gpc" in self._policy.config.consent.honour
         await answers.answer_json(exchange.send, 200, {"gpc": honoured, "lastUpdate": GPC_SINCE})
 
+    async def _keys(self, exchange: Exchange) -> None:
+        """What receipts are checked with (RFC 7517): public, and the same for everyone."""
+        body = json.dumps(self._policy.receipts.key_set()).encode() + b"\n"
+        headers = ((b"cache-control", b"public, max-age=3600"), (b"access-control-allow-origin", b"*"))
+        await answers.answer(
+            exchange.send, 200, body, "application/jwk-set+json", headers, head=exchange.method == "HEAD"
+        )
+
     async def _pixel(self, exchange: Exchange) -> None:
         name = exchange.path.removeprefix("/_privacy/pixel/").removesuffix(".gif")
-        if exchange.method not in ("GET", "HEAD") or not name or len(name) > 64 or not _is_name(name):
+        if exchange.method not in ("GET", "HEAD") or not is_pixel_name(name):
             await answers.answer_text(exchange.send, 404, "There is nothing at this address.")
             return
         exchange.counter.event("pixel", (("name", name),))
@@ -311,28 +363,8 @@ class Endpoints:
         await answers.answer(exchange.send, 204, b"", "", ())
 
 
-@lru_cache(maxsize=1024)
-def _removals(names: tuple[str, ...], host: str, top: str, path: str, secure: bool) -> tuple[Header, ...]:
-    """Removals, at most MAX_REMOVALS bytes: first the likeliest variant of each cookie, then the next of each."""
-    variants = [expiries(name, host, top, path, secure=secure) for name in names[:MAX_REMOVED]]
-    headers: list[Header] = []
-    room = MAX_REMOVALS
-    for header in (each for round_ in zip_longest(*variants) for each in round_ if each is not None):
-        room -= len(header) + len("Set-Cookie: \r\n")
-        if room < 0:
-            break
-        headers.append((b"set-cookie", header.encode("latin-1")))
-    return tuple(headers)
-
-
-def is_own(name: str) -> bool:
-    """Whether a cookie is one of Vestibule's own, with whichever prefix."""
-    bare = name.removeprefix("__Host-").removeprefix("__Secure-")
-    return bare in (CHOICE_COOKIE, KEEP_COOKIE)
-
-
-def _is_name(text: str) -> bool:
-    return all(char.isascii() and (char.isalnum() or char in "-_.") for char in text)
+def _attachment(name: str) -> Header:
+    return b"content-disposition", f'attachment; filename="{name}"'.encode()
 
 
 def _violations(body: bytes) -> Iterable[tuple[str, str, str]]:

@@ -2,31 +2,28 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping
 
-from vestibule.core.consent import ASKED, Choice, Surface
+from vestibule.core.consent import ASKED, Choice
 from vestibule.privacy.policy import SitePolicy
-from vestibule.privacy.texts import Texts
 
 
-def texts_digest(texts: Texts) -> str:
-    """A hash of all texts that were shown, so that the record proves what was agreed to."""
-    canonical = json.dumps(texts.data, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
-    return hashlib.sha256(canonical.encode()).hexdigest()
+def consent_record(policy: SitePolicy, choice: Choice) -> Mapping[str, object]:
+    """The record of a choice: no address, no agent, the time by the hour; a refusal has no id.
 
-
-def consent_record(policy: SitePolicy, choice: Choice, surface: Surface, texts: Texts) -> Mapping[str, object]:
-    """The record of a choice: no address, no agent, the time by the hour; a refusal has no id."""
+    ``texts`` is the digest of the words that were shown, ``asked`` the services that were, ``signal`` what the browser
+    asked for where the choice goes before it.
+    """
     return {
         "id": choice.record or "",
         "time": choice.time - choice.time % 3600,
         "site": policy.config.site.name,
         "revision": choice.revision,
-        "texts": texts_digest(texts),
-        "language": texts.tag,
+        "texts": policy.texts_digest(choice.language),
+        "language": choice.language,
         "purposes": [purpose.value for purpose in ASKED if purpose in choice.purposes],
         "services": dict(choice.services),
-        "surface": surface.value,
+        "asked": [service.id for service in policy.asked],
+        "surface": choice.surface,
+        "signal": choice.signal,
     }

@@ -7,11 +7,14 @@ from dataclasses import dataclass
 
 from vestibule.core.consent import Choice
 from vestibule.core.cookies import Pair, parse_cookie
+from vestibule.core.sign_in import SignIn
 from vestibule.privacy.policy import SitePolicy
 
 SIGNALS = {"gpc": b"sec-gpc", "dnt": b"dnt"}
+SIGNAL_NAMES = {"gpc": "Global Privacy Control", "dnt": "Do Not Track"}
 CHOICE_COOKIE = "vestibule"
 KEEP_COOKIE = "keep"
+OBJECTION = "objection"
 
 
 def cookie_name(base: str, *, secure: bool, domain: str | None) -> str:
@@ -28,7 +31,10 @@ class Visitor:
 
     scheme, host, authority: as the visitor's browser sees the site (authority with its port). cookies: all that came,
     in order. choice: their own valid choice under the present policy, None without one. signal: ``gpc`` or ``dnt``
-    where the browser refuses for them, else empty. now: seconds since the epoch, UTC.
+    where the browser refuses for them, else empty. now: seconds since the epoch, UTC. kept: what their cookie says,
+    also where it is of another policy or no choice at all. added: ids of the services that were added, since the
+    choice, to purposes that it grants; until they are asked for, they are refused in ``choice``. sign_in: what the
+    cookie means that keeps them signed in; None without one.
     """
 
     scheme: str
@@ -39,6 +45,9 @@ class Visitor:
     signal: str
     language: str
     now: int
+    kept: Choice | None = None
+    added: tuple[str, ...] = ()
+    sign_in: SignIn | None = None
 
     @property
     def secure(self) -> bool:
@@ -57,8 +66,14 @@ class Visitor:
 
     @property
     def objects(self) -> str:
-        """The signal that also keeps them from being counted; a choice does not change that they object."""
-        return self.signal
+        """What keeps them from being counted: their own objection, or their browser's signal; a choice does not change
+        that they object."""
+        return OBJECTION if self.kept is not None and self.kept.objects else self.signal
+
+    @property
+    def asked_again(self) -> bool:
+        """Whether they made a choice under another revision of the policy."""
+        return self.choice is None and self.kept is not None and self.kept.decided
 
 
 def read(policy: SitePolicy, scheme: str, authority: str, headers: Iterable[tuple[bytes, bytes]], now: int) -> Visitor:
@@ -74,16 +89,23 @@ def read(policy: SitePolicy, scheme: str, authority: str, headers: Iterable[tupl
             language = language or value.decode("latin-1")
         elif name in (b"sec-gpc", b"dnt"):
             signals[name] = value.strip()
-    own = cookie_name(CHOICE_COOKIE, secure=scheme in ("https", "wss"), domain=config.cookies.domain)
-    choice = None
-    for pair in jar:
-        if pair.name == own:
-            choice = policy.signer.loads(pair.value, now)
-            if choice is not None:
-                break
-    if choice is not None and choice.revision != config.policy.revision:
-        choice = None
-    signal = next((each for each in config.consent.honour if signals.get(SIGNALS[each]) == b"1"), "")
     authority = authority.lower()
     host = authority.rpartition(":")[0] if authority.rpartition(":")[2].isdigit() else authority
-    return Visitor(scheme, host.strip("[]"), authority, tuple(jar), choice, signal, language, now)
+    host = host.strip("[]")
+    kept = _kept(policy, jar, scheme, host, now)
+    choice: Choice | None = None
+    added: tuple[str, ...] = ()
+    if kept is not None and kept.decided and kept.revision == config.policy.revision:
+        choice, added = policy.without_added(kept)
+    signal = next((each for each in config.consent.honour if signals.get(SIGNALS[each]) == b"1"), "")
+    return Visitor(scheme, host, authority, tuple(jar), choice, signal, language, now, kept, added)
+
+
+def _kept(policy: SitePolicy, jar: Iterable[Pair], scheme: str, host: str, now: int) -> Choice | None:
+    own = cookie_name(CHOICE_COOKIE, secure=scheme in ("https", "wss"), domain=policy.cookie_domain(host))
+    for pair in jar:
+        if pair.name == own:
+            kept = policy.signer.loads(pair.value, now)
+            if kept is not None:
+                return kept
+    return None
