@@ -193,10 +193,10 @@ def test_many_nodes_are_ranked_another_way(monkeypatch: pytest.MonkeyPatch) -> N
         ("view", {"page": (f"/{each % 7}", "/*"), "os": (f"{each % 5}",)}, f"{each % 3}") for each in range(60)
     ]
     few = count(facts)
-    monkeypatch.setattr("vestibule.core.cells._MAX_RANK", 100)
+    monkeypatch.setattr("vestibule.core.partials._MAX_RANK", 100)
     many = count(facts)
     assert list(many.cells()) == list(few.cells())
     assert list(merge([many, many]).cells()) == list(merge([few, few]).cells())
-    monkeypatch.setattr("vestibule.core.cells._MAX_RANK", 10)
+    monkeypatch.setattr("vestibule.core.partials._MAX_RANK", 10)
     with pytest.raises(ValueError, match="too many cells"):
         count(facts)

@@ -18,7 +18,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from vestibule.core.errors import LinkError, StoreError
-from vestibule.core.visit import Hit, Settings
+from vestibule.core.visit import DIMENSIONS, Hit, Settings
 from vestibule.link import call
 from vestibule.recorder.backend import Backend, Calls, RequestError
 from vestibule.recorder.lookups import Tables
@@ -170,6 +170,62 @@ def test_objectors_count_as_objections_only(site: Site) -> None:
         assert await total(calls) == 0
         assert await pages(calls, "consent") == {"objection": 5}
         assert (await calls("health", {}))["drops"] == {"objection": 8}
+
+    site.run(body)
+
+
+def everything() -> list[Hit]:
+    """Hits of every kind, by visitors of several countries, agents and languages."""
+    hits: list[Hit] = []
+    for number in range(120):
+        visitor = number % 37
+        more: dict[str, Any] = {"language": ("de-DE", "en-GB", "fr")[visitor % 3], "kind": ""}
+        seen = view(visitor, f"/{'abc'[number % 3]}/{number % 7}", NOON + number)._replace(
+            address=f"{(5, 62, 81)[visitor % 3]}.9.{visitor}.7",
+            agent=CHROME.format(f"{120 + visitor % 9}.0.0.0"),
+            **more,
+        )
+        hits += [
+            seen,
+            seen._replace(path="/nowhere", status=404),
+            seen._replace(path=f"/files/{number % 3}.pdf", content_type="application/pdf"),
+            seen._replace(
+                kind="consent", event=(("choice", "accept"), ("purpose", "statistics"), ("surface", "banner"))
+            ),
+            seen._replace(kind="client", event=(("timezone", "Europe/Berlin"), ("screen", "1440x900"))),
+            seen._replace(kind="event", event=(("name", f"deal {number % 4}"), ("value", "won"))),
+            seen._replace(kind="outbound", event=(("host", f"partner{number % 5}.example"),)),
+            seen._replace(kind="pixel", event=(("name", "newsletter"),)),
+            seen._replace(blocked=(("google-analytics", "statistics", "", "unconsented"),), path="/c/1"),
+            seen._replace(agent=f"Googlebot/2.{number % 3}"),
+        ]
+    return hits
+
+
+def test_released_folded_and_rare_are_all_facts_in_every_dimension_of_every_kind(site: Site) -> None:
+    """And the totals are what was served, less the objectors and the drops that are counted."""
+    hits = everything()
+    objecting = [hit._replace(objects="gpc") for hit in hits[:50:10]]
+
+    async def body(recorder: Recorder, calls: Calls) -> None:
+        await recorder.hits([*hits, *objecting])
+        site.clock.now = datetime(2026, 11, 23, 3, tzinfo=UTC).timestamp()
+        await recorder.flush()
+        counted = dict((await calls("health", {}))["facts"])
+        assert await calls("close_day", {"day": "2026-11-22"}) == ["2026-11-22"]
+        assert set(counted) == set(DIMENSIONS)
+        for kind, dimensions in DIMENSIONS.items():
+            assert await total(calls, kind) == counted[kind], kind
+            for by in dimensions:
+                given = {"kind": kind, "by": by, "from": "2026-11-22", "to": "2026-11-22"}
+                answer = await calls("breakdown", given)
+                told = sum(row["count"] for row in answer["rows"])
+                assert told + answer["rare"]["count"] == counted[kind], (kind, by)
+        health = await calls("health", {})
+        assert health["drops"] == {"objection": 5, "bot-agent": 120}
+        served = sum(1 for hit in hits if not hit.kind) + 5
+        exchanges = sum(counted[kind] for kind in ("view", "error", "file"))
+        assert exchanges + sum(health["drops"].values()) == served
 
     site.run(body)
 
@@ -444,7 +500,7 @@ def test_a_new_configuration_is_taken_up(site: Site) -> None:
 CONFIG = """
 site: {{name: relaso.com, hosts: [relaso.com], upstream: "http://127.0.0.1:9"}}
 analytics: {{live_every: 1s}}
-store: chdb://{store}
+store: {store}
 dashboard: {{listen: "127.0.0.1:{port}"}}
 """
 
@@ -452,9 +508,12 @@ dashboard: {{listen: "127.0.0.1:{port}"}}
 class Process:
     """A recorder process."""
 
-    def __init__(self, folder: Path, port: int) -> None:
+    def __init__(self, folder: Path, port: int, store: str = "") -> None:
+        self.folder = folder
         (folder / "config").mkdir(exist_ok=True)
-        (folder / "config" / "site.yaml").write_text(CONFIG.format(store=folder / "store", port=port))
+        (folder / "config" / "site.yaml").write_text(
+            CONFIG.format(store=store or f"chdb://{folder / 'store'}", port=port)
+        )
         self.socket = str(folder / "state" / "recorder.sock")
         self.command = [sys.executable, "-m", "vestibule.counting"]
         self.command += ["--config", str(folder / "config"), "--state", str(folder / "state")]
@@ -518,9 +577,14 @@ def test_a_process_that_is_killed_and_one_that_is_ended(tmp_path: Path) -> None:
         send(recorder.socket, views({"/pricing": 20}, now))
         recorder.until(lambda: recorder.call("health")["facts"].get("view") == 20)
         assert memory(recorder.process.pid) <= 500
-        said = recorder.kill(signal.SIGTERM)
+        assert recorder.process.stderr is not None
+        said = ""
+        while "first login http://127.0.0.1" not in said:
+            line = recorder.process.stderr.readline()
+            assert line, said
+            said += line
+        said += recorder.kill(signal.SIGTERM)
         assert recorder.process.returncode == 0
-        assert "first login http://127.0.0.1" in said
         assert "Traceback" not in said
         recorder.start()
         recorder.call("flush")
@@ -544,7 +608,7 @@ def memory(process: int) -> float:
 
 
 def test_without_a_secret_or_configuration_one_line_says_so(tmp_path: Path) -> None:
-    (tmp_path / "site.yaml").write_text(CONFIG.format(store=tmp_path / "store", port=1))
+    (tmp_path / "site.yaml").write_text(CONFIG.format(store="chdb:///nowhere", port=1))
     command = [sys.executable, "-m", "vestibule.counting", "--state", str(tmp_path / "state"), "--config"]
     environ = {key: value for key, value in os.environ.items() if key != "VESTIBULE_SECRET"}
     environ["PYTHONPATH"] = os.pathsep.join(sys.path)

@@ -52,7 +52,6 @@ class Day:
         }
         root = Single("", (), count[()], len(visitors[()]))
         release = Release(KindSingles("view", root, self.singles), k, rounded)
-        self.rows = list(release.singles())
         for a, b in combinations(self.dimensions, 2):
             pairs = [key for key in count if len(key) == 2 and (key[0][0], key[1][0]) == (a, b)]
             counted = Pairs(
@@ -61,7 +60,8 @@ class Day:
                 np.array([count[key] for key in pairs], dtype=np.int64),
                 np.array([len(visitors[key]) for key in pairs], dtype=np.int64),
             )
-            self.rows.extend(release.pairs(a, b, counted))
+            release.add(a, b, counted)
+        self.rows = list(release.rows())
 
     def of(self, dimension: str, *parts: Part) -> list[Row]:
         return [row for row in self.rows if row.a == dimension and not row.b and (not parts or row.part in parts)]

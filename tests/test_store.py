@@ -5,15 +5,22 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
+from typing import Any
+from uuid import uuid4
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
+from tests.released import partial_of, release_of
 from vestibule.core.cells import Accumulator, Partial, merge
 from vestibule.core.errors import StoreError
+from vestibule.core.hits import Fact
 from vestibule.core.keys import SALT_BYTES, day_keys, visitor_key
-from vestibule.store import DayClosedError, Store, User, open_store
+from vestibule.store import Breakdown, DayClosedError, Store, TimeSeries, User, open_store
 
 pytest.importorskip("chdb", reason='the extra "embedded" is not installed')
 
@@ -57,13 +64,21 @@ def views(numbers: dict[tuple[str, str], int], day: date = DAY, first: int = 0) 
 NUMBERS = {("/", "DE"): 20, ("/", "FR"): 15, ("/blog/a", "DE"): 9, ("/blog/b", "DE"): 3, ("/blog/c", "DE"): 4}
 
 
+def breakdown(store: Store, **asked: Any) -> dict[str, Any]:
+    return store.breakdown(Breakdown(**asked))
+
+
+def timeseries(store: Store, **asked: Any) -> dict[str, Any]:
+    return store.timeseries(TimeSeries(**asked))
+
+
 def add(store: Store, partial: Partial, batch: str = "b1") -> None:
     store.insert_cells(batch, partial)
     store.insert_totals(batch, partial.totals.items())
 
 
 def pages(store: Store, start: date = DAY, end: date = DAY, where: tuple[str, str] | None = None) -> dict[str, int]:
-    answer = store.breakdown(site=SITE, kind="view", by="page", start=start, end=end, where=where)
+    answer = breakdown(store, site=SITE, kind="view", by="page", start=start, end=end, where=where)
     found = {row["value"]: row["count"] for row in answer["rows"]}
     return {**found, "rare": answer["rare"]["count"]}
 
@@ -113,7 +128,7 @@ def test_a_live_snapshot_is_rounded_and_marked(store: Store) -> None:
     assert pages(store) == {"rare": 0}
     assert store.release(SITE, DAY, k=5, owner="o")
     assert pages(store) == {"/": 35, "/blog/a": 5, "/blog/* (others)": 5, "rare": 0}
-    answer = store.breakdown(site=SITE, kind="view", by="page", start=DAY, end=DAY)
+    answer = breakdown(store, site=SITE, kind="view", by="page", start=DAY, end=DAY)
     assert answer["provisional"] is True
 
 
@@ -123,7 +138,7 @@ def test_closing_releases_exactly_and_forgets_the_rest(store: Store) -> None:
     store.release(SITE, DAY, k=5, owner="o")
     assert store.open_days() == [(SITE, DAY)]
     assert store.close_day(SITE, DAY, k=5, owner="o", now=LATER)
-    answer = store.breakdown(site=SITE, kind="view", by="page", start=DAY, end=DAY)
+    answer = breakdown(store, site=SITE, kind="view", by="page", start=DAY, end=DAY)
     assert answer == {
         "rows": [
             {"value": "/", "count": 35, "visitors": 35},
@@ -210,9 +225,9 @@ def test_levels_of_a_tree_add_up(store: Store) -> None:
     add(store, views({**NUMBERS, ("/x/y", "DE"): 2}))
     store.close_day(SITE, DAY, k=5, owner="o", now=LATER)
     for level in (None, 0, 1, 2):
-        answer = store.breakdown(site=SITE, kind="view", by="page", start=DAY, end=DAY, level=level)
+        answer = breakdown(store, site=SITE, kind="view", by="page", start=DAY, end=DAY, level=level)
         assert sum(row["count"] for row in answer["rows"]) + answer["rare"]["count"] == 53
-    top = store.breakdown(site=SITE, kind="view", by="page", start=DAY, end=DAY, level=0)
+    top = breakdown(store, site=SITE, kind="view", by="page", start=DAY, end=DAY, level=0)
     assert top["rows"] == [{"value": "/", "count": 35, "visitors": 35}]
     assert top["rare"]["count"] == 18
 
@@ -220,7 +235,7 @@ def test_levels_of_a_tree_add_up(store: Store) -> None:
 def test_a_limit_leaves_the_rare_row(store: Store) -> None:
     add(store, views({("/a", "DE"): 9, ("/b", "DE"): 8, ("/c", "DE"): 7, ("/d", "DE"): 3, ("/e", "DE"): 3}))
     store.close_day(SITE, DAY, k=5, owner="o", now=LATER)
-    answer = store.breakdown(site=SITE, kind="view", by="page", start=DAY, end=DAY, limit=2)
+    answer = breakdown(store, site=SITE, kind="view", by="page", start=DAY, end=DAY, limit=2)
     assert [row["value"] for row in answer["rows"]] == ["/a", "/b"]
     assert answer["rare"] == {"count": 6, "visitors": 6}
 
@@ -249,7 +264,7 @@ def test_a_filter_narrows(store: Store, where: tuple[str, str], wanted: dict[str
 def test_a_filter_by_a_folder_takes_all_below(store: Store) -> None:
     add(store, views(BIG))
     store.close_day(SITE, DAY, k=5, owner="o", now=LATER)
-    answer = store.breakdown(site=SITE, kind="view", by="country", start=DAY, end=DAY, where=("page", "/blog/*"))
+    answer = breakdown(store, site=SITE, kind="view", by="country", start=DAY, end=DAY, where=("page", "/blog/*"))
     assert [(row["value"], row["count"]) for row in answer["rows"]] == [("DE", 42), ("FR", 36)]
 
 
@@ -272,9 +287,9 @@ def test_what_a_filter_holds_back_is_rare(store: Store) -> None:
 )
 def test_time_series(store: Store, interval: str, wanted: list[tuple[str, int]]) -> None:
     add(store, views(NUMBERS))
-    answer = store.timeseries(site=SITE, kind="view", interval=interval, start=DAY, end=DAY, timezone=BERLIN)
+    answer = timeseries(store, site=SITE, kind="view", interval=interval, start=DAY, end=DAY, timezone=BERLIN)
     assert [(point["time"], point["count"]) for point in answer["points"]] == wanted
-    assert not store.timeseries(site=SITE, kind="view", interval=interval, start=NEXT, end=NEXT, timezone=BERLIN)[
+    assert not timeseries(store, site=SITE, kind="view", interval=interval, start=NEXT, end=NEXT, timezone=BERLIN)[
         "points"
     ]
 
@@ -283,13 +298,11 @@ def test_time_series_with_a_filter(store: Store) -> None:
     add(store, views(BIG))
     store.close_day(SITE, DAY, k=5, owner="o", now=LATER)
     asked = {"site": SITE, "kind": "view", "start": DAY, "end": DAY, "timezone": BERLIN, "where": ("page", "/blog/*")}
-    assert store.timeseries(interval="day", **asked)["points"] == [  # type: ignore[arg-type]
-        {"time": "2026-11-22", "count": 78, "visitors": 78}
-    ]
-    hours = store.timeseries(interval="hour", **asked)["points"]  # type: ignore[arg-type]
+    assert timeseries(store, interval="day", **asked)["points"] == [{"time": "2026-11-22", "count": 78, "visitors": 78}]
+    hours = timeseries(store, interval="hour", **asked)["points"]
     assert [(point["time"], point["count"]) for point in hours] == [("2026-11-22T12:00", 39), ("2026-11-22T13:00", 39)]
     with pytest.raises(StoreError, match="not by minute"):
-        store.timeseries(interval="minute", **asked)  # type: ignore[arg-type]
+        timeseries(store, interval="minute", **asked)
 
 
 def test_a_day_of_25_hours(store: Store) -> None:
@@ -301,9 +314,9 @@ def test_a_day_of_25_hours(store: Store) -> None:
         cells.add(SITE, "2026-10-25", keys, "view", begin + 3600 * hour, {}, b"v" * 16)
     add(store, cells.take())
     day = date(2026, 10, 25)
-    answer = store.timeseries(site=SITE, kind="view", interval="day", start=day, end=day, timezone=BERLIN)
+    answer = timeseries(store, site=SITE, kind="view", interval="day", start=day, end=day, timezone=BERLIN)
     assert [(point["time"], point["count"]) for point in answer["points"]] == [("2026-10-25", 25)]
-    hours = store.timeseries(site=SITE, kind="view", interval="hour", start=day, end=day, timezone=BERLIN)["points"]
+    hours = timeseries(store, site=SITE, kind="view", interval="hour", start=day, end=day, timezone=BERLIN)["points"]
     assert len(hours) == 24
     assert {point["time"]: point["count"] for point in hours}["2026-10-25T02:00"] == 2
 
@@ -345,7 +358,7 @@ def test_errors_are_one_line_without_values(store: Store) -> None:
         ("chdb://relative/path", "absolute path"),
         ("chdb:////proc/nowhere", "/proc/nowhere"),
         ("clickhouse://u:hunter2@127.0.0.1:9/v", "does not answer"),
-        ("clickhouse://h/v?cluster=main", "cluster"),
+        ("clickhouse://u:hunter2@127.0.0.1:9/v?cluster=main", "does not answer"),
     ],
 )
 def test_what_cannot_be_opened_is_said_in_one_line(dsn: str, words: str) -> None:
@@ -400,3 +413,52 @@ def test_a_batch_may_bring_very_many_days(store: Store) -> None:
     parts = [views({("/", "DE"): 1}, date.fromordinal(DAY.toordinal() - back)) for back in range(150)]
     add(store, merge(parts))
     assert len(store.open_days()) == 150
+
+
+def test_consent_records_go_when_nobody_can_claim_any_more(store: Store) -> None:
+    now = int(datetime.now(UTC).timestamp())
+    year = 365 * 86_400
+    records = [{"id": f"y{years}", "site": SITE, "time": now - years * year} for years in (0, 4, 6)]
+    store.insert_consent("years", records)
+    store.keep(30 * 86_400, 5 * year)
+    store.purge()
+    assert [store.consent_record(SITE, f"y{years}") is not None for years in (0, 4, 6)] == [True, True, False]
+    store.keep(30 * 86_400, 3 * year)
+    store.purge()
+    assert [store.consent_record(SITE, f"y{years}") is not None for years in (0, 4)] == [True, False]
+
+
+chains = st.sampled_from([("p", "P"), ("q", "P"), ("r", "P"), ("s", "Q", "R"), ("t", "Q", "R"), ("v",), ("P",)])
+short = st.sampled_from([("1",), ("2",), ("3",), ("4", "E"), ("5", "E")])
+facts = st.lists(
+    st.tuples(st.fixed_dictionaries({"a": chains, "b": short, "c": short}), st.integers(0, 40)),
+    min_size=1,
+    max_size=120,
+)
+
+
+@settings(deadline=None, max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(facts, st.sampled_from([2, 5]), st.booleans(), st.data())
+def test_the_tables_and_the_release_agree(
+    store: Store, found: list[tuple[dict[str, tuple[str, ...]], int]], k: int, live: bool, data: st.DataObject
+) -> None:
+    """What the store sums up and releases, in several batches, is what Python makes of the same facts in one."""
+    counted = [Fact(SITE, "view", float(NOON), values, str(visitor)) for values, visitor in found]
+    whole = partial_of(counted, DAY.isoformat())
+    cut = data.draw(st.integers(0, len(counted)))
+    site = f"{SITE} {uuid4()}"
+    for number, part in enumerate((counted[:cut], counted[cut:])):
+        partial = partial_of(part, DAY.isoformat())
+        nodes = tuple(node._replace(site=site) for node in partial.nodes)
+        store.insert_cells(f"{site}/{number}", replace(partial, nodes=nodes))
+    if live:
+        store.release(site, DAY, k=k, owner="o")
+    else:
+        store.close_day(site, DAY, k=k, owner="o", now=LATER)
+    columns = "a, a_value, b, b_value, toString(part), count, visitors"
+    rows = store._client.query(f"SELECT {columns} FROM cells WHERE site = {{site:String}}", {"site": site}).result_rows
+    wanted = [
+        (row.a, row.a_value, row.b, row.b_value, str(row.part), row.count, row.visitors)
+        for row in release_of(whole, "view", k, live)
+    ]
+    assert sorted(map(tuple, rows)) == sorted(wanted)

@@ -12,7 +12,7 @@ import pytest
 from tests.clickhouse_http import Server
 from tests.servers import free_port
 from tests.test_recorder import Clock, Site, pages, settle, tables, total, views
-from tests.test_store import DAY, LATER, NUMBERS, SITE, add
+from tests.test_store import DAY, LATER, NUMBERS, SITE, add, breakdown, timeseries
 from tests.test_store import pages as stored_pages
 from tests.test_store import views as partial_of
 from vestibule.core.errors import StoreError
@@ -57,7 +57,7 @@ def test_a_day_over_the_network(store: Store) -> None:
     assert store.close_day(SITE, DAY, k=5, owner="o", now=LATER)
     assert stored_pages(store) == {"/": 35, "/blog/a": 9, "/blog/* (others)": 7, "rare": 0}
     assert store.open_days() == []
-    answer = store.timeseries(site=SITE, kind="view", interval="hour", start=DAY, end=DAY, timezone="Europe/Berlin")
+    answer = timeseries(store, site=SITE, kind="view", interval="hour", start=DAY, end=DAY, timezone="Europe/Berlin")
     assert answer["points"] == [{"time": "2026-11-22T13:00", "count": 51}]
 
 
@@ -127,7 +127,7 @@ def test_two_recorders_on_one_store_are_as_good_as_one(
             await recorder.stop()
 
     asyncio.run(run())
-    both = store.breakdown(site=SITE, kind="view", by="page", start=DAY, end=DAY)
+    both = breakdown(store, site=SITE, kind="view", by="page", start=DAY, end=DAY)
 
     async def body(recorder: Recorder, calls: Calls) -> None:
         await recorder.hits([*hits, *hits])

@@ -53,11 +53,14 @@ def plan_of(config: Config, key: str) -> Plan:
             timezone=ZoneInfo(config.site.timezone),
             pages=dict(config.analytics.pages),
             own=tuple(map(str, config.analytics.own)),
+            spam=frozenset(host.removeprefix("www.") for host in config.analytics.spam),
         ),
         timezone=config.site.timezone,
         k=config.analytics.k,
         live_every=config.analytics.live_every,
         keep_for=config.analytics.keep_for,
+        prove_for=config.consent.prove_for,
+        signed_in_for=config.sign_in.keep_for,
         spool=config.limits.spool,
     )
 
@@ -110,7 +113,8 @@ class Counting:
         await self._recorder.start()
         try:
             self._recorder.run()
-            await receiver.serve(str(path), self._recorder.hits, self._recorder.record, self._calls)
+            recorder = self._recorder
+            await receiver.serve(str(path), recorder.hits, recorder.record, self._calls, recorder.refuse)
             ready()
             server = self._admin()
             tasks.append(asyncio.create_task(server.serve(list(sockets) or None)))
@@ -185,7 +189,7 @@ class Counting:
         """Take what workers wrote while this process was away, and what they still write where it did not answer."""
         while True:
             try:
-                await take_over(self._state, self._recorder.record)
+                await take_over(self._state, self._recorder.records)
             except (VestibuleError, OSError) as error:
                 log.warning("consent records wait in the journal: %s", error)
                 await asyncio.sleep(5)

@@ -28,19 +28,21 @@ Call = Callable[..., Any]
 
 
 def breakdown(
-    directory: Path, state: Path, *, kind: str, by: str, start: str, end: str, where: str, limit: int
+    directory: Path, state: Path, *, kind: str, by: str, start: str, end: str, where: str, limit: int, compare: str
 ) -> None:
     """Print the breakdown as the stats API's JSON."""
     found = config.load(directory, os.environ)
     _check("--by", by, _dimensions(kind))
-    question = _question(found, kind, start, end, where)
+    question = _question(found, kind, start, end, where, compare)
     _print(ask(directory, state, "breakdown", **question, by=by, limit=limit))
 
 
-def timeseries(directory: Path, state: Path, *, kind: str, interval: str, start: str, end: str, where: str) -> None:
+def timeseries(
+    directory: Path, state: Path, *, kind: str, interval: str, start: str, end: str, where: str, compare: str
+) -> None:
     """Print the time series as the stats API's JSON."""
     found = config.load(directory, os.environ)
-    _print(ask(directory, state, "timeseries", **_question(found, kind, start, end, where), interval=interval))
+    _print(ask(directory, state, "timeseries", **_question(found, kind, start, end, where, compare), interval=interval))
 
 
 def running(state: Path) -> bool:
@@ -100,7 +102,7 @@ def migrate(directory: Path, state: Path) -> None:
     print("\n".join(made) or "the tables are as they should be")
 
 
-def _question(found: Config, kind: str, start: str, end: str, where: str) -> Mapping[str, Any]:
+def _question(found: Config, kind: str, start: str, end: str, where: str, compare: str) -> Mapping[str, Any]:
     """The parameters that all questions share; days are ISO 8601, today (of the site's zone) where none is given."""
     last = _day("--to", end, datetime.now(ZoneInfo(found.site.timezone)).date())
     first = _day("--from", start, last)
@@ -111,7 +113,7 @@ def _question(found: Config, kind: str, start: str, end: str, where: str) -> Map
         if not colon or not value:
             raise VestibuleError("--where: is DIMENSION:VALUE, such as country:DE")
         _check("--where", dimension, _dimensions(kind))
-    return {"kind": kind, "from": first.isoformat(), "to": last.isoformat(), "where": where}
+    return {"kind": kind, "from": first.isoformat(), "to": last.isoformat(), "where": where, "compare": compare}
 
 
 def _dimensions(kind: str) -> tuple[str, ...]:

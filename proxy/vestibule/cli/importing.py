@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any
@@ -23,22 +23,31 @@ from vestibule.recorder import logs
 BATCH = 1000
 """Hits that are handed over at once."""
 
+SAMPLES = 5
+"""Unreadable lines of a log that are named, by number and reason: what is in them is nobody's to see."""
+
 LOOK = 50
 """Lines of a log that are looked at to find its format out."""
 
 
 @dataclass(slots=True)
 class Tally:
-    """What became of a log's lines. ``skipped``: parts of pages and directives, which are not counted."""
+    """What became of a log's lines. before: were counted by an import that did not come to its end, or came to it and
+    the log has grown since. skipped: parts of pages and directives, which are not counted."""
 
     lines: int = 0
+    before: int = 0
     hits: int = 0
     skipped: int = 0
     unreadable: int = 0
+    samples: list[tuple[int, str]] = field(default_factory=list)
 
 
-def import_logs(directory: Path, state: Path, files: Iterable[Path], format_: str) -> None:
-    """Count the logs one after the other, then close the days that are over; prints what became of the lines."""
+def import_logs(directory: Path, state: Path, files: Iterable[Path], format_: str, *, again: bool = False) -> None:
+    """Count the logs one after the other, then close the days that are over; prints what became of the lines.
+
+    A log is known by its first line. Lines of it that were counted before are not counted twice, unless ``again``.
+    """
     site = config.load(directory, os.environ).site.name
     opened = list(files)
     for path in opened:
@@ -48,12 +57,12 @@ def import_logs(directory: Path, state: Path, files: Iterable[Path], format_: st
         raise VestibuleError(f"import: --format: must be one of {', '.join(logs.FORMATS)}; is {format_!r}")
     with recorder(directory, state) as call, _progress() as progress:
         for path in opened:
-            _import(path, format_, site, call, progress)
+            _import(path, format_, site, call, progress, again=again)
         figures = call("finish")
     _report(figures)
 
 
-def _import(path: Path, format_: str, site: str, call: Callable[..., Any], progress: Progress) -> None:
+def _import(path: Path, format_: str, site: str, call: Callable[..., Any], progress: Progress, *, again: bool) -> None:
     tally = Tally()
     try:
         with logs.LogFile(path) as log:
@@ -65,29 +74,38 @@ def _import(path: Path, format_: str, site: str, call: Callable[..., Any], progr
                 known = ", ".join(logs.FORMATS)
                 raise VestibuleError(f"import: {path} is of no format that is known; --format names one of {known}")
             if first:
+                tally.before = 0 if again else call("counted", first=first[0])
                 for batch in _batches(_hits(logs.parser(name, site), chain(first, lines), tally)):
-                    call("count", hits=[hit.to_json() for hit in batch])
+                    call("count", hits=[hit.to_json() for hit in batch], first=first[0], lines=tally.lines)
                     progress.update(task, completed=log.position)
+                if tally.lines > tally.before:
+                    call("count", hits=[], first=first[0], lines=tally.lines)
             progress.update(task, completed=log.size)
     except OSError as error:
         raise VestibuleError(f"import: {path} cannot be read: {error.strerror or error}") from None
     except ValueError as error:
         raise VestibuleError(f"import: {path}: {error}") from None
+    before = f" {min(tally.before, tally.lines):,} counted before," if tally.before else ""
     print(
-        f"{path}: {tally.lines:,} lines ({name or 'empty'}): {tally.hits:,} looked at,"
+        f"{path}: {tally.lines:,} lines ({name or 'empty'}):{before} {tally.hits:,} looked at,"
         f" {tally.skipped:,} parts of pages, {tally.unreadable:,} unreadable"
     )
+    for line, reason in tally.samples:
+        print(f"{path}:{line}: {reason}")
 
 
 def _hits(parser: logs.Parser, lines: Iterable[str], tally: Tally) -> Iterator[Hit]:
     for line in lines:
-        if not line:
-            continue
         tally.lines += 1
+        # Directives name the columns of what follows; they are read however often a log is.
+        if not line or (tally.lines <= tally.before and not line.startswith("#")):
+            continue
         try:
             hit = parser.parse(line)
-        except logs.UnreadableError:
+        except logs.UnreadableError as error:
             tally.unreadable += 1
+            if len(tally.samples) < SAMPLES:
+                tally.samples.append((tally.lines, str(error)))
             continue
         if hit is None:
             tally.skipped += 1

@@ -1,63 +1,58 @@
 """Which numbers of a day may be told: singles with their trees, and pairs; none stands for fewer than k visitors.
 
-*Singles*. The values of a dimension are a tree whose root is all facts of the kind. From the root down, a value with
-fewer than ``k`` visitors is folded into its parent. What is left of a parent without its released children, its
-*remainder*, can be worked out by anyone, so it too must stand for ``k`` visitors, or be empty: while it does not, it
-takes the smallest released child with it (and all below that child). Each released value without released children,
-and each remainder, is a *bucket*; every fact is in exactly one bucket of each dimension.
-
-*Pairs*. For two dimensions the buckets make a two-way table whose margins are known. A pair with fewer than ``k``
-visitors is held back. In each row and column those held back are none, or at least two that sum to ``k`` visitors;
-otherwise the smallest released pair joins them, until nothing changes. That alone lets small tables be solved: so more
-join until what the margins allow for each pair held back contains 0 or is at least 2 ``k`` wide. Numbers that are
-released are exact.
-
-Hashes of different cells cannot be united, so the visitors of a bucket that is a remainder are not known. In their
-place stands a lower bound: the largest folded child's, or the parent's less the released children's, whichever is more.
-Above ``EXACT`` visitors the counts are estimates, and the bound allows for their error.
+Three rules, each in a module of its own. *Singles* (``folding``): a value with fewer than ``k`` visitors is folded into
+its ancestor, and remainders are never small. *Pairs* (``pairing``): two-way tables over the folded values are told so
+far as they cannot be solved. *Across dimensions* (``nesting``): what lies wholly within something else must not give
+away the rest of it, neither alone nor beside a third dimension.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from enum import StrEnum
+from types import MappingProxyType
 
 import numpy as np
-from numpy.typing import NDArray
 
-RARE = "(rare)"
-"""The name of the root's remainder: what is too rare to be told in any way."""
+from vestibule.core.folding import (
+    ERROR,
+    EXACT,
+    RARE,
+    Bucket,
+    Fold,
+    Part,
+    Single,
+    at_least,
+    at_most,
+    fold,
+)
+from vestibule.core.nesting import Candidates, Nest, Sets, crowded, expose, gaps, give_up, levels, nests, ordered
+from vestibule.core.pairing import Counted, Numbers, Pairs, Table, Values, hold_back, table
 
-EXACT = 4096
-"""Up to here the store counts visitors exactly."""
+__all__ = [
+    "ERROR",
+    "EXACT",
+    "RARE",
+    "WITHIN",
+    "Bucket",
+    "KindSingles",
+    "Pairs",
+    "Part",
+    "Release",
+    "Row",
+    "Single",
+    "at_least",
+    "at_most",
+    "fold",
+]
 
-ERROR = 0.03
-"""How far an estimate above ``EXACT`` may be off, relatively: about ten standard deviations."""
+Names = tuple[str, str]
 
-Numbers = NDArray[np.int64]
+Inside = dict[Names, list[Nest]]
+"""For an inner and an outer dimension what lies within what."""
 
-
-class Part(StrEnum):
-    """What a released number is of.
-
-    LEAF: a value, and no value below it is released. NODE: a value with all that is below it. REST: what is left of a
-    NODE without its released children. Leaves and rests together are all facts, each once.
-    """
-
-    LEAF = "leaf"
-    NODE = "node"
-    REST = "rest"
-
-
-@dataclass(frozen=True, slots=True)
-class Single:
-    """What was counted of one value, all below it included. path: its ancestors, nearest first, the root left out."""
-
-    value: str
-    path: tuple[str, ...]
-    count: int
-    visitors: int
+WITHIN: Mapping[str, str] = MappingProxyType({"client": "view", "blocked": "view"})
+"""Kinds that part the views of another kind in two: who agreed (beacons), and who did not (what was held back)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,295 +71,11 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
-class Bucket:
-    value: str
-    part: Part
-    path: tuple[str, ...]
+class Told:
+    """A number that is told. visitors: how many at least."""
+
     count: int
     visitors: int
-
-
-@dataclass(frozen=True, slots=True)
-class Fold:
-    """The fold map of one dimension, and its buckets. Bucket numbers are places in ``buckets``, -1 is none.
-
-    own: for each released value its bucket. parent: for each released value the bucket of its parent's remainder, which
-    it is not part of. within: for each value that is wholly inside one bucket, and largest there, that bucket.
-    """
-
-    dimension: str
-    nodes: tuple[Bucket, ...]
-    buckets: tuple[Bucket, ...]
-    own: dict[str, int]
-    parent: dict[str, int]
-    within: dict[str, int]
-
-
-@dataclass(frozen=True, slots=True)
-class Pairs:
-    """What was counted of pairs of two dimensions' values: columns of one length, every value's ancestors included."""
-
-    a_values: Sequence[str]
-    b_values: Sequence[str]
-    counts: Numbers
-    visitors: Numbers
-
-
-_ROOT = ""
-"""The root's key in a fold map; no value of a dimension is empty."""
-
-
-def at_least(visitors: int) -> int:
-    """Return how many visitors there are at least, given the store's number."""
-    return visitors if visitors <= EXACT else int(visitors * (1 - ERROR))
-
-
-def at_most(visitors: int) -> int:
-    """Return how many visitors there are at most, given the store's number."""
-    return visitors if visitors <= EXACT else int(visitors * (1 + ERROR)) + 1
-
-
-def fold(dimension: str, root: Single, singles: Iterable[Single], k: int) -> Fold:
-    """Decide which values of one dimension are released.
-
-    root: all facts of the kind (its value and path don't matter). singles: each value and each ancestor once.
-    """
-    by_value = {single.value: single for single in singles if single.value}
-    children: dict[str, list[Single]] = {}
-    for single in by_value.values():
-        parent = single.path[0] if single.path and single.path[0] in by_value else _ROOT
-        children.setdefault(parent, []).append(single)
-    folding = _Folding(dimension, k, children)
-    folding.settle(_ROOT, Single(RARE, (), root.count, root.visitors), -1)
-    return Fold(dimension, tuple(folding.nodes), tuple(folding.buckets), folding.own, folding.parent, folding.within)
-
-
-class _Folding:
-    """One walk down one tree. Trees are at most a few levels deep, so recursion is safe."""
-
-    def __init__(self, dimension: str, k: int, children: dict[str, list[Single]]) -> None:
-        self.dimension, self.k, self.children = dimension, k, children
-        self.nodes: list[Bucket] = []
-        self.buckets: list[Bucket] = []
-        self.own: dict[str, int] = {}
-        self.parent: dict[str, int] = {}
-        self.within: dict[str, int] = {}
-
-    def settle(self, key: str, node: Single, above: int) -> None:
-        """Decide on the children of a released node; ``above`` is the bucket of its parent's remainder."""
-        released, folded = self._divide(node, self.children.get(key, []))
-        count = node.count - sum(child.count for child in released)
-        bucket = -1
-        if not released and key != _ROOT:
-            bucket = self._add(node, Part.LEAF, node.count, node.visitors)
-            self.within[key] = bucket
-        else:
-            if key != _ROOT:
-                self.nodes.append(Bucket(node.value, Part.NODE, node.path, node.count, node.visitors))
-            if count > 0:
-                visitors = _remainder(node, released, folded)
-                # The root as a whole is its kind's total, which may be told; how few visitors it has may not.
-                bucket = self._add(node, Part.REST, count, visitors if visitors >= self.k else 0)
-                for child in folded:
-                    self.within[child.value] = bucket
-        self.own[key] = bucket
-        self.parent[key] = above
-        for child in released:
-            self.settle(child.value, child, bucket)
-
-    def _divide(self, node: Single, children: list[Single]) -> tuple[list[Single], list[Single]]:
-        ranked = sorted(children, key=lambda child: (child.visitors, child.count, child.value), reverse=True)
-        released = [child for child in ranked if at_least(child.visitors) >= self.k]
-        folded = ranked[len(released) :]
-        while released and sum(child.count for child in released) < node.count:
-            if _remainder(node, released, folded) >= self.k:
-                break
-            folded.append(released.pop())
-        return released, folded
-
-    def _add(self, node: Single, part: Part, count: int, visitors: int) -> int:
-        self.buckets.append(Bucket(node.value, part, node.path, count, visitors))
-        return len(self.buckets) - 1
-
-
-def _remainder(node: Single, released: Sequence[Single], folded: Sequence[Single]) -> int:
-    """Return how many visitors at least the node's remainder has."""
-    largest = max((at_least(child.visitors) for child in folded), default=0)
-    left = at_least(node.visitors) - sum(at_most(child.visitors) for child in released) if released else node.visitors
-    return max(largest, left)
-
-
-def cross(kind: str, a: Fold, b: Fold, root: Single, singles: tuple[Pairs, Pairs], pairs: Pairs, k: int) -> list[Row]:
-    """Decide which pairs of two dimensions' buckets are released.
-
-    singles: the values of ``a`` against the root of ``b`` (its ``b_values`` are empty texts), and the other way round.
-    """
-    table = _table(a, b, root, (*singles, pairs))
-    held = _hold_back(table, k)
-    rows = []
-    for place in np.flatnonzero(~held).tolist():
-        first, second = a.buckets[table.rows[place]], b.buckets[table.columns[place]]
-        rows.append(
-            Row(
-                kind, a.dimension, first.value, b.dimension, second.value, Part.LEAF, (),
-                int(table.counts[place]), int(table.visitors[place]),
-            )
-        )  # fmt: skip
-    return rows
-
-
-@dataclass(frozen=True, slots=True)
-class _Table:
-    """The pairs of buckets that have facts, as columns."""
-
-    rows: Numbers
-    columns: Numbers
-    counts: Numbers
-    visitors: Numbers
-
-
-def _table(a: Fold, b: Fold, root: Single, parts: Sequence[Pairs]) -> _Table:
-    """Work out each pair of buckets from the pairs of values.
-
-    A remainder is its node less the released children, so a pair of values counts, with alternating signs, towards the
-    buckets of its values and those of their parents. For visitors only what is certain is used: a pair of values that
-    lies wholly within the pair of buckets, and the node's own pair less all that was released below it.
-    """
-    size = len(b.buckets)
-    keys: list[Numbers] = []
-    counts: list[Numbers] = []
-    bounds: list[Numbers] = []
-    inside_keys: list[Numbers] = []
-    inside: list[Numbers] = []
-    for part in parts:
-        low, high = _bounds(part.visitors)
-        of_a, of_b = _places(a, part.a_values), _places(b, part.b_values)
-        own_a, own_b = of_a[0], of_b[0]
-        up_a, up_b = of_a[1], of_b[1]
-        for first, second, sign, bound in (
-            (own_a, own_b, 1, low),
-            (up_a, own_b, -1, -high),
-            (own_a, up_b, -1, -high),
-            (up_a, up_b, 1, np.zeros_like(low)),
-        ):
-            known = (first >= 0) & (second >= 0)
-            keys.append(first[known] * size + second[known])
-            counts.append(sign * part.counts[known])
-            bounds.append(bound[known])
-        in_a, in_b = of_a[2], of_b[2]
-        known = (in_a >= 0) & (in_b >= 0)
-        inside_keys.append(in_a[known] * size + in_b[known])
-        inside.append(low[known])
-    if a.own[_ROOT] >= 0 and b.own[_ROOT] >= 0:
-        keys.append(np.array([a.own[_ROOT] * size + b.own[_ROOT]], dtype=np.int64))
-        counts.append(np.array([root.count], dtype=np.int64))
-        bounds.append(np.array([at_least(root.visitors)], dtype=np.int64))
-    key, place = np.unique(np.concatenate(keys), return_inverse=True)
-    count = np.zeros(len(key), dtype=np.int64)
-    np.add.at(count, place, np.concatenate(counts))
-    visitors = np.zeros(len(key), dtype=np.int64)
-    np.add.at(visitors, place, np.concatenate(bounds))
-    wholly = np.concatenate(inside_keys)
-    found = np.searchsorted(key, wholly)
-    found[found == len(key)] = 0
-    known = key[found] == wholly if len(key) else np.zeros(0, dtype=bool)
-    np.maximum.at(visitors, found[known], np.concatenate(inside)[known])
-    some = count > 0
-    key = key[some]
-    return _Table(key // size, key % size, count[some], np.clip(visitors[some], 0, count[some]))
-
-
-def _hold_back(table: _Table, k: int) -> NDArray[np.bool_]:
-    """Return which pairs are held back: the small ones, and those that must keep them company."""
-    held = table.visitors < k
-    order = np.lexsort((np.arange(len(held)), table.counts, table.visitors))
-    share = 1
-    while True:
-        _join_lines(table, held, order, k)
-        exposed = _exposed(table, held, k)
-        if not len(exposed):
-            return held
-        released = order[~held[order]]
-        if not len(released):
-            return held
-        # What shares a row or a column with an exposed pair hides it best; the more rounds, the more of it at a time.
-        near = np.isin(table.rows[released], table.rows[exposed])
-        near |= np.isin(table.columns[released], table.columns[exposed])
-        held[(released[near] if near.any() else released)[:share]] = True
-        share = min(share * 2, len(held))
-
-
-def _join_lines(table: _Table, held: NDArray[np.bool_], order: Numbers, k: int) -> None:
-    """See to it that each row and column holds back nothing, or two pairs at least that sum to ``k`` visitors."""
-    while True:
-        joining: list[Numbers] = []
-        for lines in (table.rows, table.columns):
-            number = np.bincount(lines, weights=held)
-            visitors = np.bincount(lines, weights=held * table.visitors)
-            lacking = (number > 0) & ((number < 2) | (visitors < k))
-            candidates = order[lacking[lines[order]] & ~held[order]]
-            _, smallest = np.unique(lines[candidates], return_index=True)
-            joining.append(candidates[smallest])
-        chosen = np.concatenate(joining)
-        if not len(chosen):
-            return
-        held[chosen] = True
-
-
-def _exposed(table: _Table, held: NDArray[np.bool_], k: int) -> Numbers:
-    """Return the held-back pairs that the margins and the released pairs still pin down.
-
-    A pair x of row i and column j may as well be smaller by d: give d to another pair of row i and to another of column
-    j, and take it from the pair where these two's lines cross. All four must not be known, and the last must have d to
-    give; a pair that nobody has is not known either, for it is not released. So if the crossing pairs together have x,
-    x may be nothing at all; if they have 2 k, it may be anything in a range that wide. A pair with less is exposed.
-    """
-    rows, columns, counts = table.rows, table.columns, table.counts
-    hidden, told = np.flatnonzero(held), np.flatnonzero(~held)
-    if not len(hidden) or not len(told):
-        return np.zeros(0, dtype=np.int64)
-    height, width = int(rows.max()) + 1, int(columns.max()) + 1
-    in_row = np.bincount(rows[hidden], weights=counts[hidden], minlength=height)
-    in_column = np.bincount(columns[hidden], weights=counts[hidden], minlength=width)
-    needed = np.minimum(counts, 2 * k)
-    # At least this much is at the crossings: everything hidden, less the lines that are told where they cross.
-    cut_row = np.bincount(rows[told], weights=in_column[columns[told]], minlength=height)
-    cut_column = np.bincount(columns[told], weights=in_row[rows[told]], minlength=width)
-    crossing = (
-        in_row.sum() - (cut_row + in_row)[rows[hidden]] - (cut_column + in_column)[columns[hidden]] + counts[hidden]
-    )
-    doubtful = hidden[crossing < needed[hidden]]
-    found: list[Numbers] = []
-    for row in np.unique(rows[doubtful]).tolist():
-        known = np.zeros(width, dtype=bool)
-        known[columns[told[rows[told] == row]]] = True
-        free = hidden[~known[columns[hidden]] & (rows[hidden] != row)]
-        of_row = np.bincount(rows[free], weights=counts[free], minlength=height)
-        cut = np.bincount(columns[told], weights=of_row[rows[told]], minlength=width)
-        here = doubtful[rows[doubtful] == row]
-        at = columns[here]
-        exact = of_row.sum() - cut[at] - (in_column[at] - counts[here])
-        found.append(here[exact < needed[here]])
-    return np.concatenate(found) if found else np.zeros(0, dtype=np.int64)
-
-
-def _bounds(visitors: Numbers) -> tuple[Numbers, Numbers]:
-    estimated = visitors > EXACT
-    low = np.where(estimated, (visitors * (1 - ERROR)).astype(np.int64), visitors)
-    high = np.where(estimated, (visitors * (1 + ERROR)).astype(np.int64) + 1, visitors)
-    return low, high
-
-
-def _places(folded: Fold, values: Sequence[str]) -> Numbers:
-    """Return for each value the bucket that it is, the one that it is taken from, and the one that it is within."""
-    known = {value: place for place, value in enumerate(dict.fromkeys((*folded.own, *folded.within)))}
-    table = np.full((3, len(known) + 1), -1, dtype=np.int64)
-    for row, buckets in enumerate((folded.own, folded.parent, folded.within)):
-        for value, bucket in buckets.items():
-            table[row, known[value]] = bucket
-    none = len(known)
-    find = known.get
-    return table[:, np.fromiter((find(value, none) for value in values), dtype=np.int64, count=len(values))]
 
 
 @dataclass(frozen=True, slots=True)
@@ -377,54 +88,208 @@ class KindSingles:
 
 
 class Release:
-    """The release of one kind of facts on one day: the singles first, then the pairs, two dimensions at a time.
+    """The release of one kind of facts on one day: ``add`` all pairs, two dimensions at a time, then read ``rows``.
 
     k: the smallest number of visitors that a number may stand for. rounded: for a day that is not over yet, numbers go
     down to multiples of ``k``, so that two looks at the same day don't differ by single visitors.
     """
 
-    def __init__(self, singles: KindSingles, k: int, rounded: bool = False) -> None:
+    def __init__(self, singles: KindSingles, k: int, rounded: bool = False, whole: Release | None = None) -> None:
+        """whole: the release of the kind that this one lies ``WITHIN``, whose rows have been read."""
         if k < 1:
             raise ValueError("k must be at least 1")
-        self._singles, self._k, self._step = singles, k, k if rounded else 1
-        self.folds = {
-            dimension: fold(dimension, singles.root, values, k) for dimension, values in singles.dimensions.items()
-        }
+        self._singles, self._k, self._step, self._whole = singles, k, k if rounded else 1, whole
+        self._values = {dimension: Values(found) for dimension, found in singles.dimensions.items()}
+        self._pairs: dict[Names, Counted] = {}
+        self._withheld: dict[str, set[str]] = {dimension: set() for dimension in singles.dimensions}
+        self._folds: dict[str, tuple[Fold, Numbers]] = {}
+        self._levels: dict[str, list[Sets]] = {}
+        self._tables: dict[Names, Table] = {}
+        self._told: dict[str, dict[str, Told]] = {}
 
-    def singles(self) -> Iterable[Row]:
-        """The released values, the remainders, and first the kind as a whole, whose dimension and value are empty."""
-        kind, root = self._singles.kind, self._singles.root
-        known = at_least(root.visitors) >= self._k
-        yield self._round(Row(kind, "", "", "", "", Part.NODE, (), root.count, root.visitors if known else 0))
-        for dimension, found in self.folds.items():
+    def add(self, a: str, b: str, counted: Pairs) -> None:
+        """Take the pairs of the dimensions ``a`` and ``b``, of which ``a`` comes first in the alphabet."""
+        first, second = self._values.get(a), self._values.get(b)
+        if first is not None and second is not None:
+            of_a, of_b = first.places(counted.a_values), second.places(counted.b_values)
+            # Where one of the values has fewer than k visitors, neither it is told nor any pair of it.
+            kept = first.known(self._k)[of_a] & second.known(self._k)[of_b]
+            self._pairs[a, b] = Counted(of_a[kept], of_b[kept], counted.counts[kept], counted.visitors[kept])
+
+    def rows(self) -> Iterator[Row]:
+        """What may be told: first the kind as a whole, whose dimension and value are empty; then values, then pairs."""
+        self._settle_pairs(self._settle_singles())
+        yield from self._single_rows()
+        for names, found in self._tables.items():
+            if self._tells(names):
+                yield from self._pair_rows(names, found)
+
+    # - deciding
+
+    def _settle_singles(self) -> Inside:
+        """Fold all dimensions, until none gives away what another folds; return what lies within what then."""
+        inside: Inside = {}
+        changed = set(self._values)
+        while changed:
+            for dimension in changed:
+                self._fold(dimension)
+            for names in self._pairs:
+                if changed & set(names):
+                    self._tables[names] = self._table(names)
+            wanting: list[Candidates] = []
+            for names in ordered(self._values):
+                if changed & set(names):
+                    inside[names] = []
+                    wanting += self._look_inside(names, inside[names])
+            changed = self._spare_the_rest_of_the_whole()
+            for dimension, value in map(give_up, wanting):
+                self._withheld[dimension].add(value)
+                changed.add(dimension)
+        return inside
+
+    def _look_inside(self, names: Names, found: list[Nest]) -> Iterator[Candidates]:
+        """Find out what of one dimension lies within another; yield what may be given up where that tells too much."""
+        inner, outer = names
+        between = self._between(inner, outer)
+        if between is None:
+            return
+        folds, total = (self._folds[inner][0], self._folds[outer][0]), self._singles.root.count
+        for nest, bad in nests(between, folds[0], self._levels[outer], total, self._k):
+            found.append(nest)
+            for place in bad.tolist():
+                yield crowded(nest, place, *folds)
+        yield from gaps(between, *folds, total, self._k)
+
+    def _settle_pairs(self, inside: Inside) -> None:
+        """Hold back pairs until no table can be solved, and none gives away what another holds back."""
+        changed = {names for names in self._tables if self._tells(names)}
+        while changed:
+            for names in changed:
+                self._spare_the_rest_of_pairs(names)
+                hold_back(self._tables[names], self._k)
+            looked_at, changed = changed, set()
+            for names, found in inside.items():
+                for third in self._values if found else ():
+                    pair = _names(third, names[0]), _names(third, names[1])
+                    if third not in names and looked_at & set(pair):
+                        changed |= self._hide(third, names, found)
+
+    def _hide(self, third: str, names: Names, found: Iterable[Nest]) -> set[Names]:
+        """Hold back what two tables tell together; return those in which something is held back now."""
+        tables = [self._between(third, name) for name in names]
+        changed: set[Names] = set()
+        for nest in found:
+            if tables[0] is None or tables[1] is None or not all(self._tells(_names(third, name)) for name in names):
+                break
+            for name, one, joining in zip(names, tables, expose(tables[0], tables[1], nest, self._k), strict=True):
+                if one is not None and len(joining):
+                    one.held[joining] = True
+                    changed.add(_names(third, name))
+        return changed
+
+    def _fold(self, dimension: str) -> None:
+        singles, withheld = self._singles.dimensions[dimension], self._withheld[dimension]
+        found = fold(dimension, self._singles.root, singles, self._k, withheld)
+        self._folds[dimension] = found, self._values[dimension].buckets(found)
+        self._levels[dimension] = levels(found)
+
+    def _table(self, names: Names) -> Table:
+        a, b = names
+        parts = (self._values[a].margin(first=True), self._values[b].margin(first=False), self._pairs[names])
+        made = table(self._folds[a], self._folds[b], self._singles.root, parts)
+        if not self._tells(names):
+            made.held[:] = True
+        return made
+
+    def _between(self, rows: str, columns: str) -> Table | None:
+        """The table of two dimensions, whichever way round it is kept."""
+        found = self._tables.get(_names(rows, columns))
+        return found if found is None or rows < columns else found.turned()
+
+    def _tells(self, names: Names) -> bool:
+        """Whether both dimensions have anything to tell; else there is no table."""
+        return all(self._folds[name][0].tells for name in names)
+
+    def _spare_the_rest_of_the_whole(self) -> set[str]:
+        """Withhold values of which the other kind has only a few visitors more; return the dimensions that changed."""
+        changed: set[str] = set()
+        for dimension, (found, _) in self._folds.items():
             for told in (*found.nodes, *found.buckets):
-                yield self._round(
-                    Row(kind, dimension, told.value, "", "", told.part, told.path, told.count, told.visitors)
-                )
+                whole = self._whole.told(dimension, told.value) if self._whole else None
+                if told.part is not Part.REST and whole and self._gives_away(whole, told.count, told.at_most):
+                    self._withheld[dimension].add(told.value)
+                    changed.add(dimension)
+        return changed
 
-    def pairs(self, a: str, b: str, counted: Pairs) -> Iterable[Row]:
-        """The released pairs of the dimensions ``a`` and ``b``, of which ``a`` comes first in the alphabet."""
-        first, second = self.folds.get(a), self.folds.get(b)
-        if first is None or second is None or not any(first.own[key] >= 0 for key in first.own if key != _ROOT):
+    def _spare_the_rest_of_pairs(self, names: Names) -> None:
+        """Hold back pairs of which the other kind has only a few visitors more: as pairs, or as values where only one
+        of the dimensions is the other kind's too."""
+        if self._whole is None or not self._tells(names):
             return
-        if not any(second.own[key] >= 0 for key in second.own if key != _ROOT):
-            return
-        margins = (self._margin(a, first=True), self._margin(b, first=False))
-        for row in cross(self._singles.kind, first, second, self._singles.root, margins, counted, self._k):
-            yield self._round(row)
+        found = self._tables[names]
+        first, second = (self._folds[name][0].buckets for name in names)
+        for place in np.flatnonzero(~found.held).tolist():
+            a, b = first[found.rows[place]], second[found.columns[place]]
+            whole = self._whole.told_pair(names, (a, b))
+            if whole and self._gives_away(whole, int(found.counts[place]), int(found.most[place])):
+                found.held[place] = True
 
-    def _margin(self, dimension: str, *, first: bool) -> Pairs:
-        singles = self._singles.dimensions[dimension]
-        values, roots = [single.value for single in singles], [_ROOT] * len(singles)
-        counts = np.array([single.count for single in singles], dtype=np.int64)
-        visitors = np.array([single.visitors for single in singles], dtype=np.int64)
-        return Pairs(values if first else roots, roots if first else values, counts, visitors)
+    def _gives_away(self, whole: Told, count: int, visitors: int) -> bool:
+        return whole.count - count > 0 and whole.visitors - visitors < self._k
 
-    def _round(self, row: Row) -> Row:
-        if self._step == 1:
-            return row
-        step = self._step
-        return Row(
-            row.kind, row.a, row.a_value, row.b, row.b_value, row.part, row.path,
-            row.count // step * step, row.visitors // step * step,
-        )  # fmt: skip
+    def told(self, dimension: str, value: str) -> Told | None:
+        """A released value."""
+        if dimension not in self._told:
+            buckets = (
+                (*self._folds[dimension][0].nodes, *self._folds[dimension][0].buckets)
+                if dimension in self._folds
+                else ()
+            )
+            self._told[dimension] = {
+                bucket.value: Told(bucket.count, at_least(bucket.visitors))
+                for bucket in buckets
+                if bucket.part is not Part.REST
+            }
+        return self._told[dimension].get(value)
+
+    def told_pair(self, names: Names, buckets: tuple[Bucket, Bucket]) -> Told | None:
+        """A released pair; where only one of the dimensions is known here, its released value."""
+        known = [
+            (name, bucket)
+            for name, bucket in zip(names, buckets, strict=True)
+            if name in self._folds and bucket.part is not Part.REST
+        ]
+        if len(known) == 1 and len(set(names) & set(self._folds)) == 1:
+            return self.told(known[0][0], known[0][1].value)
+        if len(known) < 2 or names not in self._tables or not self._tells(names):
+            return None
+        rows, columns = (self._folds[name][0].own.get(bucket.value, -1) for name, bucket in known)
+        found = self._tables[names]
+        (place,) = np.nonzero((found.rows == rows) & (found.columns == columns) & ~found.held)
+        return Told(int(found.counts[place[0]]), int(found.visitors[place[0]])) if len(place) else None
+
+    # - telling
+
+    def _single_rows(self) -> Iterator[Row]:
+        kind, root, step = self._singles.kind, self._singles.root, self._step
+
+        def row(dimension: str, value: str, part: Part, path: tuple[str, ...], count: int, visitors: int) -> Row:
+            return Row(kind, dimension, value, "", "", part, path, count // step * step, visitors // step * step)
+
+        known = at_least(root.visitors) >= self._k
+        yield row("", "", Part.NODE, (), root.count, root.visitors if known else 0)
+        for dimension, (found, _) in self._folds.items():
+            for told in (*found.nodes, *found.buckets):
+                yield row(dimension, told.value, told.part, told.path, told.count, told.visitors)
+
+    def _pair_rows(self, names: Names, found: Table) -> Iterator[Row]:
+        a, b = names
+        first, second = ([bucket.value for bucket in self._folds[name][0].buckets] for name in names)
+        kind, told, step = self._singles.kind, ~found.held, self._step
+        columns = (found.rows, found.columns, found.counts // step * step, found.visitors // step * step)
+        for row, column, count, visitors in zip(*(each[told].tolist() for each in columns), strict=True):
+            yield Row(kind, a, first[row], b, second[column], Part.LEAF, (), count, visitors)
+
+
+def _names(one: str, other: str) -> Names:
+    return (one, other) if one < other else (other, one)

@@ -102,9 +102,20 @@ class RelayTable:
     def __init__(self) -> None:
         self._by_last: dict[str, list[tuple[str, str]]] = {}
         self._others: list[tuple[str, PathPattern, str]] = []
+        self.words: set[str] | None = set()
+        """What a path cannot do without if anything is to match: one of its segments begins with one of these. None
+        where some pattern names no beginning of a segment."""
 
     def enter(self, service: str, pattern: str, host: str = "") -> None:
         """Add a pattern of paths on ``host`` and below it; on all of the site's hosts where that is empty."""
+        place, mark, _ = pattern.partition("?")
+        word = max((part.partition("*")[0] for part in place.split("/")[1:]), key=len, default="")
+        if mark and "*" in place:
+            word = ""  # what follows the asterisk may then stand in the query
+        if not word.isascii() or not 0 < len(word) < 256:
+            self.words = None
+        elif self.words is not None:
+            self.words.add(word)
         tail = pattern.removeprefix("*")
         if not host and tail != pattern and tail.startswith("/") and not {"*", "?"} & set(tail):
             # Most patterns only name how a path ends: found by its last part instead of one by one.

@@ -8,8 +8,9 @@ from typing import Any
 
 from vestibule.core.errors import VestibuleError
 from vestibule.core.visit import Hit
+from vestibule.recorder import comparing
 from vestibule.recorder.service import Recorder
-from vestibule.store import Store, User
+from vestibule.store import Breakdown, Store, TimeSeries, User
 
 Where = tuple[str, str]
 
@@ -39,18 +40,24 @@ class Backend:
         level: int | None = None,
     ) -> dict[str, Any]:
         """See ``Store.breakdown``."""
-        return await self._recorder.store.do(
-            Store.breakdown, site=site, kind=kind, by=by, start=start, end=end, where=where, limit=limit, level=level
+        return await self.ask(
+            Breakdown(site=site, kind=kind, by=by, start=start, end=end, where=where, limit=limit, level=level)
         )
 
     async def timeseries(
         self, *, site: str, kind: str, interval: str, start: date, end: date, where: Where | None = None
     ) -> dict[str, Any]:
         """See ``Store.timeseries``; the time zone is the site's."""
-        return await self._recorder.store.do(
-            Store.timeseries, site=site, kind=kind, interval=interval, start=start, end=end,
-            timezone=self._recorder.plan.timezone, where=where,
-        )  # fmt: skip
+        zone = self._recorder.plan.timezone
+        return await self.ask(
+            TimeSeries(site=site, kind=kind, interval=interval, start=start, end=end, timezone=zone, where=where)
+        )
+
+    async def ask(self, question: Breakdown | TimeSeries) -> dict[str, Any]:
+        """Answer a question. Raises StoreError."""
+        if isinstance(question, Breakdown):
+            return await self._recorder.store.do(Store.breakdown, question)
+        return await self._recorder.store.do(Store.timeseries, question)
 
     async def health(self) -> dict[str, Any]:
         """Return what goes well and what doesn't, as numbers and short texts; ``store`` is ``ok`` or what is wrong."""
@@ -79,8 +86,11 @@ class Calls:
     """What commands may ask, by name, with values that JSON can carry. ``__call__`` is the link's handler.
 
     breakdown, timeseries: ``kind``, ``by`` or ``interval``, ``from`` and ``to`` (ISO 8601 days, both included, today if
-    left out), ``where`` (``DIMENSION:VALUE``, or the two as a list), ``limit``. count: ``hits``, each as
-    ``Hit.to_json``; finish: after the last of them. close_day: ``day``, every day that is over if left out.
+    left out), ``where`` (``DIMENSION:VALUE``, or the two as a list), ``limit``, ``compare`` (``previous``, ``year``).
+    count: ``hits``, each as ``Hit.to_json``, with the ``first`` line of their log and up to which of its ``lines`` all
+    have come; counted: how many lines of the log with that ``first`` one were counted before; finish: after the last.
+    close_day: ``day``, every day that is over if left out.
+    revocations: ``epoch`` and ``after`` of the last page, see ``revoking.Log``.
     """
 
     def __init__(self, recorder: Recorder, backend: Backend) -> None:
@@ -94,11 +104,13 @@ class Calls:
             "remove_user": lambda given: self._backend.remove_user(_text(given, "name")),
             "consent_record": lambda given: self._backend.consent_record(_text(given, "id")),
             "count": self._count,
+            "counted": self._counted,
             "finish": lambda _: self._recorder.finish_import(),
             "close_day": self._close_day,
             "purge": lambda _: self._recorder.store.do(Store.purge),
             "migrate": lambda _: self._recorder.store.do(Store.migrate),
             "flush": self._flush,
+            "revocations": self._revocations,
         }
 
     async def __call__(self, name: str, given: Mapping[str, Any]) -> Any:
@@ -109,28 +121,34 @@ class Calls:
         return await call(given)
 
     async def _breakdown(self, given: Mapping[str, Any]) -> Any:
-        start, end = self._period(given)
-        return await self._backend.breakdown(
-            site=self._recorder.plan.site,
-            kind=_text(given, "kind", "view"),
-            by=_text(given, "by"),
-            start=start,
-            end=end,
-            where=_where(given),
-            limit=_number(given, "limit", 100),
-            level=None if given.get("level") is None else _number(given, "level", 0),
+        return await self._compared(
+            Breakdown(
+                **self._question(given),
+                by=_text(given, "by"),
+                limit=_number(given, "limit", 100),
+                level=None if given.get("level") is None else _number(given, "level", 0),
+            ),
+            given,
         )
 
     async def _timeseries(self, given: Mapping[str, Any]) -> Any:
+        zone = self._recorder.plan.timezone
+        question = TimeSeries(**self._question(given), interval=_text(given, "interval", "hour"), timezone=zone)
+        return await self._compared(question, given)
+
+    def _question(self, given: Mapping[str, Any]) -> dict[str, Any]:
         start, end = self._period(given)
-        return await self._backend.timeseries(
-            site=self._recorder.plan.site,
-            kind=_text(given, "kind", "view"),
-            interval=_text(given, "interval", "hour"),
-            start=start,
-            end=end,
-            where=_where(given),
-        )
+        kind = _text(given, "kind", "view")
+        return {"site": self._recorder.plan.site, "kind": kind, "start": start, "end": end, "where": _where(given)}
+
+    async def _compared(self, question: Breakdown | TimeSeries, given: Mapping[str, Any]) -> Any:
+        answer, period = await self._backend.ask(question), given.get("compare")
+        if not period:
+            return answer
+        if period not in comparing.PERIODS:
+            raise RequestError(f"compare: must be one of {', '.join(comparing.PERIODS)}")
+        before = comparing.earlier(question, period)
+        return comparing.beside(answer, await self._backend.ask(before), before)
 
     async def _users(self, _: Mapping[str, Any]) -> list[dict[str, str]]:
         return [{"name": user.name, "role": user.role} for user in await self._backend.users()]
@@ -146,8 +164,12 @@ class Calls:
             hits = [Hit.from_json(row) for row in rows]
         except (TypeError, ValueError):
             raise RequestError("hits: not as a recorder takes them") from None
-        await self._recorder.import_hits(hits)
+        source = self._recorder.import_source(_text(given, "first")) if given.get("first") else ""
+        await self._recorder.import_hits(hits, source, int(given.get("lines") or 0))
         return len(hits)
+
+    async def _counted(self, given: Mapping[str, Any]) -> int:
+        return await self._recorder.import_position(self._recorder.import_source(_text(given, "first")))
 
     async def _close_day(self, given: Mapping[str, Any]) -> list[str]:
         if not given.get("day"):
@@ -156,6 +178,9 @@ class Calls:
         if day >= self._today():
             raise RequestError(f"day: {day} is not over yet")
         return await self._recorder.close_days(only=day)
+
+    async def _revocations(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        return self._recorder.revoking.page(given)
 
     async def _flush(self, _: Mapping[str, Any]) -> None:
         await self._recorder.flush()

@@ -10,14 +10,18 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+import hashlib
 import logging
+import secrets
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from datetime import time as clock_time
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from vestibule.core.cells import Accumulator, Partial, merge
@@ -25,6 +29,7 @@ from vestibule.core.errors import StoreError
 from vestibule.core.visit import Hit, Lookups, Settings
 from vestibule.recorder.keyring import Keyring, iso, new_salt
 from vestibule.recorder.pipeline import Pipeline, day_of
+from vestibule.recorder.revoking import Revoking, is_revocation
 from vestibule.recorder.spool import Batch, Spool, SpoolError
 from vestibule.recorder.storing import StoreThread
 from vestibule.store import DayClosedError, Store
@@ -35,11 +40,16 @@ Given = ParamSpec("Given")
 
 FLUSH_EVERY = 1.0
 SHIP_EVERY = 10.0
+SHARE_EVERY = 2.0
+"""Seconds between two looks at what other hosts revoked."""
 GRACE = timedelta(hours=2)
 """A day is closed so long after its end: facts of its last visits and of recorders that lag come until then."""
 
 _SALT_TIMEOUT = 5.0
 _AHEAD = 2 * 3600
+_SURE = 600.0
+"""Seconds that the clock must have said that a day is over, before the recorder closes it by itself."""
+
 _IMPORT_PATIENCE = 600.0
 _MAX_UNWRITTEN = 5_000_000
 _MAX_BACK_OFF = 60.0
@@ -50,7 +60,8 @@ _MIDNIGHT = clock_time()
 class Plan:
     """What the recorder needs of the configuration.
 
-    store: DSN. secret: the newest. keep_for, live_every: seconds. spool: bytes. timezone: IANA name; days begin there.
+    store: DSN. secret: the newest. keep_for, prove_for (consent records), live_every, signed_in_for (how long a sign-in
+    is kept): seconds. spool: bytes. timezone: IANA name; days begin there.
     """
 
     site: str
@@ -61,13 +72,24 @@ class Plan:
     k: int = 5
     live_every: int = 900
     keep_for: int = 65_000_000
+    prove_for: int = 157_788_000
+    signed_in_for: int = 400 * 86_400
     spool: int = 1 << 30
 
 
 class Recorder:
-    """One site's recorder. It runs in one event loop; ``clock`` gives seconds since the epoch."""
+    """One site's recorder. It runs in one event loop; ``clock`` gives seconds since the epoch, ``passed`` seconds that
+    pass at one pace, whatever the clock does."""
 
-    def __init__(self, plan: Plan, state: Path, lookups: Lookups, *, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        state: Path,
+        lookups: Lookups,
+        *,
+        clock: Callable[[], float] = time.time,
+        passed: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._plan = plan
         self._clock = clock
         self._keyring = Keyring(plan.secret)
@@ -78,12 +100,26 @@ class Recorder:
         self._spool = _SpoolThread(state / "spool.sqlite", plan.spool)
         # Consent records have a connection of their own: who agreed waits for the disk, but never for a merge.
         self._consents = _SpoolThread(state / "spool.sqlite", plan.spool)
-        self.store = StoreThread(plan.store, plan.keep_for)
+        self.store = StoreThread(plan.store, plan.keep_for, plan.prove_for)
+        self.revoking = Revoking(
+            plan.site,
+            self._consents,
+            self.store,
+            lambda: secrets.token_hex(8),
+            clock,
+            shared=not plan.store.startswith("chdb:"),
+            keep_for=lambda: self._plan.signed_in_for,
+        )
+        """What was signed out of."""
         self._unwritten: Partial | None = None
+        self._counted_lines: dict[str, int] = {}
+        self._unwritten_lines: dict[str, int] = {}
         self._trouble = ""
         self._flushing = asyncio.Lock()
         self._stopping = asyncio.Event()
         self._changed: set[date] = set()
+        self._passed = passed
+        self._over: dict[date, float] = {}
         self._salting = asyncio.Lock()
         self._shipping = asyncio.Lock()
         self._tasks: list[asyncio.Task[None]] = []
@@ -91,6 +127,8 @@ class Recorder:
         self._resumed = False
         self.dropped = 0
         """Hits that workers dropped because they could not send them."""
+        self.refusals: Counter[int] = Counter()
+        """Messages that workers refused to read, by status."""
         self.refused = 0
         """Cells that came for days that were closed already."""
 
@@ -106,23 +144,24 @@ class Recorder:
         """Open the spool, and the store if it is there. Raises SpoolError."""
         await self._spool.open()
         await self._consents.open()
+        await self.revoking.open()
         await self._prepare()
 
     def run(self) -> None:
         """Start the loops."""
-        for loop in (self._flush_loop, self._store_loop):
+        for loop in (self._flush_loop, self._store_loop, self._share_loop):
             self._tasks.append(asyncio.create_task(loop()))
 
     async def stop(self) -> None:
         """End all visits, write everything to disk, close. What the store has not got is sent after the next start."""
         self._stopping.set()
-        flushing, tending = self._tasks or (None, None)
-        if flushing is not None and tending is not None:
-            tending.cancel()
-            await asyncio.gather(flushing, tending, return_exceptions=True)
+        # The first of the loops writes what there is and ends by itself.
+        for task in self._tasks[1:]:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
         for pipeline in (self._pipeline, self._import):
             pipeline.end_visits()
-            await self._flush(pipeline.swap())
+            await self._swap(pipeline)
         await self.store.close()
         await self._spool.close()
         await self._consents.close()
@@ -131,7 +170,13 @@ class Recorder:
         """Take up another plan; what is bound to the store, the spool and the keys stays as it was."""
         old = self._plan
         self._plan = replace(
-            plan, site=old.site, store=old.store, secret=old.secret, keep_for=old.keep_for, spool=old.spool
+            plan,
+            site=old.site,
+            store=old.store,
+            secret=old.secret,
+            keep_for=old.keep_for,
+            prove_for=old.prove_for,
+            spool=old.spool,
         )
         self._pipeline.settings = self._import.settings = plan.settings
 
@@ -142,22 +187,52 @@ class Recorder:
         self.dropped += dropped
         await self._take(self._pipeline, hits)
 
-    async def record(self, record: Mapping[str, Any]) -> None:
-        """Take a consent record; returns once it is on disk. Raises SpoolError."""
-        await self._consents.do(Spool.add_consent, record)
+    def refuse(self, refusals: Mapping[int, int]) -> None:
+        """Count messages that workers refused to read, by status."""
+        self.refusals.update(refusals)
 
-    async def import_hits(self, hits: Sequence[Hit]) -> None:
-        """Count hits of the past, in the order of their times. What came is on disk a second later."""
+    async def record(self, record: Mapping[str, Any]) -> None:
+        """Take a consent record or a revocation; returns once it is on disk. Raises SpoolError, RevocationError."""
+        if is_revocation(record):
+            await self.revoking.take(record)
+        else:
+            await self._consents.do(Spool.add_consent, record)
+
+    async def records(self, records: Sequence[Mapping[str, Any]]) -> None:
+        """Take many records at once, as they waited in a journal; returns once all are on disk. Raises as ``record``
+        does, and then may have taken some."""
+        consents = [record for record in records if not is_revocation(record)]
+        if consents:
+            await self._consents.do(Spool.add_consent, *consents)
+        for record in records:
+            if is_revocation(record):
+                await self.revoking.take(record)
+
+    async def import_hits(self, hits: Sequence[Hit], source: str = "", lines: int = 0) -> None:
+        """Count hits of the past, in the order of their times. What came is on disk a second later.
+
+        source: the log they are from, as ``import_source`` names it; lines: up to which of its lines all have come.
+        That is written together with what was counted of them.
+        """
         self._import_seen = self._clock()
         self._imported |= self._import.days(hits)
-        await self._take(self._import, hits)
+        await self._take(self._import, hits, {source: lines} if source else {})
         if hits:
             self._import.end_visits(max(hit.time for hit in hits))
+
+    def import_source(self, first: str) -> str:
+        """The name of a log by its first line: a keyed hash, since the line names a visitor."""
+        key = hashlib.sha256(f"vestibule import\n{self._plan.secret}".encode()).digest()
+        return hashlib.blake2b(first.encode("utf-8", "replace"), key=key, digest_size=16).hexdigest()
+
+    async def import_position(self, source: str) -> int:
+        """How many lines of a log were counted before, and are on disk. Raises SpoolError."""
+        return await self._spool.do(Spool.imported, source)
 
     async def finish_import(self) -> dict[str, Any]:
         """End an import: all it brought is stored and released, days that are over are closed. Raises StoreError."""
         self._import.end_visits()
-        await self._flush(self._import.swap())
+        await self._swap(self._import)
         await self.ship()
         self._imported.clear()
         closed = await self.close_days()
@@ -173,7 +248,7 @@ class Recorder:
         """Write what has been counted to disk."""
         self._pipeline.end_visits(self._clock())
         for pipeline in (self._pipeline, self._import):
-            await self._flush(pipeline.swap())
+            await self._swap(pipeline)
 
     async def ship(self) -> None:
         """Send everything that waits to the store. Raises StoreError."""
@@ -192,16 +267,21 @@ class Recorder:
             await self.store.do(Store.release, self._plan.site, day, k=self._plan.k, owner=self._spool.owner)
             self._changed.discard(day)
 
-    async def close_days(self, only: date | None = None) -> list[str]:
+    async def close_days(self, only: date | None = None, *, patience: float = 0) -> list[str]:
         """Close the days that are over; return those that were closed now. Raises StoreError.
 
-        only: close this day, even within the time of grace. A day that an import is adding to stays open.
+        only: close this day, even within the time of grace. patience: seconds for which the clock must have said that a
+        day is over, since a clock that jumped may be set right again. A day that an import is adding to stays open.
         """
         now = datetime.fromtimestamp(self._clock(), UTC)
         closed = []
+        over_before, self._over = self._over, {}
         for site, day in await self.store.do(Store.open_days):
             over = self._end(day) + (timedelta() if day == only else GRACE) <= now
-            due = site == self._plan.site and over and only in (None, day) and not self._importing(day)
+            if not over or site != self._plan.site:
+                continue
+            since = self._over[day] = over_before.get(day, self._passed())
+            due = self._passed() - since >= patience and only in (None, day) and not self._importing(day)
             if due and await self._close(day, now):
                 closed.append(day.isoformat())
         return closed
@@ -227,6 +307,7 @@ class Recorder:
             "visits": self._pipeline.visits,
             "dropped": self.dropped,
             "refused": self.refused,
+            "refusals": {str(status): count for status, count in self.refusals.items()},
         }
 
     # - loops
@@ -260,12 +341,22 @@ class Recorder:
                 log.exception("the store could not be tended")
                 failures = min(failures + 1, 10)
 
+    async def _share_loop(self) -> None:
+        """Troubles of the store are told by its own loop."""
+        while True:
+            try:
+                await self.revoking.tend()
+            except (StoreError, SpoolError):
+                await asyncio.sleep(SHIP_EVERY)
+            else:
+                await asyncio.sleep(SHARE_EVERY)
+
     async def _tend(self) -> None:
         await self._prepare()
         if not self._resumed:
             await self._resume()
         await self.ship()
-        await self.close_days()
+        await self.close_days(patience=_SURE)
         await self.store.do(Store.relax)
         if self._clock() - self._released >= self._plan.live_every or self._clock() < self._released:
             self._released = self._clock()
@@ -274,20 +365,31 @@ class Recorder:
 
     # - inside
 
-    async def _take(self, pipeline: Pipeline, hits: Sequence[Hit]) -> None:
+    async def _take(
+        self, pipeline: Pipeline, hits: Sequence[Hit], imported: Mapping[str, int] = MappingProxyType({})
+    ) -> None:
         for day in pipeline.days(hits):
             await self._ensure(date.fromisoformat(day))
+        # Nothing is waited for between these two, so that what is written of them is always of both.
         pipeline.count(hits)
+        self._counted_lines.update(imported)
         if pipeline.full:
-            await self._flush(pipeline.swap())
+            await self._swap(pipeline)
 
-    async def _flush(self, cells: Accumulator) -> None:
+    async def _swap(self, pipeline: Pipeline) -> None:
+        lines: Mapping[str, int] = {}
+        if pipeline is self._import:
+            lines, self._counted_lines = self._counted_lines, {}
+        await self._flush(pipeline.swap(), lines)
+
+    async def _flush(self, cells: Accumulator, imported: Mapping[str, int]) -> None:
         async with self._flushing:
-            if not cells.facts and self._unwritten is None:
+            self._unwritten_lines.update(imported)
+            if not cells.facts and self._unwritten is None and not self._unwritten_lines:
                 return
             partial = await self._spool.do(_gather, self._unwritten, cells)
             try:
-                await self._spool.do(Spool.append, partial)
+                await self._spool.do(Spool.append, partial, dict(self._unwritten_lines))
             except SpoolError as error:
                 if self._unwritten is None:
                     log.warning("%s; what is counted stays in memory until it can be written", error)
@@ -296,6 +398,7 @@ class Recorder:
                 self._unwritten = partial if len(partial.hashes) <= _MAX_UNWRITTEN else partial.singles()
             else:
                 self._unwritten, self._trouble = None, ""
+                self._unwritten_lines.clear()
 
     async def _send(self, batch: Batch) -> None:
         await self._learn_closed()

@@ -19,10 +19,12 @@ from collections.abc import Iterable, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from vestibule.core.cells import Partial, empty, merge
 from vestibule.core.errors import VestibuleError
+from vestibule.core.revocations import Revocation
 
 MAX_HASHES = 250_000
 """A batch for the store has so many hashes at most: the memory that sending one takes follows from it."""
@@ -39,7 +41,9 @@ CREATE TABLE IF NOT EXISTS pending (
 );
 CREATE TABLE IF NOT EXISTS batches (id TEXT PRIMARY KEY, data BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS consents (id INTEGER PRIMARY KEY AUTOINCREMENT, batch TEXT, record TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS revocations (mark TEXT PRIMARY KEY, time INTEGER NOT NULL, sent INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS salts (site TEXT, day TEXT, salt BLOB NOT NULL, PRIMARY KEY (site, day));
+CREATE TABLE IF NOT EXISTS imports (source TEXT PRIMARY KEY, lines INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS facts_about (name TEXT PRIMARY KEY, value TEXT NOT NULL);
 """
 
@@ -87,12 +91,17 @@ class Spool:
 
     # - counting
 
-    def append(self, partial: Partial) -> None:
-        """Write a partial; it is on disk when this returns."""
-        if not len(partial):
+    def append(self, partial: Partial, imported: Mapping[str, int] = MappingProxyType({})) -> None:
+        """Write a partial; it is on disk when this returns. imported: by log how many of its lines are in it, and in
+        what was written before."""
+        if not len(partial) and not imported:
             return
         with self._transaction() as database:
-            _put(database, partial, 0)
+            if len(partial):
+                _put(database, partial, 0)
+            for source, lines in imported.items():
+                row = (source, lines)
+                database.execute("INSERT OR REPLACE INTO imports (source, lines) VALUES (?, ?)", row).close()
         self._merge_levels()
         if self.size > self._limit:
             self._shed()
@@ -130,12 +139,20 @@ class Spool:
         if int(self._one("PRAGMA freelist_count") or 0) > _SPARE_PAGES:
             self._all("PRAGMA incremental_vacuum")
 
+    # - logs that were imported
+
+    def imported(self, source: str) -> int:
+        """How many lines of a log have been counted."""
+        return int(self._one("SELECT lines FROM imports WHERE source = ?", source) or 0)
+
     # - consent records
 
-    def add_consent(self, record: Mapping[str, Any]) -> None:
-        """Write a consent record; it is on disk when this returns."""
+    def add_consent(self, *records: Mapping[str, Any]) -> None:
+        """Write consent records, all or none; they are on disk when this returns."""
         with self._transaction() as database:
-            database.execute("INSERT INTO consents (record) VALUES (?)", (json.dumps(dict(record)),))
+            database.executemany(
+                "INSERT INTO consents (record) VALUES (?)", [(json.dumps(dict(record)),) for record in records]
+            )
 
     def freeze_consents(self) -> tuple[str, list[dict[str, Any]]] | None:
         """Return a batch id and its consent records, as ``freeze`` does for cells."""
@@ -153,6 +170,56 @@ class Spool:
     def consents_sent(self, batch: str) -> None:
         with self._transaction() as database:
             database.execute("DELETE FROM consents WHERE batch = ?", (batch,))
+
+    # - revocations
+
+    def add_revocations(self, rows: Iterable[Revocation], *, sent: bool = False) -> list[Revocation]:
+        """Write revocations; they are on disk when this returns. Returns those that were not known yet.
+
+        sent: the store has them already.
+        """
+        fresh = []
+        for mark, time in rows:
+            known = self._one("SELECT time FROM revocations WHERE mark = ?", mark)
+            if known is None or known < time:
+                fresh.append(Revocation(mark, time))
+        if fresh:
+            with self._transaction() as database:
+                database.executemany(
+                    "INSERT OR REPLACE INTO revocations VALUES (?, ?, ?)", [(*row, int(sent)) for row in fresh]
+                ).close()
+        return fresh
+
+    def revocations(self, after: int, limit: int) -> tuple[int, list[Revocation]]:
+        """The newest revocations later than ``after`` (milliseconds since the epoch), the oldest of them first, and the
+        floor: until then whatever was signed in is over."""
+        rows = self._all(
+            "SELECT mark, time FROM revocations WHERE time > ? ORDER BY time DESC LIMIT ?", after, limit + 1
+        )
+        floor = int(self._one("SELECT value FROM facts_about WHERE name = 'revoked_until'") or 0)
+        if len(rows) > limit:
+            floor = max(floor, rows.pop()[1])
+        return floor, [Revocation(*row) for row in reversed(rows)]
+
+    def unsent_revocations(self, limit: int) -> list[Revocation]:
+        """Revocations that the store has not got."""
+        rows = self._all("SELECT mark, time FROM revocations WHERE NOT sent ORDER BY time LIMIT ?", limit)
+        return [Revocation(*row) for row in rows]
+
+    def revocations_sent(self, rows: Iterable[Revocation]) -> None:
+        with self._transaction() as database:
+            database.executemany("UPDATE revocations SET sent = 1 WHERE mark = ? AND time = ?", list(rows)).close()
+
+    def trim_revocations(self, until: int, limit: int) -> None:
+        """Forget revocations until then, and beyond ``limit`` the oldest: these raise the floor."""
+        with self._transaction() as database:
+            database.execute("DELETE FROM revocations WHERE time <= ?", (until,)).close()
+        oldest = self._one("SELECT time FROM revocations ORDER BY time DESC LIMIT 1 OFFSET ?", limit)
+        if oldest is not None:
+            with self._transaction() as database:
+                row = ("revoked_until", str(oldest))
+                database.execute("INSERT OR REPLACE INTO facts_about VALUES (?, ?)", row).close()
+                database.execute("DELETE FROM revocations WHERE time <= ?", (oldest,)).close()
 
     # - salts
 

@@ -25,11 +25,13 @@ MAX_QUEUE = 200
 
 
 class StoreThread:
-    """keep_for: seconds after which the store may forget released numbers."""
+    """keep_for: seconds after which the store may forget released numbers. prove_for: likewise consent records; None:
+    never."""
 
-    def __init__(self, dsn: str, keep_for: int) -> None:
+    def __init__(self, dsn: str, keep_for: int, prove_for: int | None = None) -> None:
         self._dsn = dsn
         self._keep_for = keep_for
+        self._prove_for = prove_for
         self._executor = ThreadPoolExecutor(1, "store")
         self._store: Store | None = None
         self._waiting = 0
@@ -67,7 +69,7 @@ class StoreThread:
             if self._store is None:
                 store = open_store(self._dsn)
                 store.migrate()
-                store.keep(self._keep_for)
+                store.keep(self._keep_for, self._prove_for)
                 self._store = store
             answer = action(self._store)
         except StoreError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from vestibule.store.questions import Breakdown, Question, TimeSeries
 from vestibule.store.store import DayClosedError, Store, User, open_store
 
-__all__ = ["DayClosedError", "Store", "User", "open_store"]
+__all__ = ["Breakdown", "DayClosedError", "Question", "Store", "TimeSeries", "User", "open_store"]

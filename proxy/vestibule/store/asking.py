@@ -7,40 +7,28 @@ A *where* is a dimension and a value. It narrows to all that is below the value 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, datetime, time, timedelta
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 from vestibule.core.errors import StoreError
 from vestibule.core.release import RARE
 from vestibule.store.files import query
+from vestibule.store.questions import Breakdown, Question, TimeSeries, Where
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
-
-Where = tuple[str, str]
 
 OTHERS = " (others)"
 _FORMATS = {"minute": "%Y-%m-%dT%H:%i", "hour": "%Y-%m-%dT%H:00"}
 _HOUR = "hour"
 
 
-def breakdown(
-    client: Client,
-    *,
-    site: str,
-    kind: str,
-    by: str,
-    start: date,
-    end: date,
-    where: Where | None = None,
-    limit: int = 100,
-    level: int | None = None,
-) -> dict[str, Any]:
+def breakdown(client: Client, question: Breakdown) -> dict[str, Any]:
     """See ``Store.breakdown``."""
-    asked: dict[str, Any] = {"site": site, "kind": kind, "by": by, "start": start, "end": end, "rare": RARE}
     # One row more than asked for: what is too rare to be named comes first and is no row.
-    asked["limit"] = limit + 1
+    asked = {**_asked(question), "by": question.by, "limit": question.limit + 1}
+    where, level, limit = question.where, question.level, question.limit
     if where is None:
         if level is not None:
             asked["level"] = level
@@ -49,13 +37,13 @@ def breakdown(
         )
     if level is not None:
         raise StoreError("a level cannot be asked together with a filter")
-    if where[0] == by:
-        raise StoreError(f"a breakdown by {by} cannot be filtered by {by}")
-    rows = client.query(query("breakdown_where"), {**asked, **_narrowed(by, where)}).result_rows
+    if where[0] == question.by:
+        raise StoreError(f"a breakdown by {question.by} cannot be filtered by {question.by}")
+    narrowed = {**asked, **_narrowed(question.by, where)}
+    rows = client.query(query("breakdown_where"), narrowed).result_rows
     answer = _breakdown(rows, limit)
     if len(rows) <= limit:
-        total = client.query(query("where_total"), {**asked, **_narrowed(by, where)}).result_rows
-        facts, people, unsettled = total[0]
+        facts, people, unsettled = client.query(query("where_total"), narrowed).result_rows[0]
         named = answer["rows"]
         answer["rare"] = {
             "count": max(facts - sum(row["count"] for row in named), 0),
@@ -65,21 +53,12 @@ def breakdown(
     return answer
 
 
-def timeseries(
-    client: Client,
-    *,
-    site: str,
-    kind: str,
-    interval: str,
-    start: date,
-    end: date,
-    timezone: str,
-    where: Where | None = None,
-) -> dict[str, Any]:
+def timeseries(client: Client, question: TimeSeries) -> dict[str, Any]:
     """See ``Store.timeseries``."""
+    interval, where = question.interval, question.where
     if interval not in ("minute", "hour", "day"):
         raise StoreError("the interval must be minute, hour or day")
-    asked: dict[str, Any] = {"site": site, "kind": kind, "start": start, "end": end, "rare": RARE}
+    asked = _asked(question)
     if where is not None and interval == "minute":
         raise StoreError("a filter can be asked by hour or day, not by minute: minutes are counted without attributes")
     if interval == "day":
@@ -89,7 +68,7 @@ def timeseries(
         ).result_rows
         points = [{"time": when, "count": facts, "visitors": people} for when, facts, people, _ in found]
         if where is None:
-            points = _with_totals(client, asked, timezone, points)
+            points = _with_totals(client, question, points)
         return {"points": points, "provisional": any(row[3] for row in found)}
     if where is not None:
         rows = client.query(query("timeseries_hours"), {**asked, **_narrowed(_HOUR, where)}).result_rows
@@ -99,26 +78,35 @@ def timeseries(
             if hour[:2].isdigit()
         ]
         return {"points": points, "provisional": any(row[4] for row in rows)}
-    return {"points": _totals(client, asked, timezone, _FORMATS[interval]), "provisional": False}
+    return {"points": _totals(client, question, _FORMATS[interval]), "provisional": False}
 
 
-def _totals(client: Client, asked: dict[str, Any], timezone: str, form: str) -> list[dict[str, Any]]:
-    zone = ZoneInfo(timezone)
-    begin = datetime.combine(asked["start"], time(), zone).astimezone(UTC)
-    until = datetime.combine(asked["end"] + timedelta(days=1), time(), zone).astimezone(UTC)
-    parameters = {**asked, "start": begin, "end": until, "format": form, "timezone": timezone}
+def _asked(question: Question) -> dict[str, Any]:
+    """The parameters that all questions share."""
+    return {
+        "site": question.site,
+        "kind": question.kind,
+        "start": question.start,
+        "end": question.end,
+        "rare": RARE,
+    }
+
+
+def _totals(client: Client, question: TimeSeries, form: str) -> list[dict[str, Any]]:
+    zone = ZoneInfo(question.timezone)
+    begin = datetime.combine(question.start, time(), zone).astimezone(UTC)
+    until = datetime.combine(question.end + timedelta(days=1), time(), zone).astimezone(UTC)
+    parameters = {
+        **_asked(question), "start": begin, "end": until, "format": form, "timezone": question.timezone,
+    }  # fmt: skip
     rows = client.query(query("timeseries"), parameters).result_rows
     return [{"time": when, "count": facts} for when, facts in rows]
 
 
-def _with_totals(
-    client: Client, asked: dict[str, Any], timezone: str, points: Sequence[dict[str, Any]]
-) -> list[dict[str, Any]]:
+def _with_totals(client: Client, question: TimeSeries, points: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """A day's facts from the totals, which are live, and its visitors as released."""
     visitors = {point["time"]: point["visitors"] for point in points}
-    return [
-        {**point, "visitors": visitors.get(point["time"], 0)} for point in _totals(client, asked, timezone, "%Y-%m-%d")
-    ]
+    return [{**point, "visitors": visitors.get(point["time"], 0)} for point in _totals(client, question, "%Y-%m-%d")]
 
 
 def _breakdown(rows: Sequence[Sequence[Any]], limit: int) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, unquote, urlencode, urlsplit
 
 from vestibule.core.errors import StoreError
+from vestibule.store.layout import Cluster, Layout, Single, identifier
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
@@ -37,8 +38,17 @@ _WORDS: Mapping[str, str] = {
 _NAME = re.compile(r"\(([A-Z][A-Z_]{3,})\)")
 
 
+def layout_of(dsn: str) -> Layout:
+    """How the tables of a store lie: ``cluster=`` names a cluster."""
+    parts = urlsplit(dsn)
+    cluster = dict(parse_qsl(parts.query)).get("cluster", "")
+    if not cluster or parts.scheme == "chdb":
+        return Single()
+    return Cluster(cluster, unquote(parts.path.strip("/")) or DATABASE)
+
+
 def open_client(dsn: str) -> Client:
-    """Connect to ``chdb:///PATH`` or ``clickhouse://USER:PASSWORD@HOST:PORT/DATABASE?secure=true``.
+    """Connect to ``chdb:///PATH`` or ``clickhouse://USER:PASSWORD@HOST:PORT/DATABASE?secure=true&cluster=NAME``.
 
     The database is made if it is not there. Raises StoreError, in one line and without the password, when that fails.
     """
@@ -85,14 +95,13 @@ def _open_embedded(dsn: str, path: str) -> Client:
             f"store: {folder} cannot be opened; a chDB folder belongs to one process at a time: is another using it? "
             f"({_reason(error)})"
         ) from None
-    return _use(client, DATABASE)
+    return _use(client, DATABASE, Single())
 
 
 def _open_server(dsn: str) -> Client:
     parts = urlsplit(dsn)
     query = dict(parse_qsl(parts.query))
-    if "cluster" in query:
-        raise StoreError("store: cluster= is not supported yet; leave it out to use one server")
+    query.pop("cluster", None)
     secure = query.pop("secure", "") == "true" or parts.scheme == "https"
     database = unquote(parts.path.strip("/")) or DATABASE
     shown = f"{parts.hostname}:{parts.port}" if parts.port else str(parts.hostname)
@@ -111,13 +120,14 @@ def _open_server(dsn: str) -> Client:
             connect_timeout=_CONNECT_TIMEOUT,
             send_receive_timeout=_QUERY_TIMEOUT,
             autogenerate_session_id=False,
+            settings=layout_of(dsn).settings,
         )
-    return _use(client, database)
+    return _use(client, database, layout_of(dsn))
 
 
-def _use(client: Client, database: str) -> Client:
+def _use(client: Client, database: str, layout: Layout) -> Client:
     with refusals(f"the database {database} cannot be made"):
-        client.command(f"CREATE DATABASE IF NOT EXISTS {identifier(database)}")
+        client.command(layout.database(database))
         if is_embedded(client):
             client.command(f"USE {identifier(database)}")
         client.database = database
@@ -127,16 +137,6 @@ def _use(client: Client, database: str) -> Client:
 def is_embedded(client: Client) -> bool:
     """Whether the engine is in this process."""
     return client.uri.startswith("chdb:")
-
-
-def identifier(name: str) -> str:
-    """Quote an identifier for SQL."""
-    return "`" + name.replace("\\", "\\\\").replace("`", "\\`") + "`"
-
-
-def literal(text: str) -> str:
-    """Quote a text for SQL, where parameters can't be used (in ALTER … PARTITION)."""
-    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
 
 
 def _leave_out(*modules: str) -> None:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from functools import lru_cache
 from importlib.resources import files
+
+_INCLUDE = re.compile(r"^ *-- include: (\w+)\n", re.MULTILINE)
 
 
 @lru_cache(maxsize=64)
 def query(name: str) -> str:
-    """Return the query ``queries/NAME.sql``."""
-    return (files(__package__) / "queries" / f"{name}.sql").read_text("utf-8")
+    """Return the query ``queries/NAME.sql``. A line ``-- include: OTHER`` stands for the other one's text."""
+    text = (files(__package__) / "queries" / f"{name}.sql").read_text("utf-8")
+    return _INCLUDE.sub(lambda found: query(found[1]), text)
 
 
 def migrations() -> list[tuple[int, str, list[str]]]:

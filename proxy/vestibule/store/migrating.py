@@ -6,22 +6,22 @@ from typing import TYPE_CHECKING
 
 from vestibule.core.errors import StoreError
 from vestibule.store import files
+from vestibule.store.layout import Layout
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
 
-_VERSIONS = """
-CREATE TABLE IF NOT EXISTS schema_migrations (number UInt32, name String, time DateTime('UTC') DEFAULT now())
-ENGINE = MergeTree ORDER BY number
-"""
+VERSIONS = """CREATE TABLE schema_migrations (number UInt32, name String, time DateTime('UTC') DEFAULT now())
+ENGINE = MergeTree ORDER BY number"""
 
 
-def migrate(client: Client) -> list[str]:
+def migrate(client: Client, layout: Layout) -> list[str]:
     """Apply what is missing; return the names of what was applied.
 
     Each statement may be repeated, for a migration that was cut short or that two processes apply at the same time.
     """
-    client.command(_VERSIONS)
+    for statement in layout.create(VERSIONS):
+        client.command(statement)
     present = {number for (number,) in client.query("SELECT DISTINCT number FROM schema_migrations").result_rows}
     shipped = files.migrations()
     newer = present - {number for number, _, _ in shipped}
@@ -34,13 +34,8 @@ def migrate(client: Client) -> list[str]:
         if number in present:
             continue
         for statement in statements:
-            client.command(_repeatable(statement))
+            for each in layout.create(statement):
+                client.command(each)
         client.insert("schema_migrations", [[number, name]], column_names=["number", "name"])
         applied.append(name)
     return applied
-
-
-def _repeatable(statement: str) -> str:
-    for kind in ("TABLE", "MATERIALIZED VIEW"):
-        statement = statement.replace(f"CREATE {kind} ", f"CREATE {kind} IF NOT EXISTS ", 1)
-    return statement

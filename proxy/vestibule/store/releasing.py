@@ -1,7 +1,7 @@
 """Runs the release of a day on the store's tables: reads open cells, writes released ones, in one exchange.
 
-What may be told is decided by ``core/release.py``; here it is fed, a kind and a first dimension at a time, so that
-memory follows the largest of these and not the day.
+What may be told is decided by ``core/release.py``; here it is fed, a kind and a first dimension at a time. It keeps
+pairs as numbers, 32 bytes each, and only those of values with ``k`` visitors or more.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from vestibule.core.release import KindSingles, Pairs, Release, Row, Single
+from vestibule.core.release import WITHIN, KindSingles, Pairs, Release, Row, Single
 from vestibule.store import rows
-from vestibule.store.engine import identifier, literal
 from vestibule.store.files import query
+from vestibule.store.layout import Layout, identifier, literal
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
@@ -25,23 +25,24 @@ _AT_ONCE = 50_000
 """Released rows that are written at once."""
 
 
-def release(client: Client, site: str, day: date, *, k: int, provisional: bool, staging: str) -> int:
+def release(client: Client, layout: Layout, site: str, day: date, *, k: int, provisional: bool, staging: str) -> int:
     """Work out what may be told of a day and put it in place of what was told of it before; return the number of rows.
 
     staging: the name of a table of this process alone; readers see the old numbers until the new ones are complete.
     """
-    table = identifier(staging)
-    client.command(f"DROP TABLE IF EXISTS {table}")
-    client.command(f"CREATE TABLE {table} AS cells")
+    for statement in (*layout.drop(staging), *layout.copy("cells", staging)):
+        client.command(statement)
     try:
         written = 0
         for released in _portions(_released(client, site, day, k=k, rounded=provisional)):
             columns = rows.of_release(site, day, released, provisional)
             client.insert(staging, columns, column_names=rows.CELLS, column_oriented=True)
             written += len(released)
-        client.command(f"ALTER TABLE cells REPLACE PARTITION {partition(site, day)} FROM {table}")
+        source = identifier(layout.stored(staging))
+        client.command(layout.change("cells", f"REPLACE PARTITION {partition(site, day)} FROM {source}"))
     finally:
-        client.command(f"DROP TABLE IF EXISTS {table}")
+        for statement in layout.drop(staging):
+            client.command(statement)
     return written
 
 
@@ -57,12 +58,17 @@ def _portions(found: Iterable[Row]) -> Iterator[list[Row]]:
 
 
 def _released(client: Client, site: str, day: date, *, k: int, rounded: bool) -> Iterator[Row]:
-    for singles in _singles(client, site, day):
-        chosen = Release(singles, k, rounded)
-        yield from chosen.singles()
+    found = {singles.kind: singles for singles in _singles(client, site, day)}
+    wholes: dict[str, Release] = {}
+    for kind in sorted(found, key=lambda kind: (kind in WITHIN, kind)):
+        singles = found[kind]
+        chosen = Release(singles, k, rounded, wholes.get(WITHIN.get(kind, "")))
         for a in sorted(singles.dimensions):
             for b, pairs in _pairs(client, site, day, singles.kind, a):
-                yield from chosen.pairs(a, b, pairs)
+                chosen.add(a, b, pairs)
+        yield from chosen.rows()
+        if kind in WITHIN.values():
+            wholes[kind] = chosen
 
 
 def _singles(client: Client, site: str, day: date) -> Iterator[KindSingles]:

@@ -4,41 +4,53 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import date
-from itertools import pairwise
 from typing import Any
+
+import numpy as np
 
 from vestibule.core.cells import Partial, Total
 from vestibule.core.release import Row
+from vestibule.store import native
 
 Columns = list[Sequence[Any]]
 
-INCOMING = ("site", "day", "kind", "a", "b", "a_value", "b_value", "path", "count", "hashes")
+_EPOCH = date(1970, 1, 1)
+
 TOTALS = ("site", "minute", "kind", "count")
 CELLS = (
     "site", "day", "kind", "a", "a_value", "b", "b_value", "part", "path", "count", "visitors", "provisional",
 )  # fmt: skip
 
 
-def of_partial(partial: Partial) -> Columns:
-    """The columns of ``INCOMING``. A pair's path is empty: the paths of its values stand with their singles."""
-    nodes = (*partial.nodes, None)
-    first = [partial.nodes[place] for place in partial.a.tolist()]
-    second = [nodes[min(place, len(partial.nodes))] for place in partial.b.tolist()]
-    days = {node.day: date.fromisoformat(node.day) for node in partial.nodes}
-    hashes = partial.hashes.tolist()
-    starts = [0, *partial.ends.tolist()]
-    return [
-        [node.site for node in first],
-        [days[node.day] for node in first],
-        [node.kind for node in first],
-        [node.dimension for node in first],
-        ["" if node is None else node.dimension for node in second],
-        [node.value for node in first],
-        ["" if node is None else node.value for node in second],
-        [a.path if b is None else () for a, b in zip(first, second, strict=True)],
-        partial.counts.tolist(),
-        [hashes[start:end] for start, end in pairwise(starts)],
-    ]
+def of_partial(partial: Partial) -> bytes:
+    """The cells as a block for ``incoming``. A pair's path is empty: its values' paths stand with their singles."""
+    nodes = partial.nodes
+    none = len(nodes)
+    first = partial.a.tolist()
+    second = np.minimum(partial.b, none).tolist()
+    single = np.where(partial.b >= none, partial.a, none).tolist()
+    days = np.array([(date.fromisoformat(node.day) - _EPOCH).days for node in nodes], dtype=np.uint16)
+
+    encoded: dict[str, bytes] = {}
+
+    def texts(name: str, texts_of: Iterable[str], places: Sequence[int]) -> native.Column:
+        found = [encoded.get(text) or encoded.setdefault(text, native.encoded(text)) for text in (*texts_of, "")]
+        return native.Column(name, "String", native.texts(found, places))
+
+    dimensions, values = [node.dimension for node in nodes], [node.value for node in nodes]
+    columns = (
+        texts("site", (node.site for node in nodes), first),
+        native.Column("day", "Date", native.numbers(days[partial.a], "<u2")),
+        texts("kind", (node.kind for node in nodes), first),
+        texts("a", dimensions, first),
+        texts("b", dimensions, second),
+        texts("a_value", values, first),
+        texts("b_value", values, second),
+        native.Column("path", "Array(String)", native.text_arrays([*(node.path for node in nodes), ()], single)),
+        native.Column("count", "UInt64", native.numbers(partial.counts, "<u8")),
+        native.Column("hashes", "Array(UInt64)", native.arrays(partial.ends, native.numbers(partial.hashes, "<u8"))),
+    )
+    return native.block(len(partial), columns)
 
 
 def of_totals(totals: Iterable[tuple[Total, int]]) -> Columns:

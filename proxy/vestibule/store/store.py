@@ -11,9 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 from vestibule.core.cells import Partial, Total
 from vestibule.core.errors import StoreError
+from vestibule.core.revocations import Revocation
 from vestibule.store import asking, releasing, rows
-from vestibule.store.engine import is_embedded, open_client, refusals
+from vestibule.store.engine import is_embedded, layout_of, open_client, refusals
+from vestibule.store.layout import Layout
 from vestibule.store.migrating import migrate
+from vestibule.store.questions import Breakdown, TimeSeries
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
@@ -42,15 +45,15 @@ class User:
 
 def open_store(dsn: str) -> Store:
     """Open the store of a ``store:`` setting. Raises StoreError where it can't be reached, with what to do about it."""
-    return Store(open_client(dsn))
+    return Store(open_client(dsn), layout_of(dsn))
 
 
 class Store:
     """One connection, for one thread at a time. Every method may raise StoreError, and may then be repeated: what was
     written once is not written twice."""
 
-    def __init__(self, client: Client) -> None:
-        self._client = client
+    def __init__(self, client: Client, layout: Layout) -> None:
+        self._client, self._layout = client, layout
 
     def close(self) -> None:
         self._client.close()
@@ -63,16 +66,23 @@ class Store:
     def migrate(self) -> list[str]:
         """Create or update the tables; return the names of the migrations that were applied."""
         with refusals("the tables cannot be made"):
-            return migrate(self._client)
+            return migrate(self._client, self._layout)
 
-    def keep(self, seconds: int) -> None:
-        """Let the store forget released numbers and totals after so long."""
+    def keep(self, seconds: int, records: int | None = None) -> None:
+        """Let the store forget released numbers and totals after so long. records: seconds after which consent records
+        go; as they were if None."""
         with refusals("the time to keep cannot be set"):
-            for table, column in (("cells", "day"), ("totals", "minute")):
-                (found,) = self._rows(_ENGINE, {"table": table})
-                wanted = f"TTL {column} + toIntervalSecond({int(seconds)})"
+            for table, column, period in (
+                ("cells", "day", seconds),
+                ("totals", "minute", seconds),
+                ("consent_records", "time", records),
+            ):
+                if period is None:
+                    continue
+                (found,) = self._rows(_ENGINE, {"table": self._layout.stored(table)})
+                wanted = f"TTL {column} + toIntervalSecond({int(period)})"
                 if wanted not in found[0]:
-                    self._client.command(f"ALTER TABLE {table} MODIFY {wanted}")
+                    self._client.command(self._layout.change(table, f"MODIFY {wanted}"))
 
     def relax(self) -> None:
         """Give memory that is not needed any more back to the system, where the engine is in this process."""
@@ -88,7 +98,11 @@ class Store:
     def insert_cells(self, batch: str, partial: Partial) -> None:
         """Add cells to their open days. The same batch is added once, however often it is sent."""
         if len(partial):
-            self._insert("incoming", rows.INCOMING, rows.of_partial(partial), f"cells/{batch}")
+            settings = {**_EXACTLY_ONCE, "insert_deduplication_token": f"cells/{batch}"}
+            with refusals("it does not take what was counted"):
+                self._client.raw_insert(
+                    "incoming", insert_block=rows.of_partial(partial), settings=settings, fmt="Native"
+                )
 
     def insert_totals(self, batch: str, totals: Iterable[tuple[Total, int]]) -> None:
         """Add facts by minute and kind, once for each batch."""
@@ -132,7 +146,7 @@ class Store:
         if (site, day) in self.closed() or not self._open_facts(site, day):
             return False
         with refusals("a snapshot cannot be made"):
-            releasing.release(self._client, site, day, k=k, provisional=True, staging=f"staging_{owner}")
+            releasing.release(self._client, self._layout, site, day, k=k, provisional=True, staging=f"staging_{owner}")
         return True
 
     def close_day(self, site: str, day: date, *, k: int, owner: str, now: datetime, patience: int = 3600) -> bool:
@@ -148,68 +162,36 @@ class Store:
         with refusals("a day cannot be closed"):
             facts = self._open_facts(site, day)
             if facts:
-                releasing.release(self._client, site, day, k=k, provisional=False, staging=f"staging_{owner}")
+                releasing.release(
+                    self._client, self._layout, site, day, k=k, provisional=False, staging=f"staging_{owner}"
+                )
             where = releasing.partition(site, day)
-            self._client.command(f"ALTER TABLE open_cells DROP PARTITION {where}")
-            self._client.command(f"ALTER TABLE salts DROP PARTITION {where}")
+            for table in ("open_cells", "salts"):
+                self._client.command(self._layout.change(table, f"DROP PARTITION {where}"))
         self._note_closed(site, day, "done", owner, now)
         return True
 
     def purge(self) -> None:
         """Remove at once what is older than it may be."""
         with refusals("old numbers cannot be removed"):
-            for table in ("cells", "totals"):
-                self._client.command(f"OPTIMIZE TABLE {table} FINAL")
+            for table in ("cells", "totals", "consent_records"):
+                self._client.command(self._layout.optimize(table))
 
     # - asking
 
-    def breakdown(
-        self,
-        *,
-        site: str,
-        kind: str,
-        by: str,
-        start: date,
-        end: date,
-        where: tuple[str, str] | None = None,
-        limit: int = 100,
-        level: int | None = None,
-    ) -> dict[str, Any]:
+    def breakdown(self, question: Breakdown) -> dict[str, Any]:
         """Return ``{"rows": [{"value", "count", "visitors"}], "rare": {"count", "visitors"}, "provisional": bool}``.
 
-        Days are the site's, both ends included. Rows come by falling count; ``visitors`` over several days is the sum
-        of the days'. level: ask a tree at a level counted from its root (0 is the top: ``Chrome`` instead of
-        ``Chrome 131``).
+        Rows come by falling count; ``visitors`` over several days is the sum of the days'.
         """
         with refusals("the numbers cannot be read"):
-            return asking.breakdown(
-                self._client, site=site, kind=kind, by=by, start=start, end=end, where=where, limit=limit, level=level
-            )
+            return asking.breakdown(self._client, question)
 
-    def timeseries(
-        self,
-        *,
-        site: str,
-        kind: str,
-        interval: str,
-        start: date,
-        end: date,
-        timezone: str,
-        where: tuple[str, str] | None = None,
-    ) -> dict[str, Any]:
+    def timeseries(self, question: TimeSeries) -> dict[str, Any]:
         """Return ``{"points": [{"time", "count"}], "provisional": bool}``; times without facts are left out, and points
-        that come from released cells have ``visitors``. ``timezone`` is the site's (IANA name)."""
+        that come from released cells have ``visitors``."""
         with refusals("the numbers cannot be read"):
-            return asking.timeseries(
-                self._client,
-                site=site,
-                kind=kind,
-                interval=interval,
-                start=start,
-                end=end,
-                timezone=timezone,
-                where=where,
-            )
+            return asking.timeseries(self._client, question)
 
     # - consent records
 
@@ -232,6 +214,32 @@ class Store:
         )
         return None if not found else dict(json.loads(found[0][0]))
 
+    # - revocations
+
+    def insert_revocations(self, site: str, revocations: Sequence[Revocation]) -> None:
+        """Keep revocations; the same one twice is one."""
+        if revocations:
+            columns: rows.Columns = [
+                [site] * len(revocations),
+                [each.mark for each in revocations],
+                [datetime.fromtimestamp(each.time / 1000, UTC) for each in revocations],
+            ]
+            with refusals("a revocation cannot be written"):
+                names = ("site", "mark", "time")
+                self._client.insert("revocations", columns, column_names=names, column_oriented=True)
+
+    def revocations(self, site: str, since: int) -> tuple[list[Revocation], int]:
+        """Revocations that were written since then (milliseconds since the epoch, by the store's clock; 0 for all), the
+        oldest first, and the store's time."""
+        (now,) = self._rows("SELECT toUnixTimestamp64Milli(now64(3))")
+        found = self._rows(
+            "SELECT mark, toUnixTimestamp64Milli(max(time)) AS newest FROM revocations"
+            " WHERE site = {site:String} AND added >= fromUnixTimestamp64Milli({since:Int64})"
+            " GROUP BY mark ORDER BY newest",
+            {"site": site, "since": since},
+        )
+        return [Revocation(mark, int(time)) for mark, time in found], int(now[0])
+
     # - staff
 
     def users(self) -> list[User]:
@@ -253,7 +261,7 @@ class Store:
             # The hash goes at once; the name stays as a marker until the next merge.
             self._put_user(User(name, "", user.role), True, now)
             with refusals("the account cannot be removed"):
-                self._client.command("OPTIMIZE TABLE users FINAL")
+                self._client.command(self._layout.optimize("users"))
         return user is not None
 
     # - inside

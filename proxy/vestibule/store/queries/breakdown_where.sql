@@ -11,15 +11,7 @@ SELECT
     max(provisional) AS unsettled
 FROM cells
 WHERE site = {site:String} AND day BETWEEN {start:Date} AND {end:Date} AND kind = {kind:String}
-    AND a = {a:String} AND b = {b:String}
-    AND (
-        {where_value:Identifier} = {value:String}
-        OR {below:Bool} AND {where_value:Identifier} IN (
-            SELECT a_value FROM cells
-            WHERE site = {site:String} AND day BETWEEN {start:Date} AND {end:Date} AND kind = {kind:String}
-                AND a = {where:String} AND b = '' AND has(path, {value:String})
-        )
-    )
+    -- include: narrowed
 GROUP BY value
 ORDER BY value = {rare:String} DESC, facts DESC, value
 LIMIT {limit:UInt32}

@@ -1,0 +1,212 @@
+"""Dimensions that determine each other: what one of them tells must not give away what another holds back.
+
+A network lies in one country, an iPhone is a mobile device, a service has one purpose; and on a small day anything may
+happen to lie within anything, as everyone can read from the released pairs. So wherever all facts of a bucket (the
+*inner* one) are in one value of another dimension (the *outer* one), that value less its inner buckets is a number that
+can be worked out: *of the visitors from Germany, those of no network that is told*. It must be nothing, or stand for
+``k`` visitors. The same holds beside each value of a third dimension: *of the views of this page from Germany, those of
+no network that is told*.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from vestibule.core.folding import Bucket, Fold, Part, at_least
+from vestibule.core.pairing import Flags, Numbers, Table
+
+Candidates = tuple[tuple[str, Sequence[Bucket]], ...]
+"""Dimensions and buckets of them, in the order in which they are given up."""
+
+SMALL = 10_000
+"""Pairs of buckets of a table that ``gaps`` looks at."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sets:
+    """Released values of a dimension that don't overlap: all buckets, or all values at one level of its tree.
+
+    of: for each bucket the set that it is part of, -1 for none.
+    """
+
+    of: Numbers
+    told: tuple[Bucket, ...]
+
+
+def levels(folded: Fold) -> list[Sets]:
+    """The sets of a dimension: its buckets, then its released values that have others below them, from the top down."""
+    buckets = folded.buckets
+    found = [Sets(np.arange(len(buckets), dtype=np.int64), buckets)]
+    nodes = {node.value: node for node in folded.nodes}
+    chains = [
+        (*reversed(bucket.path), *((bucket.value,) if bucket.value in nodes else ())) if bucket.path or nodes else ()
+        for bucket in buckets
+    ]
+    for depth in range(max(map(len, chains), default=0)):
+        at = [chain[depth] if len(chain) > depth and chain[depth] in nodes else "" for chain in chains]
+        names = [name for name in dict.fromkeys(at) if name]
+        place = {name: number for number, name in enumerate(names)}
+        of = np.array([place.get(name, -1) for name in at], dtype=np.int64)
+        found.append(Sets(of, tuple(nodes[name] for name in names)))
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Nest:
+    """Inner buckets and the sets that they lie within.
+
+    within: for each inner bucket the set of the outer dimension, -1 for none. whole: sets without anything else.
+    """
+
+    sets: Sets
+    within: Numbers
+    whole: Flags
+
+
+def nests(table: Table, inner: Fold, outer: Iterable[Sets], total: int, k: int) -> Iterator[tuple[Nest, Numbers]]:
+    """Yield for each level of the outer dimension what lies within, and the sets whose rest stands for too few.
+
+    table: its rows are inner buckets, its columns outer ones. total: facts of the kind: what is all of them is no set.
+    """
+    counts = np.array([bucket.count for bucket in inner.buckets], dtype=np.int64)
+    most = np.array([bucket.at_most for bucket in inner.buckets], dtype=np.int64)
+    for sets in outer:
+        size = len(sets.told)
+        at = sets.of[table.columns]
+        inside = at >= 0
+        key, place = np.unique(table.rows[inside] * size + at[inside], return_inverse=True)
+        together = np.bincount(place, weights=table.counts[inside], minlength=len(key)).astype(np.int64)
+        wholly = together == counts[key // size]
+        within = np.full(len(counts), -1, dtype=np.int64)
+        within[key[wholly] // size] = key[wholly] % size
+        facts = np.array([told.count for told in sets.told], dtype=np.int64)
+        within[(within >= 0) & (facts[within] == total)] = -1
+        if not (within >= 0).any():
+            continue
+        nested = within >= 0
+        taken = np.bincount(within[nested], weights=counts[nested], minlength=size).astype(np.int64)
+        left = facts - taken
+        lowest = np.array([at_least(told.visitors) for told in sets.told], dtype=np.int64)
+        lowest -= np.bincount(within[nested], weights=most[nested], minlength=size).astype(np.int64)
+        strangers = inside & (within[table.rows] != at)
+        np.maximum.at(lowest, at[strangers], table.visitors[strangers])
+        bad = (taken > 0) & (left > 0) & (lowest < k)
+        yield Nest(sets, within, left == 0), np.flatnonzero(bad)
+
+
+def gaps(table: Table, inner: Fold, outer: Fold, total: int, k: int) -> Iterator[Candidates]:
+    """Yield the same for what lies within several buckets together: Safari within macOS and iOS, but in neither alone.
+
+    Of small tables only (``SMALL``): in large ones nobody knows of that many values where they can be. What is yielded
+    are values that may be given up, as :func:`give_up` takes them.
+    """
+    size = len(inner.buckets), len(outer.buckets)
+    if size[0] * size[1] > SMALL:
+        return
+    counts, visitors = np.zeros(size, dtype=np.int64), np.zeros(size, dtype=np.int64)
+    counts[table.rows, table.columns] = table.counts
+    visitors[table.rows, table.columns] = table.visitors
+    some = counts > 0
+    of_inner, of_outer = counts.sum(axis=1), counts.sum(axis=0)
+    most = np.array([bucket.at_most for bucket in inner.buckets], dtype=np.int64)
+    lowest = np.array([at_least(bucket.visitors) for bucket in outer.buckets], dtype=np.int64)
+    for several in np.unique(some, axis=0):
+        together = int(of_outer[several].sum())
+        if several.sum() < 2 or together == total:
+            continue
+        inside = ~(some & ~several).any(axis=1) & (of_inner > 0)
+        if together == int(of_inner[inside].sum()):
+            continue
+        left = max(
+            int(lowest[several].max() - most[inside].sum()),
+            int(visitors[~inside][:, several].max(initial=0)),
+        )
+        if left < k:
+            yield (
+                (inner.dimension, [inner.buckets[place] for place in np.flatnonzero(inside).tolist()]),
+                (outer.dimension, [outer.buckets[place] for place in np.flatnonzero(several).tolist()]),
+                (inner.dimension, inner.buckets),
+                (outer.dimension, outer.buckets),
+            )
+
+
+def crowded(nest: Nest, place: int, inner: Fold, outer: Fold) -> Candidates:
+    """What may be given up so that the rest of a set gets company, the likeliest first."""
+    told = nest.sets.told[place]
+    return (
+        (inner.dimension, [inner.buckets[number] for number in np.flatnonzero(nest.within == place).tolist()]),
+        (outer.dimension, [told]),
+        (outer.dimension, [bucket for bucket in outer.buckets if bucket.path[:1] == (told.value,)]),
+        (inner.dimension, inner.buckets),
+        (outer.dimension, outer.buckets),
+    )
+
+
+def give_up(candidates: Candidates) -> tuple[str, str]:
+    """Return dimension and value of what must be folded: the smallest of the first candidates that are values."""
+    for dimension, buckets in candidates:
+        leaves = [bucket for bucket in buckets if bucket.part is not Part.REST]
+        if leaves:
+            return dimension, min(leaves, key=lambda bucket: (bucket.visitors, bucket.count, bucket.value)).value
+    raise ValueError("nothing is told that could be given up")
+
+
+def expose(inner: Table, outer: Table, nest: Nest, k: int) -> tuple[Numbers, Numbers]:
+    """Return which pairs of two tables must be held back, since together they give something away.
+
+    The rows of both tables are buckets of a third dimension; columns are those of the inner and the outer one. What is
+    told of a set less what is told of the inner buckets in it must be nothing, or stand for ``k`` visitors and not be
+    one held-back pair alone.
+    """
+    size = len(nest.sets.told)
+    nothing = np.zeros(0, dtype=np.int64)
+    at_inner, at_outer = nest.within[inner.columns], nest.sets.of[outer.columns]
+    mine, theirs = np.flatnonzero(at_inner >= 0), np.flatnonzero(at_outer >= 0)
+    if not len(mine) or not len(theirs):
+        return nothing, nothing
+    keys, place_outer = np.unique(outer.rows[theirs] * size + at_outer[theirs], return_inverse=True)
+    key_inner = inner.rows[mine] * size + at_inner[mine]
+    place_inner = np.minimum(np.searchsorted(keys, key_inner), len(keys) - 1)
+    known = keys[place_inner] == key_inner
+    mine, place_inner = mine[known], place_inner[known]
+
+    def added(places: Numbers, values: Numbers | Flags) -> Numbers:
+        return np.bincount(places, weights=values, minlength=len(keys)).astype(np.int64)
+
+    def largest(places: Numbers, values: Numbers) -> Numbers:
+        found = np.zeros(len(keys), dtype=np.int64)
+        np.maximum.at(found, places, values)
+        return found
+
+    held, counts, hidden_outer = inner.held[mine], inner.counts[mine], outer.held[theirs]
+    told_inner, unknown = added(place_inner, counts * ~held), added(place_inner, held)
+    outside = added(place_outer, outer.counts[theirs]) - added(place_inner, counts)
+    left = largest(place_outer, outer.visitors[theirs]) - added(place_inner, inner.most[mine] * ~held)
+    left = np.maximum(left, largest(place_inner, inner.visitors[mine] * held))
+    parts, unknown_outer = unknown + (outside > 0), added(place_outer, hidden_outer)
+    hidden = (parts == 0) | ((left >= k) & ((parts >= 2) | (unknown == 0)))
+    bad = (told_inner + unknown > 0) & (unknown_outer == 0) & ~hidden
+    # The other way round: what the inner buckets tell of a set that is held back.
+    poor = (unknown_outer == 1) | (largest(place_outer, outer.visitors[theirs] * hidden_outer) < k)
+    bad |= (unknown_outer > 0) & poor & (told_inner > 0) & (unknown == 0) & nest.whole[keys % size]
+    join_inner = _smallest(inner, mine[~held], place_inner[~held], bad)
+    told_outer = ~hidden_outer
+    return join_inner, _smallest(outer, theirs[told_outer], place_outer[told_outer], bad & (told_inner == 0))
+
+
+def _smallest(table: Table, cells: Numbers, places: Numbers, wanted: Flags) -> Numbers:
+    """Of the cells at each wanted place the one with the fewest visitors."""
+    chosen = wanted[places]
+    cells, places = cells[chosen], places[chosen]
+    order = np.lexsort((cells, table.counts[cells], table.visitors[cells], places))
+    _, first = np.unique(places[order], return_index=True)
+    return cells[order][first]
+
+
+def ordered(dimensions: Iterable[str]) -> list[tuple[str, str]]:
+    """Every dimension with every other, in both orders."""
+    names = sorted(dimensions)
+    return [(inner, outer) for inner in names for outer in names if inner != outer]

@@ -1,0 +1,246 @@
+"""Which pairs of two dimensions' buckets may be told: a two-way table whose margins are known, and what is held back.
+
+A pair with fewer than ``k`` visitors is held back. In each row and column those held back are none, or at least two
+that stand for ``k`` visitors together; otherwise the smallest released pair joins them, until nothing changes. (A
+visitor may be in several of them: so not their sum counts, but how many there are at least: the largest one's, or the
+line's less those of all that is told, whichever is more.) That alone lets small tables be solved: so more join until
+what the margins allow for each pair held back contains 0 or is at least 2 ``k`` wide. Numbers that are released are
+exact.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vestibule.core.folding import ERROR, EXACT, ROOT, Fold, Part, Single, at_least
+
+Numbers = NDArray[np.int64]
+Flags = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class Pairs:
+    """What was counted of pairs of two dimensions' values: columns of one length, every value's ancestors included."""
+
+    a_values: Sequence[str]
+    b_values: Sequence[str]
+    counts: Numbers
+    visitors: Numbers
+
+
+class Values:
+    """One dimension's values, numbered: pairs are kept by these numbers. Number 0 is the root."""
+
+    def __init__(self, singles: Sequence[Single]) -> None:
+        self._places = {value: place for place, value in enumerate((ROOT, *(single.value for single in singles)))}
+        self._counts = np.array([single.count for single in singles], dtype=np.int64)
+        self._visitors = np.array([single.visitors for single in singles], dtype=np.int64)
+
+    def places(self, values: Sequence[str]) -> Numbers:
+        """The numbers of values; a value that no single stands for is 0."""
+        find = self._places.get
+        return np.fromiter((find(value, 0) for value in values), dtype=np.int64, count=len(values))
+
+    def known(self, k: int) -> Flags:
+        """For each number whether its value has ``k`` visitors; the root counts as if it had."""
+        return np.concatenate(([True], _bounds(self._visitors)[0] >= k))
+
+    def margin(self, *, first: bool) -> Counted:
+        """Every value beside the other dimension's root."""
+        own = np.arange(1, len(self._counts) + 1, dtype=np.int64)
+        roots = np.zeros(len(own), dtype=np.int64)
+        return Counted(own if first else roots, roots if first else own, self._counts, self._visitors)
+
+    def buckets(self, folded: Fold) -> Numbers:
+        """For each value the bucket that it is, the one that it is taken from, and the one that it is within."""
+        table = np.full((3, len(self._places)), -1, dtype=np.int64)
+        for row, known in enumerate((folded.own, folded.parent, folded.within)):
+            for value, bucket in known.items():
+                place = self._places.get(value)
+                if place is not None:
+                    table[row, place] = bucket
+        return table
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """Pairs by their values' numbers."""
+
+    a: Numbers
+    b: Numbers
+    counts: Numbers
+    visitors: Numbers
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """The pairs of buckets that have facts, as columns.
+
+    visitors, most: how many there are at least, and at the most. held: what is not told. of_row, of_column: how many
+    visitors each bucket has at least.
+    """
+
+    rows: Numbers
+    columns: Numbers
+    counts: Numbers
+    visitors: Numbers
+    most: Numbers
+    held: Flags
+    of_row: Numbers
+    of_column: Numbers
+
+    def turned(self) -> Table:
+        """The same with rows for columns; what is held back is shared."""
+        return Table(
+            self.columns, self.rows, self.counts, self.visitors, self.most, self.held, self.of_column, self.of_row
+        )
+
+
+def table(a: tuple[Fold, Numbers], b: tuple[Fold, Numbers], root: Single, parts: Iterable[Counted]) -> Table:
+    """Work out each pair of buckets from the pairs of values. a, b: a fold, and ``Values.buckets`` of it.
+
+    A remainder is its node less the released children, so a pair of values counts, with alternating signs, towards the
+    buckets of its values and those of their parents. For visitors only what is certain is used: a pair of values that
+    lies wholly within the pair of buckets, and the node's own pair less all that was released below it.
+    """
+    size = max(len(b[0].buckets), 1)
+    keys: list[Numbers] = []
+    counts: list[Numbers] = []
+    bounds: list[Numbers] = []
+    inside_keys: list[Numbers] = []
+    inside: list[Numbers] = []
+    for part in parts:
+        low, high = _bounds(part.visitors)
+        of_a, of_b = a[1][:, part.a], b[1][:, part.b]
+        for first, second, sign, bound in (
+            (of_a[0], of_b[0], 1, low),
+            (of_a[1], of_b[0], -1, -high),
+            (of_a[0], of_b[1], -1, -high),
+            (of_a[1], of_b[1], 1, np.zeros_like(low)),
+        ):
+            known = (first >= 0) & (second >= 0)
+            keys.append(first[known] * size + second[known])
+            counts.append(sign * part.counts[known])
+            bounds.append(bound[known])
+        known = (of_a[2] >= 0) & (of_b[2] >= 0)
+        inside_keys.append(of_a[2][known] * size + of_b[2][known])
+        inside.append(low[known])
+    if a[0].own[ROOT] >= 0 and b[0].own[ROOT] >= 0:
+        keys.append(np.array([a[0].own[ROOT] * size + b[0].own[ROOT]], dtype=np.int64))
+        counts.append(np.array([root.count], dtype=np.int64))
+        bounds.append(np.array([at_least(root.visitors)], dtype=np.int64))
+    key, place = np.unique(np.concatenate(keys), return_inverse=True)
+    count = np.zeros(len(key), dtype=np.int64)
+    np.add.at(count, place, np.concatenate(counts))
+    visitors = np.zeros(len(key), dtype=np.int64)
+    np.add.at(visitors, place, np.concatenate(bounds))
+    wholly = np.concatenate(inside_keys)
+    found = np.searchsorted(key, wholly)
+    found[found == len(key)] = 0
+    known = key[found] == wholly if len(key) else np.zeros(0, dtype=bool)
+    np.maximum.at(visitors, found[known], np.concatenate(inside)[known])
+    some = count > 0
+    key, count = key[some], count[some]
+    visitors = np.clip(visitors[some], 0, count)
+    rows, columns = key // size, key % size
+    # What a remainder's pairs have is a lower bound only; but nobody counts without a fact.
+    exact = ~(_remainders(a[0])[rows] | _remainders(b[0])[columns])
+    most = np.where(exact, np.minimum(_bounds(visitors)[1], count), count)
+    held = np.zeros(len(key), dtype=bool)
+    return Table(rows, columns, count, visitors, most, held, _lowest(a[0]), _lowest(b[0]))
+
+
+def _lowest(folded: Fold) -> Numbers:
+    return np.array([at_least(bucket.visitors) for bucket in folded.buckets], dtype=np.int64)
+
+
+def _remainders(folded: Fold) -> Flags:
+    return np.array([bucket.part is Part.REST for bucket in folded.buckets], dtype=bool)
+
+
+def hold_back(table: Table, k: int) -> None:
+    """Hold back the small pairs, and those that must keep them company; what is held back already stays so."""
+    held = table.held
+    held |= table.visitors < k
+    order = np.lexsort((np.arange(len(held)), table.counts, table.visitors))
+    share = 1
+    while True:
+        _join_lines(table, order, k)
+        exposed = _exposed(table, k)
+        if not len(exposed):
+            return
+        released = order[~held[order]]
+        if not len(released):
+            return
+        # What shares a row or a column with an exposed pair hides it best; the more rounds, the more of it at a time.
+        near = np.isin(table.rows[released], table.rows[exposed])
+        near |= np.isin(table.columns[released], table.columns[exposed])
+        held[(released[near] if near.any() else released)[:share]] = True
+        share = min(share * 2, len(held))
+
+
+def _join_lines(table: Table, order: Numbers, k: int) -> None:
+    """See to it that each row and column holds back nothing, or two pairs at least that stand for ``k`` visitors."""
+    held = table.held
+    while True:
+        joining: list[Numbers] = []
+        for lines, lowest in ((table.rows, table.of_row), (table.columns, table.of_column)):
+            number = np.bincount(lines, weights=held, minlength=len(lowest))
+            visitors = lowest - np.bincount(lines, weights=table.most * ~held, minlength=len(lowest))
+            np.maximum.at(visitors, lines, table.visitors * held)
+            lacking = (number > 0) & ((number < 2) | (visitors < k))
+            candidates = order[lacking[lines[order]] & ~held[order]]
+            _, smallest = np.unique(lines[candidates], return_index=True)
+            joining.append(candidates[smallest])
+        chosen = np.concatenate(joining)
+        if not len(chosen):
+            return
+        held[chosen] = True
+
+
+def _exposed(table: Table, k: int) -> Numbers:
+    """Return the held-back pairs that the margins and the released pairs still pin down.
+
+    A pair x of row i and column j may as well be smaller by d: give d to another pair of row i and to another of column
+    j, and take it from the pair where these two's lines cross. All four must not be known, and the last must have d to
+    give; a pair that nobody has is not known either, for it is not released. So if the crossing pairs together have x,
+    x may be nothing at all; if they have 2 k, it may be anything in a range that wide. A pair with less is exposed.
+    """
+    rows, columns, counts, held = table.rows, table.columns, table.counts, table.held
+    hidden, told = np.flatnonzero(held), np.flatnonzero(~held)
+    if not len(hidden) or not len(told):
+        return np.zeros(0, dtype=np.int64)
+    height, width = int(rows.max()) + 1, int(columns.max()) + 1
+    in_row = np.bincount(rows[hidden], weights=counts[hidden], minlength=height)
+    in_column = np.bincount(columns[hidden], weights=counts[hidden], minlength=width)
+    needed = np.minimum(counts, 2 * k)
+    # At least this much is at the crossings: everything hidden, less the lines that are told where they cross.
+    cut_row = np.bincount(rows[told], weights=in_column[columns[told]], minlength=height)
+    cut_column = np.bincount(columns[told], weights=in_row[rows[told]], minlength=width)
+    crossing = (
+        in_row.sum() - (cut_row + in_row)[rows[hidden]] - (cut_column + in_column)[columns[hidden]] + counts[hidden]
+    )
+    doubtful = hidden[crossing < needed[hidden]]
+    found: list[Numbers] = []
+    for row in np.unique(rows[doubtful]).tolist():
+        known = np.zeros(width, dtype=bool)
+        known[columns[told[rows[told] == row]]] = True
+        free = hidden[~known[columns[hidden]] & (rows[hidden] != row)]
+        of_row = np.bincount(rows[free], weights=counts[free], minlength=height)
+        cut = np.bincount(columns[told], weights=of_row[rows[told]], minlength=width)
+        here = doubtful[rows[doubtful] == row]
+        at = columns[here]
+        exact = of_row.sum() - cut[at] - (in_column[at] - counts[here])
+        found.append(here[exact < needed[here]])
+    return np.concatenate(found) if found else np.zeros(0, dtype=np.int64)
+
+
+def _bounds(visitors: Numbers) -> tuple[Numbers, Numbers]:
+    estimated = visitors > EXACT
+    low = np.where(estimated, (visitors * (1 - ERROR)).astype(np.int64), visitors)
+    high = np.where(estimated, (visitors * (1 + ERROR)).astype(np.int64) + 1, visitors)
+    return low, high

@@ -1,0 +1,126 @@
+"""One JSON object a line: nginx with its variables as keys, and Caddy's access log."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from vestibule.core.agents import UNRECORDED
+from vestibule.core.visit import Hit, is_asset
+from vestibule.recorder.logs import fields
+from vestibule.recorder.logs.fields import Clock, UnreadableError
+
+
+class Json:
+    """One JSON object a line: nginx with variables as keys, or Caddy's access log."""
+
+    def __init__(self, site: str, caddy: bool) -> None:
+        self.name = "caddy" if caddy else "nginx"
+        self._site = site
+        self._read = self._caddy if caddy else self._nginx
+        self._clock = Clock()
+
+    def parse(self, line: str) -> Hit | None:
+        try:
+            entry = json.loads(line)
+        except ValueError:
+            raise UnreadableError("not JSON") from None
+        if not isinstance(entry, dict):
+            raise UnreadableError("not a JSON object")
+        return self._read(entry)
+
+    def _nginx(self, entry: dict[str, Any]) -> Hit | None:
+        method, target = (
+            fields.text(entry, "request_method", "method"),
+            fields.text(entry, "request_uri", "uri", "path"),
+        )
+        request = fields.text(entry, "request").split(" ")
+        if not target and len(request) > 1:
+            method, target = request[0], request[1]
+        path, query = fields.target(target)
+        status = fields.number(entry, "status")
+        if is_asset(path, status):
+            return None
+        agent = entry.get("http_user_agent", entry.get("user_agent", UNRECORDED))
+        return Hit(
+            site=self._site,
+            time=self._nginx_time(entry),
+            address=fields.text(entry, "remote_addr", "client_ip", "remote_ip", "client"),
+            method=method or "GET",
+            host=fields.text(entry, "http_host", "host", "server_name", "vhost") or self._site,
+            path=path,
+            query=query or fields.text(entry, "args", "query_string"),
+            status=status,
+            content_type=fields.text(entry, "sent_http_content_type", "content_type"),
+            size=fields.number(entry, "body_bytes_sent", "bytes_sent", "bytes", default=0),
+            agent=fields.field(str(agent)),
+            referrer=fields.text(entry, "http_referer", "http_referrer", "referer", "referrer"),
+            language=fields.text(entry, "http_accept_language"),
+            accept=fields.text(entry, "http_accept"),
+            **_signals(lambda name: fields.text(entry, f"http_{name.lower().replace('-', '_')}")),
+        )
+
+    def _nginx_time(self, entry: Mapping[str, Any]) -> float:
+        stamp = fields.text(entry, "msec", "time_iso8601", "@timestamp", "timestamp", "time", "ts", "time_local")
+        if not stamp:
+            raise UnreadableError("no time")
+        if stamp[:1].isdigit() and stamp[2:3] == "/":
+            return self._clock(stamp)
+        return fields.time(stamp)
+
+    def _caddy(self, entry: dict[str, Any]) -> Hit | None:
+        request = entry.get("request")
+        if not isinstance(request, dict):
+            if "msg" in entry:
+                return None
+            raise UnreadableError("no request in the entry")
+        path, query = fields.target(fields.text(request, "uri"))
+        status = fields.number(entry, "status")
+        if is_asset(path, status):
+            return None
+        headers, answered = _headers(request, "headers"), _headers(entry, "resp_headers")
+        return Hit(
+            site=self._site,
+            time=fields.time(fields.text(entry, "ts")),
+            address=fields.text(request, "client_ip", "remote_ip")
+            or fields.text(request, "remote_addr").rpartition(":")[0],
+            method=fields.text(request, "method") or "GET",
+            host=fields.text(request, "host") or self._site,
+            path=path,
+            query=query,
+            status=status,
+            content_type=answered.get("content-type", ""),
+            size=fields.number(entry, "size", default=0),
+            agent=headers.get("user-agent", ""),
+            language=headers.get("accept-language", ""),
+            referrer=headers.get("referer", ""),
+            accept=headers.get("accept", ""),
+            **_signals(lambda name: headers.get(name.lower(), "")),
+        )
+
+
+def _signals(header: Callable[[str], str]) -> dict[str, Any]:
+    """Return what other request headers tell, where a log has them."""
+    objects = "gpc" if header("Sec-GPC") == "1" else "dnt" if header("DNT") == "1" else ""
+    return {
+        "fetch_dest": header("Sec-Fetch-Dest"),
+        "fetch_mode": header("Sec-Fetch-Mode"),
+        "fetch_site": header("Sec-Fetch-Site"),
+        "fetch_user": header("Sec-Fetch-User"),
+        "purpose": header("Sec-Purpose") or header("Purpose"),
+        "ch_ua": header("Sec-CH-UA"),
+        "ch_mobile": header("Sec-CH-UA-Mobile"),
+        "ch_platform": header("Sec-CH-UA-Platform"),
+        "objects": objects,
+    }
+
+
+def _headers(entry: Mapping[str, Any], key: str) -> dict[str, str]:
+    found = entry.get(key)
+    if not isinstance(found, dict):
+        return {}
+    return {
+        str(name).lower(): ", ".join(map(str, values)) if isinstance(values, list) else str(values)
+        for name, values in found.items()
+    }

@@ -1,0 +1,448 @@
+"""Attacks on what is released: nobody who has all numbers, and as much time as they like, learns of fewer than k.
+
+The adversary knows how Vestibule counts, all that is released, and which values lie within which others. Beside it, and
+unknown to it, stands the truth: who caused which fact.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from functools import cache
+from itertools import combinations, permutations
+
+import numpy as np
+import pytest
+from scipy.optimize import linprog
+
+from bench.traffic import Traffic
+from tests.released import SITE, Known, Numbers, partial_of, release_of
+from vestibule.catalogue import country_database
+from vestibule.core.cells import Partial
+from vestibule.core.hits import Fact, Hit, Settings
+from vestibule.core.keys import SALT_BYTES, day_keys, visitor_key
+from vestibule.core.release import Part
+from vestibule.core.visit import facts
+from vestibule.recorder.lookups import Tables
+from vestibule.recorder.sessions import Sessions
+
+NOON = 1_795_305_600.0
+K = 5
+
+
+@cache
+def tables() -> Tables:
+    return Tables(country_database())
+
+
+def month(days: int, views: int, seed: int) -> list[list[Fact]]:
+    """Days of a site whose visitors come back, and of which one in ten never does."""
+    traffic = Traffic(random.Random(seed), visitors=views // 3, pages=300)
+    return [counted(list(traffic.views(views, NOON + 86_400 * day)), seed + day) for day in range(days)]
+
+
+def scattered(views: int, seed: int) -> list[Fact]:
+    """A log in which hundreds of addresses occur once."""
+    traffic = Traffic(random.Random(seed), visitors=40, pages=60, once=0.7)
+    return counted(list(traffic.views(views, NOON)), seed)
+
+
+def counted(hits: Sequence[Hit], seed: int) -> list[Fact]:
+    """The facts of hits, spread over the hours of their day; visits included."""
+    chosen, settings, sessions = random.Random(seed), Settings(hosts=frozenset({SITE})), Sessions()
+    found: list[Fact] = []
+    for hit in sorted(
+        (hit._replace(time=hit.time + 3600 * chosen.randrange(-8, 8)) for hit in hits), key=lambda h: h.time
+    ):
+        for fact in facts(hit, settings, tables())[0]:
+            found.append(fact)
+            if fact.kind == "view":
+                for ended in sessions.view(SITE, "d", fact.visitor.encode(), fact.time, fact.values):
+                    found.append(Fact(SITE, "visit", ended.first, ended.values, ended.visitor.decode()))
+    found += [Fact(SITE, "visit", ended.first, ended.values, ended.visitor.decode()) for ended in sessions.all()]
+    return found
+
+
+SMALL = [("scattered", 700, 1), ("scattered", 500, 2), ("month", 1500, 3), ("month", 800, 4)]
+
+
+@cache
+def known(name: str, views: int, seed: int, kind: str = "view", k: int = K) -> Known:
+    day = scattered(views, seed) if name == "scattered" else month(1, views, seed)[0]
+    return Known(day, kind, k)
+
+
+days = pytest.mark.parametrize("day", SMALL, ids=[f"{name}-{views}" for name, views, _ in SMALL])
+Day = tuple[str, int, int]
+
+
+@days
+@pytest.mark.parametrize("kind", ["view", "visit"])
+def test_reading(day: Day, kind: str) -> None:
+    """Every released number's true visitors are k or more, and its facts are the true ones."""
+    found = known(*day, kind)
+    assert len([row for row in found.rows if row.b]) > 20
+    check_reading(found)
+
+
+def check_reading(found: Known) -> None:
+    for name, dimension in found.dimensions.items():
+        truth = found.truth(name)
+        whole = len(dimension.buckets) == 1
+        for place, row in enumerate(dimension.buckets):
+            count, visitors = truth[place,]
+            assert row.count == count, (name, row)
+            assert (visitors >= found.k and row.visitors <= visitors) or whole, (name, row, visitors)
+        for row, buckets in dimension.sets:
+            inside = np.isin(dimension.of, buckets)
+            assert row.count == inside.sum()
+            assert found.visitors_in(inside) >= found.k or whole
+    for a, b in found.names:
+        true = found.truth(a, b)
+        for key, count in found.told(a, b).items():
+            assert count == true[key][0]
+            assert true[key][1] >= found.k, (a, b, key)
+
+
+@days
+def test_singles_and_remainders_add_up(day: Day) -> None:
+    """Released plus remainders plus (rare) are all facts, in every dimension."""
+    for kind in ("view", "visit"):
+        found = known(*day, kind)
+        for dimension in found.dimensions.values():
+            assert sum(row.count for row in dimension.buckets) == len(found.facts)
+
+
+@days
+def test_subtracting_siblings_from_parents(day: Day) -> None:
+    """At every level of every tree: what is left of a value beside any of its released children."""
+    for kind in ("view", "visit"):
+        found = known(*day, kind)
+        for name, dimension in found.dimensions.items():
+            told = [row for row in found.rows if row.a == name and not row.b and row.part is not Part.REST]
+            for parent in ("", *(row.a_value for row in dimension.nodes)):
+                children = [row.a_value for row in told if (row.path[:1] or ("",)) == (parent,)]
+                chains = [fact.values.get(name, ()) for fact in found.facts]
+                left = np.array(
+                    [
+                        (not parent or parent in chain) and not any(child in chain for child in children)
+                        for chain in chains
+                    ]
+                )
+                assert not left.any() or found.visitors_in(left) >= K or (not parent and not children)
+
+
+@days
+def test_dimensions_that_determine_each_other(day: Day) -> None:
+    """Germany less all networks that are told and known to be German; the same of any two dimensions."""
+    for kind in ("view", "visit"):
+        found, seen = known(*day, kind), 0
+        for inner, outer, value, buckets, inside in found.nested():
+            seen += 1
+            left = np.isin(found.dimensions[outer].of, buckets) & ~np.isin(found.dimensions[inner].of, inside)
+            assert not left.any() or found.visitors_in(left) >= K, (inner, outer, value)
+        assert seen > 10
+
+
+@days
+def test_dimensions_that_determine_each_other_beside_a_third(day: Day) -> None:
+    """Views of this page from Germany, less those of this page from networks that are told."""
+    for kind in ("view", "visit"):
+        found, seen = known(*day, kind), 0
+        for inner, outer, _, buckets, inside in found.nested():
+            for third in found.dimensions:
+                if third in (inner, outer):
+                    continue
+                outer_told, inner_told = found.dense(third, outer)[:, buckets], found.dense(third, inner)[:, inside]
+                true_outer = found.true_matrix(third, outer)[:, buckets]
+                rows = np.flatnonzero(
+                    ((outer_told >= 0) | (true_outer == 0)).all(axis=1) & (true_outer.sum(axis=1) > 0)
+                )
+                for row in rows.tolist():
+                    used = inside[inner_told[row] >= 0]
+                    if not len(used):
+                        continue
+                    seen += 1
+                    left = (
+                        (found.dimensions[third].of == row)
+                        & np.isin(found.dimensions[outer].of, buckets)
+                        & ~np.isin(found.dimensions[inner].of, used)
+                    )
+                    assert not left.any() or found.visitors_in(left) >= K, (third, inner, outer, row)
+        assert seen > 10
+
+
+def solve(found: Known, a: str, b: str, most: int) -> int:
+    """Linear programming over all margins and all released pairs of two dimensions; returns how many were tried."""
+    told, true = found.dense(a, b), found.truth(a, b)
+    if not (told >= 0).any():
+        return 0
+    unknown = [(row, column) for row, column in np.argwhere(told < 0).tolist()]
+    small = [key for key in unknown if 0 < true.get(key, (0, 0))[1] < found.k]
+    place = {key: number for number, key in enumerate(unknown)}
+    equations, sides = [], []
+    for axis, name in enumerate((a, b)):
+        for number, bucket in enumerate(found.dimensions[name].buckets):
+            line = np.zeros(len(unknown))
+            line[[place[key] for key in unknown if key[axis] == number]] = 1
+            released = told[number] if axis == 0 else told[:, number]
+            equations.append(line)
+            sides.append(bucket.count - released[released >= 0].sum())
+    for key in small[:most]:
+        target = np.zeros(len(unknown))
+        target[place[key]] = 1
+        low, high = (
+            sign * linprog(sign * target, A_eq=np.array(equations), b_eq=sides, method="highs").fun for sign in (1, -1)
+        )
+        assert low < 0.5 or high - low > 2 * found.k - 0.5, (a, b, key, low, high)
+    return len(small[:most])
+
+
+@days
+def test_two_way_tables_cannot_be_solved(day: Day) -> None:
+    found, tried = known(*day), 0
+    names = [each for each in found.names if found.told(*each)]
+    chosen = random.Random(5).sample(names, len(names))
+    for a, b in chosen:
+        if len(found.dimensions[a].buckets) * len(found.dimensions[b].buckets) <= 900:
+            tried += solve(found, a, b, 3)
+        if tried >= 60:
+            break
+    assert tried >= 20
+
+
+@days
+def test_two_tables_cannot_be_solved_together(day: Day) -> None:
+    """Linear programming over two tables at once, with what is known of how their dimensions lie within each other."""
+    found, tried = known(*day), 0
+    chosen = random.Random(6)
+    inside: dict[tuple[str, str], list[tuple[Numbers, Numbers]]] = {}
+    for inner, outer, _, buckets, nested in found.nested():
+        inside.setdefault((inner, outer), []).append((buckets, nested))
+    names = [(third, *each) for each in sorted(inside) for third in found.dimensions if third not in each]
+    for third, inner, outer in chosen.sample(names, len(names)):
+        tried += solve_together(found, third, inner, outer, inside[inner, outer], 3)
+        if tried >= 20:
+            break
+    assert tried >= 10
+
+
+def solve_together(
+    found: Known, third: str, inner: str, outer: str, inside: list[tuple[Numbers, Numbers]], most: int
+) -> int:
+    tables_ = found.dense(third, inner), found.dense(third, outer)
+    if any(not (table >= 0).any() or table.size > 400 for table in tables_):
+        return 0
+    unknown = [
+        (number, row, column) for number, table in enumerate(tables_) for row, column in np.argwhere(table < 0).tolist()
+    ]
+    place = {key: number for number, key in enumerate(unknown)}
+    equal: list[list[float]] = []
+    less: list[list[float]] = []
+    sides: list[int] = []
+    bounds: list[int] = []
+    for number, (table, name) in enumerate(zip(tables_, (inner, outer), strict=True)):
+        for axis, dimension in enumerate((third, name)):
+            for place_, bucket in enumerate(found.dimensions[dimension].buckets):
+                told = table[place_] if axis == 0 else table[:, place_]
+                equal.append([float(key[0] == number and key[1 + axis] == place_) for key in unknown])
+                sides.append(int(bucket.count - told[told >= 0].sum()))
+    true = found.true_matrix(inner, outer)
+    for buckets, nested in inside:
+        whole = true[:, buckets].sum() == true[nested][:, buckets].sum()
+        for row in range(len(tables_[0])):
+            line = np.zeros(len(unknown))
+            known_ = 0
+            for number, sign, columns in ((0, 1, nested), (1, -1, buckets)):
+                for column in columns.tolist():
+                    told_ = tables_[number][row, column]
+                    known_ += sign * max(int(told_), 0)
+                    if told_ < 0:
+                        line[place[number, row, column]] = sign
+            (equal if whole else less).append(line.tolist())
+            (sides if whole else bounds).append(-known_)
+    truths = found.truth(third, inner), found.truth(third, outer)
+    small = [key for key in unknown if 0 < truths[key[0]].get(key[1:], (0, 0))[1] < found.k]
+    for key in small[:most]:
+        target = np.zeros(len(unknown))
+        target[place[key]] = 1
+        low, high = (
+            sign
+            * linprog(sign * target, A_eq=equal, b_eq=sides, A_ub=less or None, b_ub=bounds or None, method="highs").fun
+            for sign in (1, -1)
+        )
+        assert low < 0.5 or high - low > 2 * found.k - 0.5, (third, inner, outer, key, low, high)
+    return len(small[:most])
+
+
+@days
+def test_rows_and_columns_less_what_is_told(day: Day) -> None:
+    """A margin less its released pairs is nothing, or stands for k visitors: really so many, not as a sum."""
+    found, seen = known(*day), 0
+    for names in found.names:
+        told = found.dense(*names)
+        if not (told >= 0).any():
+            continue
+        for axis in (0, 1):
+            of, other = (found.dimensions[name].of for name in (names if axis == 0 else names[::-1]))
+            for line in range(told.shape[axis]):
+                left = (of == line) & ((told[line] if axis == 0 else told[:, line])[other] < 0)
+                seen += 1
+                assert not left.any() or found.visitors_in(left) >= K, (names, axis, line)
+    assert seen > 100
+
+
+@days
+def test_what_lies_within_several_values_together(day: Day) -> None:
+    """Safari within macOS and iOS, but in neither alone."""
+    for kind in ("view", "visit"):
+        found, seen = known(*day, kind), 0
+        for inner, outer in permutations(found.dimensions, 2):
+            some = found.true_matrix(inner, outer) > 0
+            for several in np.unique(some, axis=0):
+                inside = ~(some & ~several).any(axis=1)
+                left = several[found.dimensions[outer].of] & ~inside[found.dimensions[inner].of]
+                seen += 1
+                assert several.all() or not left.any() or found.visitors_in(left) >= K, (inner, outer)
+        assert seen > 100
+
+
+def test_kinds_that_determine_each_other() -> None:
+    """Views less the beacons of those who agreed, and less what was held back for those who did not."""
+    views = [fact for fact in month(1, 1500, 12)[0] if fact.kind == "view"]
+    agreed = {fact.visitor: random.Random(fact.visitor).random() < 0.5 for fact in views}
+    shared = ("page", "country", "device")
+    day = list(views)
+    for fact in views:
+        values = {name: fact.values[name] for name in shared}
+        if agreed[fact.visitor]:
+            day.append(Fact(SITE, "client", fact.time, {**values, "screen": ("l",)}, fact.visitor))
+        else:
+            held = {"page": values["page"], "service": ("google-analytics",), "purpose": ("statistics",)}
+            day.append(Fact(SITE, "blocked", fact.time, held, fact.visitor))
+    whole, tried = Known(day, "view", K), 0
+    for kind in ("client", "blocked"):
+        part = Known(day, kind, K)
+        check_reading(part)
+        agreeing = np.array([agreed[fact.visitor] == (kind == "client") for fact in whole.facts])
+        numbers = {
+            (row.a, row.a_value, row.b, row.b_value): row for row in whole.rows if row.a and row.part is not Part.REST
+        }
+        for row in part.rows:
+            key = (row.a, row.a_value, row.b, row.b_value)
+            if row.b == "service":
+                key = (row.a, row.a_value, "", "")
+            if not row.a or row.part is Part.REST or key not in numbers or numbers[key].count == row.count:
+                continue
+            if row.b and any(
+                bucket.part is Part.REST and bucket.a_value in key for bucket in part.rows if not bucket.b
+            ):
+                continue
+            tried += 1
+            chosen = np.array([within(fact, key) for fact in whole.facts]) & ~agreeing
+            assert whole.visitors_in(chosen) >= K, (kind, key)
+    assert tried > 30
+
+
+def within(fact: Fact, key: tuple[str, str, str, str]) -> bool:
+    a, a_value, b, b_value = key
+    return a_value in fact.values[a] and (not b or b_value in fact.values[b])
+
+
+@days
+def test_joining_pairs_to_triples(day: Day) -> None:
+    """Bounds of every triple by its three pairs (Fréchet): where they meet, the triple stands for k visitors."""
+    found, exact = known(*day), 0
+    for a, b, c in combinations(found.dimensions, 3):
+        ab, ac, bc = found.told(a, b), found.told(a, c), found.told(b, c)
+        sizes = [[bucket.count for bucket in found.dimensions[name].buckets] for name in (a, b, c)]
+        true = found.truth(a, b, c)
+        for (x, y), first in ab.items():
+            for z in range(len(sizes[2])):
+                second, third = ac.get((x, z)), bc.get((y, z))
+                if second is None or third is None:
+                    continue
+                low = max(0, first + second - sizes[0][x], first + third - sizes[1][y], second + third - sizes[2][z])
+                if low == min(first, second, third):
+                    exact += 1
+                    assert true[x, y, z][1] >= K
+    assert exact
+
+
+def test_a_dictionary_of_addresses_and_agents() -> None:
+    """Who has the open day, its salt too, but not the secret: trying visitors out finds no more than chance does."""
+    day = scattered(400, 7)
+    partial = partial_of(day)
+    hashes = set(partial.hashes.tolist())
+    visitors = sorted({fact.visitor for fact in day})
+    everyone = visitors + [
+        visitor.replace(visitor.split("\n")[0], f"203.0.{number % 250}.{number // 250}")
+        for number in range(500)
+        for visitor in visitors[:1]
+    ]
+    for secret in ("", SITE, bytes(SALT_BYTES).hex(), "another secret"):
+        if not secret:
+            continue
+        keys = day_keys(secret, bytes(SALT_BYTES), SITE, "2026-11-22")
+        guessed = partial_of([fact for fact in day if fact.kind == "view"][:50])
+        assert set(guessed.hashes.tolist()) <= hashes
+        tried = {int.from_bytes(visitor_key(keys, visitor)[:8], "little") & ((1 << 36) - 1) for visitor in everyone}
+        assert len(tried & hashes) <= 2
+        wrong = _with(keys, day[:60])
+        assert len(set(wrong.hashes.tolist()) & hashes) <= 2
+
+
+def _with(keys: object, day: Sequence[Fact]) -> Partial:
+    from vestibule.core.cells import Accumulator
+    from vestibule.core.keys import DayKeys
+
+    assert isinstance(keys, DayKeys)
+    cells = Accumulator()
+    for fact in day:
+        cells.add(SITE, "2026-11-22", keys, fact.kind, fact.time, fact.values, visitor_key(keys, fact.visitor))
+    return cells.take()
+
+
+def test_hashes_of_one_day_and_of_two_cannot_be_linked() -> None:
+    """The same visitors on two days, and in all cells of one: no hash comes twice, beyond chance."""
+    day = [fact for fact in scattered(300, 8) if fact.kind == "view"]
+    one, other = partial_of(day), partial_of(day, "2026-11-23")
+    assert len(one.hashes) == len(other.hashes)
+    assert len(set(one.hashes.tolist()) & set(other.hashes.tolist())) <= 2
+    assert len(one.hashes) - len(set(one.hashes.tolist())) <= 5
+
+
+def test_comparing_live_snapshots() -> None:
+    """From one snapshot to the next a number stays, or moves by k and more: who came meanwhile may be anyone.
+
+    A jump by k says that between 1 and 2 k - 1 facts came, no more; a value that appears has k visitors then.
+    """
+    day = [fact for fact in month(1, 1200, 9)[0] if fact.kind == "view"]
+    before: dict[tuple[str, str, str, str, Part], tuple[int, int]] = {}
+    jumps = 0
+    for until in range(300, len(day), 180):
+        found = Known(day[:until], "view", K, release_of(partial_of(day[:until]), "view", K, rounded=True))
+        now = {(row.a, row.a_value, row.b, row.b_value, row.part): (row.count, row.visitors) for row in found.rows}
+        for key, (count, visitors) in now.items():
+            assert count % K == visitors % K == 0
+            if key in before and count != before[key][0]:
+                jumps += 1
+                assert abs(count - before[key][0]) >= K
+        before = now
+    assert jumps > 30
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_a_month_and_all_its_tables() -> None:
+    """Everything above for each day of a month, at three sizes of k."""
+    for number, day in enumerate(month(30, 2500, 20)):
+        for kind in ("view", "visit"):
+            found = Known(day, kind, (3, 5, 10)[number % 3])
+            check_reading(found)
+            for inner, outer, value, buckets, inside in found.nested():
+                left = np.isin(found.dimensions[outer].of, buckets) & ~np.isin(found.dimensions[inner].of, inside)
+                assert not left.any() or found.visitors_in(left) >= found.k, (inner, outer, value)
+            for a, b in found.names:
+                if len(found.dimensions[a].buckets) * len(found.dimensions[b].buckets) <= 600:
+                    solve(found, a, b, 5)

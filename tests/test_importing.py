@@ -1,0 +1,218 @@
+"""``vestibule import`` over lines that were counted before, and ``vestibule stats`` beside an earlier period."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.test_cli import AGENT, SITE, combined
+from tests.test_recorder import Clock, Site, tables, views
+from vestibule.core.visit import Hit
+from vestibule.recorder import comparing
+from vestibule.recorder.backend import Backend, Calls, RequestError
+from vestibule.recorder.lookups import Tables
+from vestibule.recorder.service import Recorder
+from vestibule.store import Breakdown, TimeSeries
+
+pytest.importorskip("chdb", reason='the extra "embedded" is not installed')
+
+__all__ = ["tables"]
+
+TODAY = datetime.now(UTC).date()
+Run = Callable[..., Any]
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    folder = tmp_path / "config"
+    folder.mkdir()
+    (folder / "site.yaml").write_text(f"{SITE}store: chdb://{tmp_path}/store\n")
+
+    def run(*arguments: str, kill_after: float = 0) -> Any:
+        command = [
+            sys.executable,
+            "-m",
+            "vestibule",
+            *arguments,
+            "--config",
+            str(folder),
+            "--state",
+            f"{tmp_path}/state",
+        ]
+        environ = {**os.environ, "VESTIBULE_SECRET": "a secret that is long enough"}
+        process = subprocess.Popen(command, env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        if kill_after:
+            time.sleep(kill_after)
+            process.kill()
+        out, err = process.communicate(timeout=100)
+        assert kill_after or process.returncode == 0, err
+        return out
+
+    return run
+
+
+def log(path: Path, numbers: range, day: date = TODAY) -> Path:
+    lines = [combined(f"203.0.{number % 250}.{number // 250 % 250}", day, f"/page-{number % 4}") for number in numbers]
+    with path.open("a") as file:
+        file.writelines(lines)
+    return path
+
+
+def views_of(run: Run) -> int:
+    asked = ("--kind", "view", "--by", "page", "--from", str(TODAY - timedelta(days=9)), "--to", str(TODAY))
+    answer = json.loads(run("stats", "breakdown", *asked))
+    return int(sum(row["count"] for row in answer["rows"]) + answer["rare"]["count"])
+
+
+def test_a_log_that_grew_is_counted_from_where_it_ended(run: Run, tmp_path: Path) -> None:
+    path, day = tmp_path / "access.log", TODAY - timedelta(days=4)
+    log(path, range(40), day)
+    assert "40 lines (combined): 40 looked at" in run("import", str(path))
+    # That day is closed; what is appended is of the next.
+    log(path, range(40, 70), day + timedelta(days=1))
+    out = run("import", str(path))
+    assert "70 lines (combined): 40 counted before, 30 looked at" in out
+    assert "view 30" in out
+    assert "70 counted before, 0 looked at" in run("import", str(path))
+    assert views_of(run) == 70
+
+
+def test_the_same_lines_may_be_counted_again(run: Run, tmp_path: Path) -> None:
+    path = log(tmp_path / "access.log", range(30), TODAY - timedelta(days=4))
+    run("import", str(path))
+    assert "30 lines (combined): 30 looked at" in run("import", "--again", str(path))
+
+
+def test_columns_are_known_where_an_import_goes_on(run: Run, tmp_path: Path) -> None:
+    path, day = tmp_path / "u_ex.log", TODAY - timedelta(days=4)
+    head = "#Version: 1.0\n#Fields: date time c-ip cs-method cs-uri-stem sc-status cs(User-Agent)\n"
+    agent = AGENT.replace(" ", "+")
+    lines = [f"{day} 12:00:00 203.0.113.{number} GET /a 200 {agent}\n" for number in range(1, 21)]
+    path.write_text(head + "".join(lines[:10]))
+    assert "10 looked at" in run("import", str(path))
+    path.write_text(head + "".join(lines))
+    assert "22 lines (w3c): 12 counted before, 10 looked at" in run("import", str(path))
+
+
+def test_unreadable_lines_are_told_by_number_and_without_their_words(run: Run, tmp_path: Path) -> None:
+    path = log(tmp_path / "access.log", range(5), TODAY - timedelta(days=4))
+    with path.open("a") as file:
+        file.writelines(f"jane@example.com was here {number}\n" for number in range(9))
+    out = run("import", str(path))
+    assert "9 unreadable" in out
+    assert out.count("not a line of the combined format") == 5
+    assert f"{path}:6: " in out
+    assert "jane" not in out
+
+
+def test_an_import_that_is_killed_goes_on_where_it_ended(tmp_path: Path, tables: Tables) -> None:
+    """What was acknowledged but not written when the recorder died is asked for again; the rest is not."""
+    site = Site(tmp_path, tables)
+    hits = [hit._replace(time=hit.time + number) for number, hit in enumerate(views({"/": 30, "/a": 30, "/b": 30}))]
+    first = "the first line"
+
+    async def life(body: Callable[[Recorder, Calls], Any], *, stop: bool) -> None:
+        recorder = Recorder(site.plan, site.folder, tables, clock=Clock())
+        await recorder.start()
+        await body(recorder, Calls(recorder, Backend(recorder)))
+        if stop:
+            await recorder.stop()
+        else:
+            # As if killed: nothing more is written, and the store's folder is free again.
+            await recorder.store.close()
+            await recorder._spool.close()
+            await recorder._consents.close()
+
+    def given(some: list[Hit], lines: int) -> dict[str, Any]:
+        return {"hits": [hit.to_json() for hit in some], "first": first, "lines": lines}
+
+    async def before(recorder: Recorder, calls: Calls) -> None:
+        assert await calls("counted", {"first": first}) == 0
+        await calls("count", given(hits[:30], 30))
+        await recorder.flush()
+        await calls("count", given(hits[30:60], 60))
+
+    async def after(recorder: Recorder, calls: Calls) -> None:
+        done = await calls("counted", {"first": first})
+        assert done == 30
+        await calls("count", given(hits[done:], 90))
+        await calls("finish", {})
+        assert await calls("counted", {"first": first}) == 90
+        assert await calls("counted", {"first": "of another log"}) == 0
+        answer = await calls("timeseries", {"interval": "day", "from": "2026-11-22", "to": "2026-11-22"})
+        assert answer["points"][0]["count"] == 90
+
+    asyncio.run(life(before, stop=False))
+    asyncio.run(life(after, stop=True))
+    assert first.encode() not in (tmp_path / "spool.sqlite").read_bytes()
+
+
+# -- earlier periods ---------------------------------------------------------------------------------------------------
+
+ASKED: dict[str, Any] = {"site": "relaso.com", "kind": "view"}
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "period", "wanted"),
+    [
+        (date(2026, 11, 22), date(2026, 11, 22), "previous", (date(2026, 11, 21), date(2026, 11, 21))),
+        (date(2026, 11, 16), date(2026, 11, 22), "previous", (date(2026, 11, 9), date(2026, 11, 15))),
+        (date(2026, 3, 1), date(2026, 3, 31), "previous", (date(2026, 1, 29), date(2026, 2, 28))),
+        (date(2026, 11, 16), date(2026, 11, 22), "year", (date(2025, 11, 17), date(2025, 11, 23))),
+    ],
+)
+def test_earlier_periods(start: date, end: date, period: str, wanted: tuple[date, date]) -> None:
+    for question in (
+        Breakdown(**ASKED, start=start, end=end, by="page", limit=3),
+        TimeSeries(**ASKED, start=start, end=end, interval="day", timezone="UTC"),
+    ):
+        before = comparing.earlier(question, period)
+        assert (before.start, before.end) == wanted
+        assert before.kind == question.kind
+
+
+def test_what_was_not_told_then_is_not_known() -> None:
+    answer = {"rows": [{"value": "/a", "count": 9, "visitors": 8}, {"value": "/b", "count": 7, "visitors": 7}]}
+    before = {
+        "rows": [{"value": "/a", "count": 5, "visitors": 5}],
+        "rare": {"count": 4, "visitors": 0},
+        "provisional": False,
+    }
+    asked = Breakdown(**ASKED, start=TODAY, end=TODAY, by="page")
+    found = comparing.beside(answer, before, asked)
+    assert [row["before"] for row in found["rows"]] == [{"count": 5, "visitors": 5}, None]
+    assert found["compared"]["rare"] == {"count": 4, "visitors": 0}
+
+
+def test_comparing_through_the_commands(run: Run, tmp_path: Path) -> None:
+    day = TODAY - timedelta(days=5)
+    log(tmp_path / "one.log", range(40), day)
+    log(tmp_path / "two.log", range(60), day + timedelta(days=1))
+    run("import", str(tmp_path / "one.log"), str(tmp_path / "two.log"))
+    period = ("--from", str(day + timedelta(days=1)), "--to", str(day + timedelta(days=1)), "--compare", "previous")
+    answer = json.loads(run("stats", "breakdown", "--by", "page", *period))
+    assert {row["value"]: (row["count"], row["before"]["count"]) for row in answer["rows"]} == {
+        f"/page-{number}": (15, 10) for number in range(4)
+    }
+    series = json.loads(run("stats", "timeseries", "--interval", "day", *period))
+    assert [point["count"] for point in series["points"]] == [60]
+    assert [point["count"] for point in series["compared"]["points"]] == [40]
+    assert series["compared"]["from"] == str(day)
+
+
+def test_an_unknown_comparison_is_refused(tmp_path: Path, tables: Tables) -> None:
+    async def body(_: Recorder, calls: Calls) -> None:
+        with pytest.raises(RequestError, match="previous, year"):
+            await calls("breakdown", {"by": "page", "compare": "decade"})
+
+    Site(tmp_path, tables).run(body)
