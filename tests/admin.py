@@ -16,8 +16,10 @@ from starlette.applications import Starlette
 from tests.servers import serve_asgi
 from vestibule.core.errors import StoreError
 from vestibule.dashboard import Settings, create_app
+from vestibule.dashboard.office import Table
 from vestibule.dashboard.passwords import hash_password
 from vestibule.dashboard.sessions import Session, Sessions, fingerprint
+from vestibule.dashboard.trackers import Desk
 
 SITE = "relaso.com"
 ZONE = ZoneInfo("Europe/Berlin")
@@ -81,7 +83,29 @@ VALUES: dict[tuple[str, str], Rows] = {
     ],
     ("view", "language"): [("de-DE", 6100, 2700), ("en-US", 3300, 1500), ("nl", 430, 210)],
     ("view", "device"): [("desktop", 8100, 3420), ("mobile", 2900, 1690), ("tablet", 254, 190)],
+    ("view", "previous"): [
+        ("(none)", 5600, 4900),
+        ("/", 2100, 1700),
+        ("/pricing", 904, 700),
+        ("/features", 410, 390),
+        ("/blog/2026/* (others)", 120, 90),
+    ],
     ("visit", "entry"): [("/", 2100, 2000), ("/pricing", 800, 760)],
+    ("visit", "depth"): [("1", 2200, 2100), ("2", 900, 850), ("3", 610, 600), ("4", 350, 340), ("5-9", 240, 230)],
+    ("visit", "duration"): [
+        ("0-9 s", 1800, 1700),
+        ("10-59 s", 900, 850),
+        ("1-2 min", 700, 650),
+        ("3-9 min", 400, 390),
+        ("10-29 min", 100, 90),
+    ],
+    ("event", "name"): [("demo-request", 71, 66), ("video-play", 40, 31)],
+    ("pixel", "name"): [("newsletter-46", 320, 300)],
+    ("bot", "name"): [("Googlebot", 4100, 30), ("GPTBot", 2200, 12), ("bingbot", 1400, 20), ("AhrefsBot", 900, 9)],
+    ("bot", "page"): [("/", 1900, 30), ("/robots.txt", 1200, 44), ("/old-pricing", 210, 12)],
+    ("bot", "status"): [("200", 7300, 60), ("404", 900, 31)],
+    ("consent", "purpose"): [("statistics", 1090, 1080), ("marketing", 930, 921), ("preferences", 1011, 1001)],
+    ("consent", "surface"): [("banner", 2100, 2090), ("centre", 160, 155), ("signal", 93, 93)],
     ("error", "page"): [("/old-pricing", 61, 44), ("/wp-login.php", 33, 12), ("/blog/feed (others)", 12, 9)],
     ("error", "status"): [("404", 101, 60), ("502", 7, 6)],
     ("blocked", "service"): [
@@ -93,12 +117,40 @@ VALUES: dict[tuple[str, str], Rows] = {
         ("hubspot", 2288, 1804),
         ("intercom", 1130, 870),
         ("youtube", 404, 377),
-        ("(unknown)", 230, 180),
+        ("unknown:cdn.stranger.example", 230, 180),
         ("google-fonts", 120, 99),
     ],
     ("consent", "choice"): [("accept", 902, 902), ("reject", 1210, 1209), ("save", 241, 240), ("objection", 88, 88)],
 }
 DAILY = {"view": 1600, "blocked": 2100, "error": 15, "visit": 700}
+
+
+@dataclass(slots=True)
+class MemoryOffice:
+    """``failing``: whether every method raises."""
+
+    rows: dict[Table, dict[str, Mapping[str, Any]]] = field(default_factory=dict)
+    failing: bool = False
+
+    async def entries(self, table: Table, limit: int = 1000) -> Sequence[Mapping[str, Any]]:
+        self._fail()
+        return [{**row, "id": id_} for id_, row in reversed(self.rows.get(table, {}).items())][:limit]
+
+    async def put(self, table: Table, id_: str, row: Mapping[str, Any]) -> None:
+        self._fail()
+        self.rows.setdefault(table, {})[id_] = dict(row)
+
+    async def remove(self, table: Table, id_: str) -> bool:
+        self._fail()
+        return self.rows.get(table, {}).pop(id_, None) is not None
+
+    async def days(self) -> Mapping[str, Any]:
+        self._fail()
+        return {"open": ["2026-11-22"], "closed": 702, "last": "2026-11-21"}
+
+    def _fail(self) -> None:
+        if self.failing:
+            raise StoreError("the store does not answer")
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +185,7 @@ class MemoryBackend:
         level: int | None = None,
     ) -> Mapping[str, Any]:
         self._note("breakdown", kind, site=site, by=by, start=start, end=end, where=where, limit=limit, level=level)
-        share = 0.31 if where else 1.0
+        share = (0.12 if where[0] == "page" else 0.31) if where else 1.0
         rows = [
             {"value": value, "count": math.ceil(count * share), "visitors": math.ceil(visitors * share)}
             for value, count, visitors in self.values.get((kind, by), [])
@@ -167,6 +219,10 @@ class MemoryBackend:
             raise StoreError("the store does not answer")
         spool = {"hashes": 12, "bytes": 4096, "shed": 0}
         return {"store": "ok", "spool": spool, "facts": {"view": 9}, "dropped": 3, "config": self.config}
+
+    async def consent_record(self, record: str) -> Mapping[str, Any] | None:
+        self._fail("consent_record")
+        return {"id": record, "site": SITE, "purposes": ["statistics"]} if record == "r1" else None
 
     async def user(self, name: str) -> Person | None:
         self._fail("user")
@@ -220,6 +276,7 @@ class Admin:
     app: Starlette
     backend: MemoryBackend
     clock: Clock
+    office: MemoryOffice
 
     def client(self, **options: Any) -> httpx.Client:
         return httpx.Client(base_url=self.url, timeout=10, verify=False, **options)
@@ -238,7 +295,9 @@ _HASHES: dict[str, str] = {}
 
 
 def settings(**changes: Any) -> Settings:
-    return Settings(**{"site": SITE, "timezone": "Europe/Berlin", "secrets": ("secret-for-tests-only",), **changes})
+    return Settings(
+        **{"site": SITE, "timezone": "Europe/Berlin", "secrets": ("secret-for-tests-only",), "remember": 0, **changes}
+    )
 
 
 def person(name: str = "ada", role: str = "viewer") -> Person:
@@ -246,11 +305,17 @@ def person(name: str = "ada", role: str = "viewer") -> Person:
 
 
 @contextlib.contextmanager
-def admin(backend: MemoryBackend | None = None, **changes: Any) -> Iterator[Admin]:
+def admin(
+    backend: MemoryBackend | None = None,
+    *,
+    office: MemoryOffice | None = None,
+    desk: Desk | None = None,
+    **changes: Any,
+) -> Iterator[Admin]:
     """Serve an admin app at a fixed time, with the viewer ``ada`` unless the backend has people."""
     if backend is None:
         backend = MemoryBackend(people={"ada": person()})
-    clock = Clock()
-    app = create_app(backend, settings(**changes), clock)
+    clock, office = Clock(), office or MemoryOffice()
+    app = create_app(backend, settings(**changes), clock, office=office, desk=desk)
     with serve_asgi(app) as url:
-        yield Admin(url, app, backend, clock)
+        yield Admin(url, app, backend, clock, office)

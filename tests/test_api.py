@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import csv
 import io
+import json
+import re
+import zipfile
 from collections.abc import Iterator
 
 import httpx
@@ -11,8 +14,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.admin import Admin, MemoryBackend, admin, person
+from tests.admin import SITE, Admin, MemoryBackend, admin, person
 from vestibule.dashboard.api import neutral, to_csv
+from vestibule.dashboard.dimensions import KINDS
 from vestibule.dashboard.health import exposition
 
 BREAKDOWN = "/api/v1/breakdown"
@@ -37,7 +41,7 @@ def test_breakdown_has_the_shape_of_the_contract(house: Admin, ada: httpx.Client
     )
     assert answer.status_code == 200
     assert answer.headers["content-type"] == "application/json"
-    assert answer.headers["cache-control"] == "no-store"
+    assert answer.headers["cache-control"] == "private, no-cache"
     assert answer.json() == {
         "rows": [
             {"value": "/", "count": 3920, "visitors": 2980},
@@ -120,6 +124,20 @@ def test_without_a_session_there_is_nothing(house: Admin, path: str) -> None:
     assert answer.headers["content-type"] == "application/problem+json"
     assert answer.headers["www-authenticate"].startswith("Bearer")
     assert answer.json()["code"] == "sign-in"
+
+
+RECORDS = "/api/v1/consent-records"
+
+
+def test_the_officer_finds_a_consent_record_by_its_number() -> None:
+    backend = MemoryBackend(people={"olga": person("olga", "officer"), "ada": person()})
+    with admin(backend) as house, house.signed_in("olga") as olga, house.signed_in("ada") as ada:
+        assert olga.get(f"{RECORDS}/r1").json() == {"id": "r1", "site": SITE, "purposes": ["statistics"]}
+        for unknown in ("r2", "a%20b", "x" * 65):
+            assert olga.get(f"{RECORDS}/{unknown}").status_code == 404
+        assert ada.get(f"{RECORDS}/r1").status_code == 403
+        backend.failing.add("consent_record")
+        assert olga.get(f"{RECORDS}/r1").status_code == 503
 
 
 ACCEPTED = [
@@ -246,3 +264,53 @@ def test_metrics_take_whatever_the_recorder_tells() -> None:
     assert b"not a name" not in text
     assert b"vestibule_healthy 0.0" in text
     assert "vestibule_store_up 0.0" in exposition(None).decode()
+
+
+# -- the description, conditional answers, the archive -----------------------------------------------------------------
+
+
+def test_the_description_names_every_route_and_parameter(house: Admin, ada: httpx.Client) -> None:
+    body = ada.get("/api/v1/openapi.json").json()
+    assert body["openapi"] == "3.1.0"
+    assert set(body["paths"]) == {rule.path for rule in house.app.state.rules if rule.path.startswith("/api/")}
+    schemas = body["components"]["schemas"]
+    for reference in re.findall(r"#/components/schemas/(\w+)", json.dumps(body)):
+        assert reference in schemas
+    asked = {parameter["name"] for parameter in body["paths"]["/api/v1/breakdown"]["get"]["parameters"]}
+    refusal = ada.get("/api/v1/breakdown?kind=view&by=page&x=1").json()["errors"][0]["detail"]
+    assert refusal.partition("known are ")[2].split(", ") == sorted(asked)
+    answer = ada.get("/api/v1/breakdown?kind=view&by=page").json()
+    assert set(answer) == set(schemas["Breakdown"]["properties"])
+
+
+def test_an_answer_that_is_known_is_not_sent_again(ada: httpx.Client) -> None:
+    path = "/api/v1/breakdown?kind=view&by=page&from=2026-11-01&to=2026-11-20"
+    answer = ada.get(path)
+    tag = answer.headers["etag"]
+    for known in (tag, f'"x", {tag}', tag.removeprefix("W/"), "*"):
+        again = ada.get(path, headers={"If-None-Match": known})
+        assert (again.status_code, again.content) == (304, b""), known
+        assert again.headers["etag"] == tag
+    assert ada.get(path, headers={"If-None-Match": '"other"'}).content == answer.content
+    assert ada.get(path, headers={"Accept": "text/csv"}).headers["etag"] != tag
+
+
+def test_the_archive_holds_every_kind_by_every_dimension(ada: httpx.Client) -> None:
+    answer = ada.get("/api/v1/export.zip?from=2026-11-01&to=2026-11-20")
+    assert answer.headers["content-type"] == "application/zip"
+    assert answer.headers["content-disposition"] == f'attachment; filename="{SITE}-2026-11-01-2026-11-20.zip"'
+    with zipfile.ZipFile(io.BytesIO(answer.content)) as archive:
+        assert archive.testzip() is None
+        names = set(archive.namelist())
+        rows = archive.read("view-by-page.csv").decode()
+    assert {f"{kind}-by-{by}.csv" for kind, dimensions in KINDS.items() for by in dimensions} <= names
+    assert (
+        rows == ada.get("/api/v1/breakdown?kind=view&by=page&from=2026-11-01&to=2026-11-20&limit=1000&format=csv").text
+    )
+
+
+def test_the_archive_is_whole_or_none() -> None:
+    backend = MemoryBackend(people={"ada": person()}, failing={"outbound"})
+    with admin(backend) as house, house.signed_in() as client:
+        assert client.get("/api/v1/export.zip").status_code == 503
+        assert client.get("/api/v1/export.zip?from=x").json()["code"] == "invalid-parameter"

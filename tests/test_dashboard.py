@@ -26,7 +26,7 @@ from vestibule.dashboard.assets import Assets
 from vestibule.dashboard.chart import Point, bars, by_hour, counts_of, nice_top, pick_ticks
 from vestibule.dashboard.dimensions import keeps
 from vestibule.dashboard.guard import local_path
-from vestibule.dashboard.panels import PANELS, TABS
+from vestibule.dashboard.panels import BY_ID, PANELS, TABS, VIEWS, VIEWS_BY_ID
 from vestibule.dashboard.passwords import complaint, hash_password, verify
 from vestibule.dashboard.periods import NAMES, Period, between, describe, named
 from vestibule.dashboard.sessions import LIFETIME, REVOKED_KEPT, Session, Sessions
@@ -37,6 +37,7 @@ from vestibule.link import Sender
 
 OWN = {"Sec-Fetch-Site": "same-origin"}
 TODAY = NOW.date()
+OVERVIEW = [BY_ID[name] for name in VIEWS_BY_ID["overview"].panels]
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +70,7 @@ def page(client: httpx.Client, path: str = "/") -> LexborHTMLParser:
 
 # -- who may come in ---------------------------------------------------------------------------------------------------
 
-OPEN = {"/login", "/logout", "/setup", "/healthz", "/readyz", "/metrics", "/static/{path:path}"}
+OPEN = {"/language", "/login", "/logout", "/setup", "/healthz", "/readyz", "/metrics", "/static/{path:path}"}
 
 
 def test_every_route_but_the_named_ones_needs_a_session(house: Admin) -> None:
@@ -78,8 +79,10 @@ def test_every_route_but_the_named_ones_needs_a_session(house: Admin) -> None:
     with house.client() as client:
         for rule in rules:
             if rule.role is not None:
-                answer = client.get(rule.path.replace("{panel}", "pages"))
+                path = rule.path.replace("{panel}", "pages").replace("{record}", "r1")
+                answer = client.request(rule.methods[0], path, headers=OWN)
                 assert answer.status_code in (303, 401), rule.path
+                assert answer.headers.get("location", "/login").startswith("/login")
                 assert SITE not in answer.text
 
 
@@ -327,8 +330,9 @@ def test_the_graph_library_comes_with_its_licence() -> None:
 
 def test_the_page_has_what_was_promised(ada: httpx.Client) -> None:
     tree = page(ada)
-    assert texts(tree, ".panel h2") == [panel.title for panel in PANELS]
-    assert texts(tree, ".tile-name") == ["Visitors", "Views", "Accepted", "Blocked", "Errors"]
+    assert texts(tree, ".panel h2") == [panel.title for panel in OVERVIEW]
+    names = ["Visitors", "Visits", "Views", "Views a visit", "Time a visit", "One page only", "Accepted", "Blocked"]
+    assert texts(tree, ".tile-name") == names
     values = dict(zip(texts(tree, ".tile-name"), texts(tree, ".tile-value"), strict=True))
     assert values["Accepted"] == "38 %"  # 902 of 902 + 1210 + 241; objections are no choice
     points = [int(node.attributes["data-n"] or "") for node in tree.css("#points tbody tr")]
@@ -337,11 +341,11 @@ def test_the_page_has_what_was_promised(ada: httpx.Client) -> None:
     assert values["Visitors"] == f"{sum(count // 3 for count in points):,}"
     assert texts(tree, "#pages tbody th a")[:2] == ["/", "/pricing"]
     assert texts(tree, "#places tbody th a")[0] == "Germany"
-    assert texts(tree, "#blocked tbody th a")[0] == "google-tag-manager"
+    assert texts(page(ada, "/trackers"), "#blocked tbody th a")[0] == "google-tag-manager"
 
 
 def test_rare_values_are_added_up_and_explained(ada: httpx.Client) -> None:
-    row = first(page(ada), "#browsers tr.rare")
+    row = first(page(ada), "#devices tr.rare")
     assert "fewer than 5 visitors" in row.text()
     assert texts(row, "td") == ["21", "37"]
 
@@ -349,7 +353,7 @@ def test_rare_values_are_added_up_and_explained(ada: httpx.Client) -> None:
 def test_numbers_equal_the_api(ada: httpx.Client) -> None:
     tree = page(ada, "/?from=2026-11-02&to=2026-11-08")
     body = ada.get("/api/v1/breakdown?kind=view&by=browser&from=2026-11-02&to=2026-11-08").json()
-    shown = [texts(row, "td") for row in tree.css("#browsers tbody tr:not(.rare)")]
+    shown = [texts(row, "td") for row in tree.css("#devices tbody tr:not(.rare)")]
     assert shown == [[f"{row['visitors']:,}", f"{row['count']:,}"] for row in body["rows"]]
     series = ada.get("/api/v1/timeseries?kind=view&interval=day&from=2026-11-02&to=2026-11-08").json()["points"]
     points = [(node.attributes["data-t"], node.attributes["data-n"]) for node in tree.css("#points tbody tr")]
@@ -365,7 +369,7 @@ def test_every_period_is_a_page(ada: httpx.Client, name: str) -> None:
     assert texts(tree, "h1") == [describe(period)]
     expected = period.days * 24 if period.days <= 2 else period.days
     assert len(tree.css("#points tbody tr")) == expected
-    assert bool(tree.css(".mark")) is period.includes(TODAY)
+    assert bool(tree.css(".under .mark:not(.dash)")) is period.includes(TODAY)
 
 
 @pytest.mark.parametrize(
@@ -394,7 +398,8 @@ def test_a_click_on_a_row_filters_the_whole_page(house: Admin, ada: httpx.Client
     assert texts(filtered, ".chip strong") == ["Austria"]
     asked = [ask for ask in house.backend.asked if ask["method"] == "breakdown" and ask["by"] == "page"]
     assert {ask["where"] for ask in asked if ask["kind"] == "view"} == {("country", "AT")}
-    assert texts(filtered, "#blocked .state strong") == ["Not with this filter"]
+    on_trackers = page(ada, "/trackers?where=country:AT")
+    assert texts(on_trackers, "#blocked .state strong") == ["Not with this filter"]
     assert "not kept by country" in first(filtered, "#errors .state").text()
     assert texts(filtered, "#places tr.active th a") == ["Austria"]
     removed = first(filtered, ".chip a").attributes["href"] or ""
@@ -413,10 +418,13 @@ def test_the_filter_is_never_asked_of_what_lacks_it(house: Admin, ada: httpx.Cli
 
 
 def test_tabs_are_links(ada: httpx.Client) -> None:
-    for panel in PANELS:
-        for tab in panel.tabs[1:]:
-            tree = page(ada, f"/?tab-{panel.id}={tab.id}")
-            assert texts(tree, f"#{panel.id} .tabs [aria-current]") == [tab.name]
+    for view in VIEWS:
+        panels = [BY_ID[name] for name in view.panels]
+        for number in range(1, max((len(panel.tabs) for panel in panels), default=1)):
+            chosen = {panel.id: panel.tabs[number] for panel in panels if len(panel.tabs) > number}
+            tree = page(ada, f"{view.path}?" + "&".join(f"tab-{id_}={tab.id}" for id_, tab in chosen.items()))
+            for id_, tab in chosen.items():
+                assert texts(tree, f"#{id_} .tabs [aria-current]") == [tab.name]
 
 
 def test_details_are_a_page_without_javascript(ada: httpx.Client) -> None:
@@ -442,7 +450,7 @@ def test_an_empty_house() -> None:
     backend = MemoryBackend(values={}, daily={}, people={"ada": person()})
     with admin(backend) as house, house.signed_in() as client:
         tree = page(client)
-        assert texts(tree, ".panel .state strong") == ["Nothing yet in this time"] * len(PANELS)
+        assert texts(tree, ".panel .state strong") == ["Nothing yet in this time"] * len(OVERVIEW)
         assert "No views in this time" in texts(tree, ".plot-empty strong")
         assert "0 views in the last 30 minutes" in texts(tree, "#live")[0]
 
@@ -464,10 +472,10 @@ def test_the_page_answers_though_the_store_fails(failing: str) -> None:
         tree = page(client)
         troubled = {node.attributes["id"] for node in tree.css(".panel") if node.css(".trouble")}
         expected = {
-            "breakdown": {panel.id for panel in PANELS},
+            "breakdown": {panel.id for panel in OVERVIEW},
             "timeseries": set(),
             "health": set(),
-            "view": {panel.id for panel in PANELS if panel.tabs[0].kind == "view"},
+            "view": {panel.id for panel in OVERVIEW if panel.tabs[0].kind == "view"},
             "error": {"errors"},
         }
         assert troubled == expected[failing]
@@ -785,19 +793,20 @@ def test_from_the_first_link_to_the_numbers(tmp_path: Path) -> None:
         question = "/api/v1/breakdown?kind=view&by=page"
         wait_until(lambda: len(client.get(question).json()["rows"]) == 2, "the snapshot")
 
+        wait_until(lambda: texts(page(client), "#tile-view .tile-value") == ["49"], "the page to ask anew")
         tree = page(client)
         assert "/secret" not in client.get("/").text
-        assert texts(tree, ".tile-value")[1] == "49"
         assert texts(tree, "#pages tbody tr:not(.rare) td") == ["20", "20", "15", "15"], "multiples of k"
-        assert texts(tree, "#browsers tbody th a") == ["Firefox"]
-        filtered = page(client, first(tree, "#browsers tbody th a").attributes["href"] or "")
+        assert texts(tree, "#devices tbody th a") == ["Firefox"]
+        filtered = page(client, first(tree, "#devices tbody th a").attributes["href"] or "")
         assert texts(filtered, ".chip strong") == ["Firefox"]
         assert not filtered.css(".trouble")
         for number in range(max(len(panel.tabs) for panel in PANELS)):
             # One page shows a tab of every panel: all questions get asked, with a filter and without.
             tabs = "&".join(f"tab-{panel.id}={panel.tabs[number % len(panel.tabs)].id}" for panel in PANELS)
             for where in ("", "&where=browser:Firefox"):
-                assert not page(client, f"/?{tabs}{where}").css(".trouble"), (tabs, where)
+                for view in VIEWS:
+                    assert not page(client, f"{view.path}?{tabs}{where}").css(".trouble"), (view.id, tabs, where)
         body = client.get(question).json()
         assert [row["value"] for row in body["rows"]] == ["/pricing", "/contact"]
         assert body["provisional"] is True

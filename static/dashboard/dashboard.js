@@ -3,7 +3,11 @@
 (() => {
   const $ = (selector, root = document) => root.querySelector(selector);
   const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
-  const count = new Intl.NumberFormat("en");
+  const language = document.documentElement.lang;
+  const word = (name) => document.body.dataset[name];
+  const count = new Intl.NumberFormat(language);
+  const units = { share: new Intl.NumberFormat(language, { style: "percent" }), each: new Intl.NumberFormat(language, { maximumFractionDigits: 1 }) };
+  const told = (n) => (units[$("#graph")?.dataset.unit] || count).format(n);
   let plot = null;
   let request = null;
 
@@ -12,7 +16,9 @@
   const readPoints = () => {
     const rows = [...document.querySelectorAll("#points tbody tr")];
     return {
-      labels: rows.map((row) => $("th", row).textContent.trim()),
+      labels: rows.map((row) => $("th span", row).textContent),
+      before: rows.map((row) => (row.dataset.b === undefined ? null : Number(row.dataset.b))),
+      notes: rows.map((row) => row.dataset.notes || ""),
       times: rows.map((row) => row.dataset.t),
       counts: rows.map((row) => Number(row.dataset.n)),
       open: rows.findIndex((row) => "open" in row.dataset),
@@ -30,6 +36,8 @@
     const closed = points.counts.map((n, index) => (index === points.open ? null : n));
     const open = points.counts.map((n, index) => (index === points.open ? n : null));
     const accent = colour("--accent");
+    const unit = $("#graph").dataset.unit;
+    const compared = points.before.some((n) => n !== null);
     const axis = { stroke: colour("--muted"), font: `12px ${colour("--sans")}`, ticks: { show: false } };
     const bars = few ? { paths: uPlot.paths.bars({ size: [0.62, 44], radius: [0.5, 0] }), points: { show: false }, fill: accent, width: 0 }
       : { width: 1.75, stroke: accent, fill: colour("--wash"), points: { show: false }, paths: uPlot.paths.spline() };
@@ -43,18 +51,30 @@
       cursor: { y: false, points: { show: false }, drag: { x: $("#graph").dataset.interval === "day", y: false, setScale: false } },
       scales: {
         x: { time: false, range: (u, low, high) => (few ? [low - 0.5, high + 0.5] : [low, high]) },
-        y: { range: (u, low, high) => [0, Math.max(4, high * 1.06)] },
+        y: { range: (u, low, high) => [0, unit === "share" ? Math.min(1, Math.max(0.04, high * 1.1)) : Math.max(unit === "each" ? 1 : 4, high * 1.06)] },
       },
       axes: [
-        { ...axis, grid: { show: false }, size: 28, gap: 6, incrs: [1, 2, 3, 4, 6, 7, 12, 14, 28, 30, 61, 91], space: 58, values: (u, splits) => splits.map((i) => (Number.isInteger(i) ? (points.labels[i] || "").replace(" so far", "") : "")) },
-        { ...axis, grid: { stroke: colour("--line"), width: 1 }, size: 48, gap: 8, space: 48, incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1e3, 2e3, 5e3, 1e4, 2e4, 5e4, 1e5, 2e5, 5e5, 1e6], values: (u, splits) => splits.map((n) => (n >= 1e6 ? `${n / 1e6} M` : n >= 1e4 ? `${n / 1e3} k` : count.format(n))) },
+        { ...axis, grid: { show: false }, size: 28, gap: 6, incrs: [1, 2, 3, 4, 6, 7, 12, 14, 28, 30, 61, 91], space: 58, values: (u, splits) => splits.map((i) => (Number.isInteger(i) ? points.labels[i] || "" : "")) },
+        { ...axis, grid: { stroke: colour("--line"), width: 1 }, size: 48, gap: 8, space: 48, incrs: [0.01, 0.02, 0.05, 0.1, 0.2, 0.5].slice(unit === "count" ? 6 : unit === "each" ? 3 : 0).concat([1, 2, 5, 10, 20, 50, 100, 200, 500, 1e3, 2e3, 5e3, 1e4, 2e4, 5e4, 1e5, 2e5, 5e5, 1e6]), values: (u, splits) => splits.map((n) => (n >= 1e6 ? `${n / 1e6} M` : n >= 1e4 ? `${n / 1e3} k` : told(n))) },
       ],
-      series: [{}, { ...bars }, few ? { ...bars, fill: colour("--accent"), alpha: 0.45 } : { ...bars, fill: "transparent" }],
+      series: [{}, { ...bars }, few ? { ...bars, fill: colour("--wash-strong"), stroke: accent, width: 1.5, dash: [3, 3] } : { ...bars, fill: "transparent" },
+        { stroke: colour("--muted"), width: 1.5, dash: [4, 4], points: { show: false } }],
       hooks: {
+        draw: [(u) => {
+          u.ctx.fillStyle = colour("--ember");
+          points.notes.forEach((note, index) => {
+            if (!note) return;
+            u.ctx.beginPath();
+            u.ctx.arc(u.valToPos(index, "x", true), u.bbox.top + u.bbox.height, 3.5 * devicePixelRatio, 0, 7);
+            u.ctx.fill();
+          });
+        }],
         setCursor: [(u) => {
           const index = u.cursor.idx;
           if (index == null || u.cursor.left < 0) { tip.classList.remove("on"); return; }
-          tip.replaceChildren(Object.assign(document.createElement("strong"), { textContent: count.format(points.counts[index]) }), `${$("#graph").dataset.name} · ${points.labels[index]}`);
+          tip.replaceChildren(Object.assign(document.createElement("strong"), { textContent: told(points.counts[index]) }), `${$("#graph").dataset.name} · ${points.labels[index]}`,
+            ...(compared && points.before[index] !== null ? [document.createElement("br"), `${word("before")} ${told(points.before[index])}`] : []),
+            ...(points.notes[index] ? [document.createElement("br"), points.notes[index]] : []));
           const left = u.valToPos(index, "x") + u.over.offsetLeft;
           const half = tip.offsetWidth / 2;
           tip.style.transform = `translate(${Math.min(Math.max(left - half, 0), holder.clientWidth - tip.offsetWidth)}px, ${-8}px)`;
@@ -71,7 +91,7 @@
           go(url.href);
         }],
       },
-    }, [indexes, few ? closed : points.counts, open], holder);
+    }, [indexes, few ? closed : points.counts, open, points.before], holder);
   };
 
   // -- Going from view to view without loading the page anew ---------------------------------------------------------
@@ -111,7 +131,7 @@
     const link = event.target.closest("a");
     if (link?.matches("a[data-nav]")) {
       event.preventDefault();
-      go(link.href);
+      go(link.getAttribute("href"));
     } else if (link?.matches("a.details")) {
       event.preventDefault();
       details(link.href);
@@ -124,17 +144,36 @@
       go(link.href);
     }
     if (!event.target.closest("details.menu")) $("#menu").removeAttribute("open");
-    if (!event.target.closest("details.custom")) $("#custom")?.removeAttribute("open");
+    const kept = event.target.closest("details.custom");
+    for (const one of document.querySelectorAll("details.custom[open]")) if (one !== kept) one.removeAttribute("open");
     if (event.target.tagName === "DIALOG") event.target.close();
   });
   document.addEventListener("submit", (event) => {
     if (!event.target.matches("form[data-nav]")) return;
     event.preventDefault();
-    go(`/?${new URLSearchParams(new FormData(event.target))}`);
+    go(`${event.target.getAttribute("action")}?${new URLSearchParams(new FormData(event.target))}`);
   });
   addEventListener("popstate", () => show(location.href, { push: false }));
 
   // -- Details with a search ----------------------------------------------------------------------------------------
+
+  const sortable = (table) => {
+    const heads = [...table.querySelectorAll("thead th")];
+    heads.forEach((head, column) => {
+      const button = Object.assign(document.createElement("button"), { type: "button", className: "sort", textContent: head.textContent });
+      button.addEventListener("click", () => {
+        const down = head.getAttribute("aria-sort") !== "descending";
+        heads.forEach((one) => one.removeAttribute("aria-sort"));
+        head.setAttribute("aria-sort", down ? "descending" : "ascending");
+        const body = $("tbody", table);
+        const rows = [...body.rows].filter((row) => !row.classList.contains("rare"));
+        const value = (row) => row.cells[column].dataset.n ?? row.cells[column].textContent.trim();
+        rows.sort((a, b) => (column ? value(a) - value(b) : value(b).localeCompare(value(a), language)) * (down ? -1 : 1));
+        body.prepend(...rows);
+      });
+      head.replaceChildren(button);
+    });
+  };
 
   const details = async (href) => {
     const dialog = $("#dialog");
@@ -142,16 +181,17 @@
       const answer = await fetch(href, { headers: { "X-Requested-With": "fetch" } });
       if (!answer.ok) throw new Error(String(answer.status));
       const sheet = $("#details", new DOMParser().parseFromString(await answer.text(), "text/html"));
-      const find = Object.assign(document.createElement("input"), { type: "search", className: "find", placeholder: "Find…" });
-      find.setAttribute("aria-label", "Find in the rows");
+      const find = Object.assign(document.createElement("input"), { type: "search", className: "find", placeholder: word("find") });
+      find.setAttribute("aria-label", word("findLabel"));
       find.addEventListener("input", () => {
         const wanted = find.value.trim().toLowerCase();
         for (const row of dialog.querySelectorAll("tbody tr")) row.hidden = !$("th", row).textContent.toLowerCase().includes(wanted);
       });
       $(".sheet-head", sheet).after(find);
+      sortable($("table", sheet));
       dialog.replaceChildren(...sheet.childNodes);
       for (const link of dialog.querySelectorAll("a[data-nav]")) link.removeAttribute("data-nav");
-      $("a.close", dialog).textContent = "Close";
+      $("a.close", dialog).textContent = word("close");
       dialog.showModal();
       find.focus();
     } catch {
@@ -186,7 +226,7 @@
   document.addEventListener("keydown", (event) => {
     if (event.metaKey || event.ctrlKey || event.altKey || event.target.closest("input, textarea, select, dialog")) return;
     if (event.key === "?") { help(); return; }
-    if (event.key === "Escape" && document.querySelector("details.menu[open], details.custom[open]")) {
+    if (event.key === "Escape" && $("details.menu[open], details.custom[open]")) {
       document.querySelectorAll("details.menu, details.custom").forEach((one) => one.removeAttribute("open"));
       return;
     }

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
+from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]
 from playwright.sync_api import Page, expect
 
-from tests.admin import PASSWORD, Admin, admin
+from tests.admin import PASSWORD, Admin, MemoryBackend, MemoryOffice, admin, person
 from tests.browser.conftest import NewContext
 from tests.browser.foreign import CHROMIUMS_OWN, Foreign
+from tests.servers import ROOT
+from vestibule import config
+from vestibule.dashboard import ConfigDesk, Table
+from vestibule.dashboard.panels import VIEWS
 
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
 
@@ -22,18 +28,41 @@ new PerformanceObserver((list) => { for (const entry of list.getEntries()) windo
 """
 
 
+STAFF = {"ada": "viewer", "erik": "engineer", "olga": "officer"}
+"""Users and their roles."""
+
+
+class Switched:
+    """What was written into trackers.yaml."""
+
+    def __init__(self) -> None:
+        self.lines: list[tuple[str, str]] = []
+
+    def __call__(self, folder: Path, service: str, state: str) -> None:
+        self.lines.append((service, state))
+
+
 @pytest.fixture(scope="module")
-def house() -> Iterator[Admin]:
-    with admin() as served:
+def switched() -> Switched:
+    return Switched()
+
+
+@pytest.fixture(scope="module")
+def house(switched: Switched) -> Iterator[Admin]:
+    folder = ROOT / "demo" / "config"
+    desk = ConfigDesk(config.load(folder, {}), folder, switched)
+    office = MemoryOffice(rows={Table.NOTES: {"n1": {"day": "2026-11-18", "text": "Release", "by": "ada"}}})
+    people = {name: person(name, role) for name, role in STAFF.items()}
+    with admin(MemoryBackend(people=people), office=office, desk=desk) as served:
         yield served
 
 
 @pytest.fixture
 def signed_in(house: Admin, new_context: NewContext) -> Callable[..., Page]:
-    def start(**options: object) -> Page:
+    def start(name: str = "ada", **options: object) -> Page:
         page = new_context(**options).new_page()
         page.goto(house.url)
-        page.fill("[name=name]", "ada")
+        page.fill("[name=name]", name)
         page.fill("[name=password]", PASSWORD)
         page.click("button")
         page.wait_for_selector(".panels")
@@ -60,7 +89,7 @@ def test_a_morning_with_the_dashboard(signed_in: Callable[..., Page], foreign: F
     page.keyboard.press("1")
     expect(page.locator("h1")).to_have_text("Sun 22 Nov 2026")
     page.click("a.tile >> text=Blocked")
-    expect(page.locator("#graph")).to_have_attribute("data-name", "Blocked requests")
+    expect(page.locator("#graph")).to_have_attribute("data-name", "Blocked")
     page.keyboard.press("?")
     expect(page.locator("#help")).to_be_visible()
     page.keyboard.press("Escape")
@@ -114,7 +143,7 @@ def test_without_javascript_it_is_links_and_forms(signed_in: Callable[..., Page]
     expect(page.locator(".chip strong")).to_have_text("Austria")
     page.click("#places .tabs a >> text=Languages")
     expect(page.locator("#places tbody a").first).to_have_text("de-DE")
-    page.click("#custom summary")
+    page.click("#custom > summary")
     page.fill("[name=from]", "2026-11-02")
     page.fill("[name=to]", "2026-11-08")
     page.click("#custom button")
@@ -125,3 +154,87 @@ def test_without_javascript_it_is_links_and_forms(signed_in: Callable[..., Page]
     page.click("#menu summary")
     page.click("text=Sign out")
     expect(page.locator("h1")).to_have_text("Sign in")
+
+
+def test_marketing_asks_about_yesterday(signed_in: Callable[..., Page]) -> None:
+    page = signed_in()
+    page.keyboard.press("2")
+    expect(page.locator("h1")).to_have_text("Sat 21 Nov 2026")
+    expect(page.locator("#sources tbody a").first).to_have_text("Direct")
+    page.click("#sources tbody a >> nth=1")
+    expect(page.locator(".chip strong")).to_have_text("Google")
+    expect(page.locator("#pages tbody a").first).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(page.locator(".chip")).to_have_count(0)
+    page.click("#against summary")
+    page.click("#against >> text=last year")
+    expect(page.locator(".mark.dash")).to_contain_text("2025")
+    assert "against=year" in page.url
+    page.click("#movements .go a >> nth=0")
+    expect(page.locator(".flow-page")).to_be_visible()
+    with page.expect_download() as download:
+        page.click("#pages a[download]")
+    assert download.value.suggested_filename == "view-by-page.csv"
+
+
+def test_details_are_sorted(signed_in: Callable[..., Page]) -> None:
+    page = signed_in()
+    page.click("#pages a.details")
+    page.click("dialog .sort >> text=Views")
+    expect(page.locator("dialog thead th").nth(2)).to_have_attribute("aria-sort", "descending")
+    page.click("dialog .sort >> text=Views")
+    expect(page.locator("dialog tbody th").first).to_contain_text("/privacy")
+    expect(page.locator("dialog tbody tr").last).to_contain_text("(rare)")
+
+
+def test_an_engineer_finds_the_stranger_and_toggles(signed_in: Callable[..., Page], switched: Switched) -> None:
+    page = signed_in("erik")
+    page.keyboard.press("t")
+    expect(page.locator("#strangers tbody th")).to_have_text("cdn.stranger.example")
+    expect(page.locator("#strangers tbody pre")).to_contain_text("hosts: [cdn.stranger.example]")
+    with page.expect_navigation():
+        page.click("[aria-label='hotjar: ask']")
+    expect(page.locator("#switches")).to_be_visible()
+    assert switched.lines[-1] == ("hotjar", "ask")
+
+
+def test_an_officer_finds_a_record(signed_in: Callable[..., Page]) -> None:
+    page = signed_in("olga")
+    page.keyboard.press("p")
+    page.fill("#record-number", "r1")
+    page.click("#record button")
+    expect(page.locator("#record-found dd").first).to_have_text("r1")
+
+
+def test_a_country_of_the_map_filters(signed_in: Callable[..., Page]) -> None:
+    page = signed_in()
+    page.locator("#places").scroll_into_view_if_needed()
+    box = page.locator(".map use.heat-5").bounding_box()
+    assert box is not None
+    assert box["width"] > 3, "the map's file is not drawn"
+    page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    expect(page.locator(".chip strong")).to_have_text("Germany")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_nothing_keeps_anyone_out(signed_in: Callable[..., Page], scheme: str) -> None:
+    """axe-core finds nothing on any view, nor on the pages around them."""
+    page = signed_in("olga", color_scheme=scheme, reduced_motion="reduce")
+    base = page.url.split("?")[0].rstrip("/")
+    paths = [view.path for view in VIEWS] + ["/access", "/details/places", "/?where=page:/pricing", "/nothing"]
+    found = {}
+    for path in paths:
+        page.goto(base + path)
+        page.wait_for_timeout(150)
+        violations = Axe().run(page).response["violations"]
+        found[path] = [(each["id"], [node["target"] for node in each["nodes"]]) for each in violations]
+    assert {path: each for path, each in found.items() if each} == {}
+
+
+def test_printed_it_is_the_numbers(signed_in: Callable[..., Page]) -> None:
+    page = signed_in()
+    page.emulate_media(media="print")
+    expect(page.locator(".periods")).to_be_hidden()
+    expect(page.locator("#menu")).to_be_hidden()
+    expect(page.locator("#pages tbody th").first).to_be_visible()
+    expect(page.locator("h1")).to_be_visible()

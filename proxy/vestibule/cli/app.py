@@ -27,6 +27,13 @@ app.add_typer(stats_app, name="stats")
 app.add_typer(users_app, name="users")
 
 
+class Earlier(StrEnum):
+    """What numbers are compared with."""
+
+    PREVIOUS = "previous"
+    YEAR = "year"
+
+
 class Interval(StrEnum):
     """The step of a time series."""
 
@@ -43,6 +50,21 @@ class Role(StrEnum):
     OFFICER = "officer"
 
 
+class Span(StrEnum):
+    """What a report is about."""
+
+    WEEK = "week"
+    MONTH = "month"
+
+
+class ReportForm(StrEnum):
+    """How a report is written."""
+
+    TEXT = "text"
+    HTML = "html"
+    SLACK = "slack"
+
+
 class TrackerState(StrEnum):
     """What trackers.yaml may say of a service."""
 
@@ -53,7 +75,9 @@ class TrackerState(StrEnum):
 
 def _version(wanted: bool) -> None:
     if wanted:
-        typer.echo(f"vestibule {__version__}")
+        from vestibule.core.html.scanner import SCANNER
+
+        typer.echo(f"vestibule {__version__}" + ("" if SCANNER else " (without the compiled scanner)"))
         raise typer.Exit
 
 
@@ -74,6 +98,9 @@ Dev = Annotated[
 Kind = Annotated[str, typer.Option("--kind", help="What was counted: view, visit, error, blocked, consent …")]
 From = Annotated[str, typer.Option("--from", metavar="DATE", help="First day, YYYY-MM-DD (the site's time zone).")]
 To = Annotated[str, typer.Option("--to", metavar="DATE", help="Last day, YYYY-MM-DD.")]
+Compare = Annotated[
+    Earlier | None, typer.Option("--compare", help="Beside it the time just before, or 52 weeks before.")
+]
 Where = Annotated[str, typer.Option("--where", metavar="DIM:VALUE", help="Only what has this value.")]
 
 CONFIG = Path("config")
@@ -151,16 +178,19 @@ def rewrite(
 def import_(
     logs: Annotated[list[Path], typer.Argument(metavar="LOG...", help="Access logs, may be compressed; - for stdin.")],
     format_: Annotated[str, typer.Option("--format", metavar="NAME", help="combined, common …; else found out.")] = "",
+    again: Annotated[
+        bool, typer.Option("--again", help="Count from the first line, whatever was counted before.")
+    ] = False,
     config: ConfigDir = CONFIG,
     state: StateDir = STATE,
 ) -> None:
     """Count access logs through the same pipeline.
 
-    Days that are over are closed.
+    Days that are over are closed. An import that was cut short goes on where it ended.
     """
     from vestibule.cli import importing
 
-    importing.import_logs(config, state, logs, format_)
+    importing.import_logs(config, state, logs, format_, again=again)
 
 
 @trackers_app.callback(invoke_without_command=True)
@@ -196,13 +226,16 @@ def stats_breakdown(
     end: To = "",
     where: Where = "",
     limit: Annotated[int, typer.Option(min=1, max=10_000, help="Rows at most.")] = 100,
+    compare: Compare = None,
     config: ConfigDir = CONFIG,
     state: StateDir = STATE,
 ) -> None:
     """Values of a dimension with their counts, the largest first."""
     from vestibule.cli import asking
 
-    asking.breakdown(config, state, kind=kind, by=by, start=start, end=end, where=where, limit=limit)
+    asking.breakdown(
+        config, state, kind=kind, by=by, start=start, end=end, where=where, limit=limit, compare=compare or ""
+    )
 
 
 @stats_app.command("timeseries")
@@ -212,13 +245,16 @@ def stats_timeseries(
     start: From = "",
     end: To = "",
     where: Where = "",
+    compare: Compare = None,
     config: ConfigDir = CONFIG,
     state: StateDir = STATE,
 ) -> None:
     """Counts over time."""
     from vestibule.cli import asking
 
-    asking.timeseries(config, state, kind=kind, interval=interval.value, start=start, end=end, where=where)
+    asking.timeseries(
+        config, state, kind=kind, interval=interval.value, start=start, end=end, where=where, compare=compare or ""
+    )
 
 
 @users_app.command("add")
@@ -255,6 +291,36 @@ def users_remove(
     staff.remove(config, state, name)
 
 
+@app.command("verify-receipt")
+def verify_receipt(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A consent receipt; - for stdin.")],
+    keys: Annotated[
+        str, typer.Option(metavar="URL|FILE", help="The site's keys; those of VESTIBULE_SECRET if left out.")
+    ] = "",
+    config: ConfigDir = CONFIG,
+    state: StateDir = STATE,  # noqa: ARG001 - every command takes both
+) -> None:
+    """Check the signature of a consent receipt, and print what it says.
+
+    Exit status 1 where it cannot be believed.
+    """
+    from vestibule.cli import receipts
+
+    receipts.verify_receipt(config, file, keys)
+
+
+@app.command()
+def pixel(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="What is counted: newsletter-2026-11, say.")],
+    config: ConfigDir = CONFIG,
+    state: StateDir = STATE,  # noqa: ARG001 - every command takes both
+) -> None:
+    """Print the tag of a pixel that counts how often a mail or a page is opened."""
+    from vestibule.cli import pixels
+
+    pixels.pixel(config, name)
+
+
 @app.command("close-day")
 def close_day(
     day: Annotated[str, typer.Argument(metavar="[DATE]", help="YYYY-MM-DD; every day that is over if left out.")] = "",
@@ -284,3 +350,23 @@ def migrate(config: ConfigDir = CONFIG, state: StateDir = STATE) -> None:
     from vestibule.cli import asking
 
     asking.migrate(config, state)
+
+
+@app.command()
+def report(
+    span: Annotated[Span, typer.Argument(help="The last whole week or month.")] = Span.WEEK,
+    form: Annotated[ReportForm, typer.Option("--format", help="text, html, or slack for a webhook.")] = ReportForm.TEXT,
+    mail: Annotated[
+        str, typer.Option(metavar="ADDRESS", help="A whole message to this address, for sendmail -t.")
+    ] = "",
+    language: Annotated[str, typer.Option(help="en or de.")] = "en",
+    config: ConfigDir = CONFIG,
+    state: StateDir = STATE,
+) -> None:
+    """Print the last week's or month's numbers.
+
+    To be run from cron: pipe it into sendmail -t, or into curl for a webhook.
+    """
+    from vestibule.cli import reporting
+
+    reporting.report(config, state, span=span.value, form=form.value, mail=mail, language=language)

@@ -17,6 +17,8 @@ from vestibule.core.errors import VestibuleError
 from vestibule.core.html.elements import KINDS
 from vestibule.core.trackers import Rules, Verdict
 from vestibule.privacy.policy import build_cookie_policy, build_rules
+from vestibule.privacy.removing import is_own
+from vestibule.privacy.visitor import KEEP_COOKIE
 
 _PORTS = {"http": 80, "https": 443, "ws": 80, "wss": 443}
 _RELATIVE = re.compile(r"[a-z][a-z0-9+.-]*:(?![0-9])|[/?#\\\\]|\.\.?/", re.IGNORECASE)
@@ -31,6 +33,9 @@ def explain(directory: Path, *, url: str, page: str, kind: str, cookie: str) -> 
         raise VestibuleError(f"explain: --type: must be one of {', '.join(KINDS)}; is {kind!r}")
     found = config.load(directory, os.environ)
     rules = build_rules(found)
+    if cookie and is_own(cookie):
+        _show(f"cookie {cookie}", _of_own(cookie))
+        return
     if cookie:
         _show(f"cookie {cookie}", _of_cookie(build_cookie_policy(found, rules).decide(cookie), directory, rules))
         return
@@ -74,8 +79,26 @@ def _of_cookie(verdict: CookieVerdict, directory: Path, rules: Rules) -> Sequenc
         ("service", _service(verdict.service, rules) if verdict.service else "the site's own, or nobody known"),
         ("purpose", str(verdict.purpose)),
         ("verdict", _meaning(verdict.state, verdict.purpose, "is let through")),
+        *([("lives", "until the browser closes, or as sign_in.keep_for says")] if verdict.session else []),
+        *([("hardened", _hardening(verdict))] if verdict.harden else []),
         ("rule", verdict.rule),
         ("written", _written(rule.source, directory) if rule else _in_site(verdict.rule, directory)),
+    )
+
+
+def _hardening(verdict: CookieVerdict) -> str:
+    names = ["Secure (on https)", "SameSite=Lax (where the site says nothing)"]
+    return ", ".join([*names, "HttpOnly"] if verdict.http_only else names)
+
+
+def _of_own(name: str) -> Sequence[tuple[str, str]]:
+    """Vestibule's own two."""
+    keeps = "keeps the visitor signed in who ticked the box" if name.endswith(KEEP_COOKIE) else "holds the choice"
+    return (
+        ("service", "Vestibule itself"),
+        ("purpose", str(Purpose.NECESSARY)),
+        ("verdict", f"{keeps}; the site neither gets nor sets it"),
+        ("rule", "its name is ours"),
     )
 
 
@@ -101,7 +124,8 @@ def _written(source: str, directory: Path) -> str:
 
 
 def _in_site(rule: str, directory: Path) -> str:
-    """Where ``cookies.SETTING: VALUE`` or ``cookies.declare.NAME: VALUE`` is written; a default has no line."""
+    """Where ``cookies.SETTING: VALUE``, ``cookies.declare.NAME: VALUE`` or ``sign_in.cookies: NAME`` is written; a
+    default has no line."""
     setting = rule.rpartition(": ")[0].split(".", 2)
     lines = read(directory / config.SITE, []).lines
     line = lines.get(tuple(setting))

@@ -7,6 +7,19 @@ from __future__ import annotations
 
 from vestibule.dashboard.app import create_app, first_login_path
 from vestibule.dashboard.backend import Account, Backend, Role
+from vestibule.dashboard.office import Office, Table
 from vestibule.dashboard.settings import Settings
+from vestibule.dashboard.trackers import ConfigDesk, Desk
 
-__all__ = ["Account", "Backend", "Role", "Settings", "create_app", "first_login_path"]
+__all__ = [
+    "Account",
+    "Backend",
+    "ConfigDesk",
+    "Desk",
+    "Office",
+    "Role",
+    "Settings",
+    "Table",
+    "create_app",
+    "first_login_path",
+]

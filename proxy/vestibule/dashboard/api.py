@@ -1,10 +1,14 @@
-"""The stats API: breakdowns and time series as JSON or CSV."""
+"""The stats API: breakdowns and time series as JSON or CSV, all of it as an archive, and its own description."""
 
 from __future__ import annotations
 
 import asyncio
 import csv
+import hashlib
 import io
+import json
+import re
+import zipfile
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -17,9 +21,13 @@ from starlette.responses import JSONResponse, Response
 from vestibule.core.errors import VestibuleError
 from vestibule.dashboard import periods
 from vestibule.dashboard.address import LONGEST_VALUE
+from vestibule.dashboard.asking import TIMEOUT, Asking
 from vestibule.dashboard.backend import Backend
 from vestibule.dashboard.dimensions import INTERVALS, KINDS
-from vestibule.dashboard.page import TIMEOUT
+from vestibule.dashboard.office import Note, Office, Table
+from vestibule.dashboard.openapi import describe
+from vestibule.dashboard.panels import PANELS
+from vestibule.dashboard.periods import Period
 from vestibule.dashboard.problems import Fault, problem
 from vestibule.dashboard.settings import Settings
 from vestibule.dashboard.values import RARE
@@ -50,8 +58,11 @@ class Question:
 class StatsApi:
     """``today``: the site's local time now."""
 
-    def __init__(self, backend: Backend, settings: Settings, today: Callable[[], datetime]) -> None:
+    def __init__(
+        self, backend: Backend, settings: Settings, today: Callable[[], datetime], office: Office | None = None
+    ) -> None:
         self._backend = backend
+        self._office = office
         self._settings = settings
         self._now = today
 
@@ -102,7 +113,86 @@ class StatsApi:
         )
         return await _answered(request, answer, _timeseries_rows, f"{question.kind}-by-{interval}")
 
+    async def openapi(self, request: Request) -> Response:
+        """The API's description."""
+        return conditional(request, json.dumps(describe(self._settings.site)).encode(), "application/json")
 
+    async def annotations(self, request: Request) -> Response:
+        """Notes on the days of a period."""
+        faults: list[Fault] = []
+        start, end = _days(request.query_params, self._now().date(), faults)
+        if faults:
+            return _refused(faults)
+        try:
+            async with asyncio.timeout(TIMEOUT):
+                rows = await self._office.entries(Table.NOTES) if self._office else ()
+        except (VestibuleError, TimeoutError):
+            return _unavailable()
+        notes = sorted((Note.of(row) for row in rows), key=lambda note: note.day)
+        found = [
+            {"id": note.id, "day": note.day, "text": note.text, "by": note.by}
+            for note in notes
+            if start.isoformat() <= note.day <= end.isoformat()
+        ]
+        return conditional(request, json.dumps({"annotations": found}).encode(), "application/json")
+
+    async def export(self, request: Request) -> Response:
+        """Every panel and every kind by day, as CSV files in one archive."""
+        faults: list[Fault] = []
+        start, end = _days(request.query_params, self._now().date(), faults)
+        if faults:
+            return _refused(faults)
+        files = await self._files(Period("custom", start, end))
+        if files is None:
+            return _unavailable()
+        body = await asyncio.to_thread(_archive, files)
+        name = f"{self._settings.site}-{start}-{end}.zip"
+        headers = {"Content-Disposition": f'attachment; filename="{name}"'}
+        return Response(body, media_type="application/zip", headers=headers)
+
+    async def _files(self, period: Period) -> dict[str, str] | None:
+        """Return the archive's files by name, or None where the store fails. At most ``LARGEST_LIMIT`` rows each."""
+        asking = Asking(self._backend, self._settings.site)
+        files = {}
+        for kind, dimensions in KINDS.items():
+            series = await asking.timeseries(kind, "day", period)
+            if series is None:
+                return None
+            files[f"{kind}-by-day.csv"] = to_csv(_timeseries_rows(series))
+            for by in dimensions:
+                answer = await asking.breakdown(kind, by, period, limit=LARGEST_LIMIT)
+                if answer is None:
+                    return None
+                files[f"{kind}-by-{by}.csv"] = to_csv(_breakdown_rows(answer))
+        for panel in PANELS:
+            for tab in panel.tabs:
+                if tab.level is None and tab.within is None:
+                    continue
+                answer = await asking.breakdown(
+                    tab.kind, tab.by, period, where=tab.within, level=tab.level, limit=LARGEST_LIMIT
+                )
+                if answer is None:
+                    return None
+                files[f"{panel.id}/{tab.id}.csv"] = to_csv(_breakdown_rows(answer))
+        return files
+
+    async def consent_record(self, request: Request) -> Response:
+        """A consent record by its id, which only the visitor knows who shows it: the proof of what was agreed to."""
+        record = request.path_params["record"]
+        if _RECORD.fullmatch(record) is None:
+            return problem(404, "not-found", "There is no consent record of this number")
+        try:
+            async with asyncio.timeout(TIMEOUT):
+                found = await self._backend.consent_record(record)
+        except (VestibuleError, TimeoutError):
+            return _unavailable()
+        if found is None:
+            return problem(404, "not-found", "There is no consent record of this number")
+        return JSONResponse(dict(found))
+
+
+_RECORD = re.compile(r"[A-Za-z0-9_-]{1,64}")
+"""Ids of consent records; a refusal has none, so that an empty one finds nothing."""
 _COMMON = frozenset({"kind", "from", "to", "where", "format"})
 
 
@@ -114,15 +204,20 @@ def read_question(query: QueryParams, today: date, faults: list[Fault], known: s
         elif len(query.getlist(name)) > 1:
             faults.append(Fault(name, "is given more than once"))
     kind = _one_of(query, "kind", tuple(KINDS), faults)
+    start, end = _days(query, today, faults)
+    if query.get("format", "csv") not in ("csv", "json"):
+        faults.append(Fault("format", "is one of csv, json"))
+    return Question(kind, start, end, _where(query, kind, faults))
+
+
+def _days(query: QueryParams, today: date, faults: list[Fault]) -> tuple[date, date]:
     end = _day(query, "to", today, faults)
     start = _day(query, "from", end, faults)
     if start > end:
         faults.append(Fault("from", "is after to"))
     elif (end - start).days >= periods.LONGEST:
         faults.append(Fault("from", f"at most {periods.LONGEST} days can be asked for at once"))
-    if query.get("format", "csv") not in ("csv", "json"):
-        faults.append(Fault("format", "is one of csv, json"))
-    return Question(kind, start, end, _where(query, kind, faults))
+    return start, end
 
 
 def _where(query: QueryParams, kind: str, faults: list[Fault]) -> tuple[str, str] | None:
@@ -187,9 +282,39 @@ async def _answered(
     except VestibuleError:
         return problem(503, "store-unavailable", "The store does not answer", headers={"Retry-After": "10"})
     if wants_csv(request):
-        headers = {"Content-Disposition": f'attachment; filename="{name}.csv"', "Vary": "Accept"}
-        return Response(to_csv(rows(answer)), media_type="text/csv", headers=headers)
-    return JSONResponse(dict(answer), headers={"Vary": "Accept"})
+        headers = {"Content-Disposition": f'attachment; filename="{name}.csv"'}
+        return conditional(request, to_csv(rows(answer)).encode(), "text/csv", headers)
+    return conditional(request, JSONResponse(dict(answer)).body, "application/json")
+
+
+def conditional(
+    request: Request, body: bytes | memoryview, media_type: str, headers: Mapping[str, str] | None = None
+) -> Response:
+    """Return an answer with an ETag, or 304 where the client has it (RFC 9110, section 13.1.2). The tag is weak, since
+    the body is compressed further out."""
+    tag = f'W/"{hashlib.sha256(body).hexdigest()[:32]}"'
+    added = {
+        **(headers or {}),
+        "ETag": tag,
+        "Cache-Control": "private, no-cache",
+        "Vary": "Accept, Authorization, Cookie",
+    }
+    known = {each.strip().removeprefix("W/") for each in request.headers.get("if-none-match", "").split(",")[:50]}
+    if tag.removeprefix("W/") in known or "*" in known:
+        return Response(status_code=304, headers=added)
+    return Response(bytes(body), media_type=media_type, headers=added)
+
+
+def _archive(files: Mapping[str, str]) -> bytes:
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, text in files.items():
+            archive.writestr(zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0)), text, zipfile.ZIP_DEFLATED)
+    return out.getvalue()
+
+
+def _unavailable() -> Response:
+    return problem(503, "store-unavailable", "The store does not answer", headers={"Retry-After": "10"})
 
 
 def _breakdown_rows(answer: Mapping[str, Any]) -> Iterable[Sequence[object]]:

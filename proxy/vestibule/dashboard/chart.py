@@ -1,12 +1,13 @@
-"""The graph that is drawn without JavaScript: an arcade of bars as one SVG path, and the words along its axes.
+"""The graph that is drawn without JavaScript: an arcade of bars as one SVG path, a dashed line for what it is compared
+with, and the words along its axes.
 
 Coordinates are those of a view box of ``WIDTH`` × ``HEIGHT`` that the browser stretches; no text is inside it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 
 from vestibule.dashboard.periods import Period
@@ -17,43 +18,60 @@ HEIGHT = 200
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """time: local ISO text as the API gives it. label: for people. open: still being counted."""
+    """time: local ISO text as the API gives it. label: for people. open: still being counted. before: the value at
+    the same place of the period that is compared with, if any. notes: what was noted on the day."""
 
     time: str
     label: str
-    count: int
+    count: float
     open: bool = False
+    before: float | None = None
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """path, path_open: outlines of the bars (closed intervals; the current one). top: the y axis' end.
-    ticks: where words stand along the x axis, as per cent of its width, and the words."""
+    """path, path_open: outlines of the bars (closed intervals; the current one). line: of what is compared with. top:
+    the y axis' end. ticks: where words stand along the x axis, as per cent of its width, and the words.
+    marks: the same for noted days."""
 
     points: tuple[Point, ...]
     path: str
     path_open: str
-    top: int
+    line: str
+    top: float
     ticks: tuple[tuple[float, str], ...]
+    marks: tuple[tuple[float, str], ...]
 
     @property
-    def total(self) -> int:
+    def total(self) -> float:
         return sum(point.count for point in self.points)
+
+    @property
+    def compared(self) -> bool:
+        return any(point.before is not None for point in self.points)
 
 
 def draw(points: Sequence[Point], ticks: int = 7) -> Chart:
-    top = nice_top(max((point.count for point in points), default=0))
+    top = nice_top(max((max(point.count, point.before or 0) for point in points), default=0))
     return Chart(
         points=tuple(points),
         path=bars(points, top, current=False),
         path_open=bars(points, top, current=True),
+        line=line(points, top),
         top=top,
         ticks=pick_ticks(points, ticks),
+        marks=tuple(
+            (_middle(index, len(points)), " · ".join(point.notes)) for index, point in enumerate(points) if point.notes
+        ),
     )
 
 
-def nice_top(largest: int) -> int:
-    """Return the even number of 4, 6, 8, 10, 12, 16, 20 … at or above ``largest``, at least 4."""
+def nice_top(largest: float) -> float:
+    """Return the even number of 4, 6, 8, 10, 12, 16, 20 … at or above ``largest``, at least 4; for shares of one and
+    other small numbers with a fraction, a round one above."""
+    if largest and largest != int(largest):
+        return next((top for top in (0.1, 0.2, 0.5, 1, 2, 4, 6, 8, 10, 20, 50) if top >= largest), largest)
     scale = 1
     while True:
         for step in (4, 6, 8, 10, 12, 16, 20, 30):
@@ -62,7 +80,7 @@ def nice_top(largest: int) -> int:
         scale *= 10
 
 
-def bars(points: Sequence[Point], top: int, *, current: bool) -> str:
+def bars(points: Sequence[Point], top: float, *, current: bool) -> str:
     """Return SVG path data: each bar stands on the floor; its height is the count's share of ``top``."""
     if not points:
         return ""
@@ -78,38 +96,57 @@ def bars(points: Sequence[Point], top: int, *, current: bool) -> str:
     return "".join(parts)
 
 
+def line(points: Sequence[Point], top: float) -> str:
+    """Return SVG path data of what the points are compared with."""
+    known = [(index, point.before) for index, point in enumerate(points) if point.before is not None]
+    return "".join(
+        f"{'L' if place else 'M'}{(index + 0.5) / len(points) * WIDTH:.1f} {HEIGHT - before / top * HEIGHT:.1f}"
+        for place, (index, before) in enumerate(known)
+    )
+
+
 def pick_ticks(points: Sequence[Point], wanted: int) -> tuple[tuple[float, str], ...]:
     """Return at most ``wanted`` evenly spaced labels, the first point's among them, each below its bar."""
     if not points:
         return ()
     step = -(-len(points) // wanted)
-    return tuple(
-        (round((index + 0.5) / len(points) * 100, 2), points[index].label) for index in range(0, len(points), step)
-    )
+    return tuple((_middle(index, len(points)), points[index].label) for index in range(0, len(points), step))
 
 
-def by_day(counts: Mapping[str, int], period: Period, today: date) -> list[Point]:
+def _middle(index: int, number: int) -> float:
+    return round((index + 0.5) / number * 100, 2)
+
+
+def _short(day: date) -> str:
+    return f"{day.day} {day:%b}"
+
+
+def by_day(
+    counts: Mapping[str, float], period: Period, today: date, name: Callable[[date], str] = _short
+) -> list[Point]:
     """Return a point for each day of the period; ``counts`` by ISO date."""
     points = []
     for offset in range(period.days):
         day = period.start + timedelta(days=offset)
         text = day.isoformat()
-        points.append(Point(text, f"{day.day} {day:%b}", counts.get(text, 0), day == today))
+        points.append(Point(text, name(day), counts.get(text, 0), day == today))
     return points
 
 
-def by_hour(counts: Mapping[str, int], period: Period, now: datetime) -> list[Point]:
+def by_hour(
+    counts: Mapping[str, float], period: Period, now: datetime, name: Callable[[date], str] = _short
+) -> list[Point]:
     """Return a point for each hour of the period's days; ``counts`` by ``2026-11-22T10:00``."""
     points = []
     for offset in range(period.days * 24):
         hour = datetime.combine(period.start, datetime.min.time()) + timedelta(hours=offset)
         text = hour.strftime("%Y-%m-%dT%H:00")
-        label = f"{hour:%H}:00" if period.days == 1 else f"{hour.day} {hour:%b %H}:00"
+        label = f"{hour:%H}:00" if period.days == 1 else f"{name(hour)} {hour:%H}:00"
         points.append(Point(text, label, counts.get(text, 0), text == now.strftime("%Y-%m-%dT%H:00")))
     return points
 
 
-def by_minute(counts: Mapping[str, int], now: datetime, minutes: int) -> list[Point]:
+def by_minute(counts: Mapping[str, float], now: datetime, minutes: int) -> list[Point]:
     """Return the last ``minutes`` minutes, the current one included; ``counts`` by ``2026-11-22T10:05``."""
     points = []
     for back in range(minutes - 1, -1, -1):
@@ -117,6 +154,25 @@ def by_minute(counts: Mapping[str, int], now: datetime, minutes: int) -> list[Po
         text = minute.strftime("%Y-%m-%dT%H:%M")
         points.append(Point(text, f"{minute:%H:%M}", counts.get(text, 0), back == 0))
     return points
+
+
+def compared(points: Sequence[Point], before: Sequence[Point]) -> list[Point]:
+    """Return points with the values of the period before at the same places."""
+    return [
+        replace(point, before=before[index].count if index < len(before) else None)
+        for index, point in enumerate(points)
+    ]
+
+
+def noted(points: Sequence[Point], notes: Mapping[str, Sequence[str]]) -> list[Point]:
+    """Return points with the notes of their days (ISO dates); of an hourly graph the day's first hour has them."""
+    seen: set[str] = set()
+    found = []
+    for point in points:
+        day = point.time[:10]
+        found.append(point if day in seen or day not in notes else replace(point, notes=tuple(notes[day])))
+        seen.add(day)
+    return found
 
 
 def counts_of(points: Sequence[Mapping[str, object]], length: int) -> dict[str, int]:

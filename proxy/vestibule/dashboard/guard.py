@@ -6,9 +6,9 @@ from a page of this listener itself.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from ipaddress import ip_address
-from urllib.parse import urlsplit
+from collections.abc import Mapping, Sequence
+from ipaddress import ip_address, ip_network
+from urllib.parse import parse_qsl, urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import Request
@@ -29,29 +29,59 @@ HEADERS = {
     "Permissions-Policy": "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
     "X-Robots-Tag": "noindex, nofollow",
 }
+SHARED = "/shared/"
 LARGEST_FORM = 16 * 1024
 
 
 class ProtectiveHeaders:
-    """Adds ``HEADERS`` to every answer, and ``Cache-Control: no-store`` where the answer says nothing of caching."""
+    """Adds ``HEADERS`` to every answer, and ``Cache-Control: no-store`` where the answer says nothing of caching.
 
-    def __init__(self, app: ASGIApp) -> None:
+    embed: origins that may frame what is below ``SHARED``, where nobody is signed in and nothing can be changed."""
+
+    def __init__(self, app: ASGIApp, embed: Sequence[str] = ()) -> None:
         self._app = app
+        self._framed = {**HEADERS, "Content-Security-Policy": framed_by(embed)} if embed else HEADERS
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
 
+        shared = scope["path"].startswith(SHARED)
+        added = self._framed if shared else HEADERS
+
         async def guarded_send(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
-                for name, value in HEADERS.items():
-                    headers[name] = value
+                for name, value in added.items():
+                    if name != "X-Frame-Options" or added is HEADERS:
+                        headers[name] = value
                 headers.setdefault("Cache-Control", "no-store")
             await send(message)
 
         await self._app(scope, receive, guarded_send)
+
+
+class KnownNetworks:
+    """Answers only the networks it is told. What is asked is who connects: behind a proxy that is the proxy."""
+
+    def __init__(self, app: ASGIApp, networks: Sequence[str]) -> None:
+        self._app = app
+        self._networks = tuple(ip_network(network) for network in networks)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and not self._knows(scope.get("client")):
+            await PlainTextResponse("The dashboard does not answer for this network.", 403)(scope, receive, send)
+        else:
+            await self._app(scope, receive, send)
+
+    def _knows(self, client: tuple[str, int] | None) -> bool:
+        try:
+            address = ip_address(client[0] if client else "")
+        except ValueError:
+            return False
+        mapped = getattr(address, "ipv4_mapped", None)
+        return any((mapped or address) in network for network in self._networks)
 
 
 class KnownHosts:
@@ -83,6 +113,11 @@ class KnownHosts:
         return True
 
 
+def framed_by(origins: Sequence[str]) -> str:
+    """Return the policy of pages that some origins may frame."""
+    return POLICY.replace("frame-ancestors 'none'", f"frame-ancestors {' '.join(origins)}")
+
+
 def own_post(headers: Headers) -> bool:
     """Whether a state-changing request comes from a page of this listener: by ``Sec-Fetch-Site``, and where a browser
     does not send that, by an ``Origin`` with the host that was asked."""
@@ -109,6 +144,17 @@ async def bounded_body(request: Request, limit: int = LARGEST_FORM) -> bytes | N
         if len(body) > limit:
             return None
     return body
+
+
+async def read_form(request: Request) -> Mapping[str, str] | None:
+    """Return the fields of a form, the last of each name; None where the body is too long."""
+    body = await bounded_body(request)
+    if body is None:
+        return None
+    try:
+        return dict(parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True, max_num_fields=20))
+    except ValueError:
+        return {}
 
 
 def local_path(path: str) -> str:

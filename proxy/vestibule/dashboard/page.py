@@ -1,4 +1,4 @@
-"""Asks for all that the dashboard page shows and shapes it for the template.
+"""Asks for all that a page of the dashboard shows and shapes it for the template.
 
 Every question has a time limit and may fail by itself: the page says then where something is missing.
 """
@@ -6,35 +6,41 @@ Every question has a time limit and may fail by itself: the page says then where
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
 from vestibule.core.errors import VestibuleError
-from vestibule.dashboard import chart, periods
-from vestibule.dashboard.address import Address
+from vestibule.dashboard import chart, flow, worldmap
+from vestibule.dashboard.address import Address, Against
+from vestibule.dashboard.asking import TIMEOUT, Answer, Asking, Where, guarded
 from vestibule.dashboard.backend import Backend
 from vestibule.dashboard.chart import Chart
 from vestibule.dashboard.dimensions import PLURALS, keeps, name_of
-from vestibule.dashboard.panels import PANELS, Panel, Tab
+from vestibule.dashboard.figures import FIGURES, Figure, Unit
+from vestibule.dashboard.flow import Flow
+from vestibule.dashboard.measuring import Measured, Measuring, year_before
+from vestibule.dashboard.memory import Memory
+from vestibule.dashboard.office import Note, Office, Table
+from vestibule.dashboard.panels import BY_ID, VIEWS_BY_ID, Panel, Shape, Tab
 from vestibule.dashboard.periods import Period
 from vestibule.dashboard.settings import Settings
-from vestibule.dashboard.values import can_filter, labelled, number, percent, visible
+from vestibule.dashboard.values import can_filter, labelled, visible
+from vestibule.dashboard.words import Words
+from vestibule.dashboard.worldmap import Heat
 
-TIMEOUT = 10.0
-"""Seconds that one question may take."""
+__all__ = ["TIMEOUT", "Composer", "Page", "State", "guarded"]
+
 SHOWN = 9
 """Rows of a panel."""
+SHOWN_WITH_MAP = 5
 LIVE_MINUTES = 30
-LONGEST_HOURLY = 31
-"""Days of a period up to which today is compared by the hour."""
 INTERNAL = ("referrer", "internal")
-
-_WELCOME = {"view": True, "error": False}
-
-Answer = Mapping[str, Any]
+MOST_NOTES = 1000
+LARGEST_MAP = 260
+"""Countries that a map may colour."""
 
 
 class State(StrEnum):
@@ -85,11 +91,14 @@ class PanelView:
     csv: str = ""
     details: str = ""
     note: str = ""
+    heat: tuple[Heat, ...] = ()
+    flow: Flow | None = None
+    shape: Shape = Shape.TABLE
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A number against the one of the period before, in words. trend: up, down, same, or empty. good: whether that is
+    """A number against the one it is compared with, in words. trend: up, down, same, or empty. good: whether that is
     welcome; None where it is neither."""
 
     words: str = ""
@@ -121,216 +130,327 @@ class Live:
 
 @dataclass(frozen=True, slots=True)
 class Page:
+    """against: the period that numbers are compared with, if any. notes: those of the period's days."""
+
     address: Address
     tiles: tuple[Tile, ...]
     graph: Chart | None
     graph_note: str
     graph_title: str
+    graph_unit: Unit
     panels: tuple[PanelView, ...]
     live: Live
     provisional: bool
     alerts: tuple[str, ...]
+    against: Period | None
+    notes: tuple[Note, ...]
+    snapshot: str
 
 
-async def guarded(question: Awaitable[Answer]) -> Answer | None:
-    """Return the answer, or None where the store fails or takes too long."""
-    try:
-        async with asyncio.timeout(TIMEOUT):
-            return await question
-    except (VestibuleError, TimeoutError):
+def against_of(address: Address) -> Period | None:
+    """Return the period that an address compares with."""
+    if address.against is Against.NOTHING:
         return None
+    return year_before(address.period) if address.against is Against.YEAR else address.period.before()
 
 
 class Composer:
-    """Composes pages of one site."""
+    """Composes the pages of one request."""
 
-    def __init__(self, backend: Backend, settings: Settings) -> None:
-        self._backend = backend
+    def __init__(
+        self,
+        backend: Backend,
+        settings: Settings,
+        words: Words,
+        office: Office | None = None,
+        memory: Memory | None = None,
+    ) -> None:
+        self.asking = Asking(backend, settings.site, memory)
         self._settings = settings
+        self._words = words
+        self._office = office
 
     async def page(self, address: Address, now: datetime) -> Page:
         """``now``: the site's local time."""
-        panels = asyncio.gather(*(self._panel(panel, address, SHOWN) for panel in PANELS))
-        health, live, graph, tiles = await asyncio.gather(
-            guarded(self._backend.health()), self.live(now), self._graph(address, now), self._tiles(address, now)
-        )
+        view = VIEWS_BY_ID[address.view]
+        against = against_of(address)
+        measuring = Measuring(self.asking, address.period, against, address.where, now)
+        panels = asyncio.gather(*(self.panel(BY_ID[name], address, SHOWN) for name in view.panels))
+        health, live, notes = await asyncio.gather(self.asking.health(), self.live(now), self.notes(address.period))
+        tiles = await asyncio.gather(*(self._tile(FIGURES[name], measuring, address) for name in view.tiles))
+        graph, note = await self._graph(measuring, address, against, notes, now) if view.tiles else (None, "")
+        figure = FIGURES.get(address.graph)
         return Page(
             address=address,
-            tiles=tiles,
+            tiles=tuple(tiles),
             graph=graph,
-            graph_note=_graph_note(address),
-            graph_title=PLURALS[address.graph],
+            graph_note=note,
+            graph_title=self._words(figure.title if figure else PLURALS[address.graph]),
+            graph_unit=figure.unit if figure else Unit.COUNT,
             panels=tuple(await panels),
             live=live,
             provisional=address.period.includes(now.date()),
-            alerts=alerts(health),
+            alerts=self.alerts(health),
+            against=against,
+            notes=notes,
+            snapshot=str(health.get("snapshot") or "") if health else "",
         )
 
     async def details(self, panel: Panel, address: Address, limit: int) -> PanelView:
-        return await self._panel(panel, address, limit)
+        return await self.panel(panel, address, limit)
 
     async def live(self, now: datetime) -> Live:
         """Views of the last half hour by minute."""
-        start = periods.Period("custom", now.date(), now.date())
+        start = Period("custom", now.date(), now.date())
         if now.hour == 0 and now.minute < LIVE_MINUTES:
             start = Period("custom", start.before().start, now.date())
-        answer = await guarded(self._timeseries("view", "minute", start, None))
+        answer = await self.asking.timeseries("view", "minute", start)
         if answer is None:
             return Live(None, 0, LIVE_MINUTES)
         drawn = chart.draw(chart.by_minute(chart.counts_of(answer["points"], 16), now, LIVE_MINUTES), ticks=2)
-        return Live(drawn, drawn.total, LIVE_MINUTES)
+        return Live(drawn, int(drawn.total), LIVE_MINUTES)
 
-    def _timeseries(self, kind: str, interval: str, period: Period, where: tuple[str, str] | None) -> Awaitable[Answer]:
-        return self._backend.timeseries(
-            site=self._settings.site, kind=kind, interval=interval, start=period.start, end=period.end, where=where
-        )
+    async def notes(self, period: Period) -> tuple[Note, ...]:
+        """Return the notes on the period's days, in their order; none where they can't be had."""
+        if self._office is None:
+            return ()
+        try:
+            async with asyncio.timeout(TIMEOUT):
+                rows = await self._office.entries(Table.NOTES, MOST_NOTES)
+        except (VestibuleError, TimeoutError):
+            return ()
+        found = (Note.of(row) for row in rows)
+        first, last = period.start.isoformat(), period.end.isoformat()
+        return tuple(sorted((note for note in found if first <= note.day <= last), key=lambda note: note.day))
 
-    def _breakdown(self, tab: Tab, period: Period, where: tuple[str, str] | None, limit: int) -> Awaitable[Answer]:
-        return self._backend.breakdown(
-            site=self._settings.site,
-            kind=tab.kind,
-            by=tab.by,
-            start=period.start,
-            end=period.end,
-            where=where,
-            limit=limit,
-            # A level can't be asked together with a filter: its rows are leaves then.
-            level=tab.level if where is None else None,
-        )
+    async def before_and_after(self, day: date, period: Period) -> tuple[float | None, float | None]:
+        """Return the share that accepted on the period's days before a day, and from it on."""
+        before = Period("custom", period.start, day - timedelta(days=1))
+        after = Period("custom", day, period.end)
+        figure = FIGURES["accepted"]
+        shares = []
+        for part in (before, after):
+            now = datetime.combine(part.end + timedelta(days=1), datetime.min.time())
+            measured = (
+                await Measuring(self.asking, part, None, None, now).figure(figure) if part.days > 0 else Measured()
+            )
+            shares.append(measured.value)
+        return shares[0], shares[1]
 
-    async def _graph(self, address: Address, now: datetime) -> Chart | None:
-        period, where = address.period, address.where
-        if where is not None and not keeps(address.graph, where[0]):
-            return None
-        answer = await guarded(self._timeseries(address.graph, period.interval, period, where))
-        if answer is None:
-            return None
+    async def _graph(
+        self, measuring: Measuring, address: Address, against: Period | None, notes: Sequence[Note], now: datetime
+    ) -> tuple[Chart | None, str]:
+        """Return the graph, or None and why there is none."""
+        period = address.period
+        try:
+            counts, earlier = await asyncio.gather(
+                measuring.series(address.graph, period), self._earlier(measuring, address, against)
+            )
+        except LookupError as reason:
+            return None, self._not_kept(address, str(reason.args[0]))
+        if counts is None:
+            return None, self._words("The store does not answer. Counting goes on; reload in a moment.")
+        points = self._points(counts, period, now)
+        if earlier is not None and against is not None:
+            points = chart.compared(points, self._points(earlier, against, now))
+        by_day: dict[str, list[str]] = {}
+        for note in notes:
+            by_day.setdefault(note.day, []).append(visible(note.text))
+        return chart.draw(chart.noted(points, by_day)), ""
+
+    async def _earlier(
+        self, measuring: Measuring, address: Address, against: Period | None
+    ) -> Mapping[str, float] | None:
+        return None if against is None else await measuring.series(address.graph, against)
+
+    def _points(self, counts: Mapping[str, float], period: Period, now: datetime) -> list[chart.Point]:
         if period.interval == "hour":
-            return chart.draw(chart.by_hour(chart.counts_of(answer["points"], 16), period, now))
-        return chart.draw(chart.by_day(chart.counts_of(answer["points"], 10), period, now.date()))
+            return chart.by_hour(counts, period, now, self._words.day)
+        return chart.by_day(counts, period, now.date(), self._words.day)
 
-    async def _tiles(self, address: Address, now: datetime) -> tuple[Tile, ...]:
-        visitors, views, blocked, errors, consent = await asyncio.gather(
-            self._visitors(address, now),
-            self._total("view", address, now),
-            self._total("blocked", address, now),
-            self._total("error", address, now),
-            self._accepted(address),
-        )
-        return (
-            Tile(
-                "visitors",
-                "Visitors",
-                _shown(visitors and visitors[0]),
-                "Address-and-browser pairs, counted anew every day: over several days it is the sum of the days.",
-                change=_change(*(visitors or (None, None)), more_is_good=True),
-            ),
-            self._counted("view", "Views", "Pages that were shown.", views, address),
-            Tile(
-                "consent",
-                "Accepted",
-                "–" if consent is None else percent(consent),
-                "Share of those who chose that accepted everything.",
-            ),
-            self._counted("blocked", "Blocked", "Third-party requests held back.", blocked, address),
-            self._counted("error", "Errors", "Answers with a status of 400 or more.", errors, address),
-        )
+    def _not_kept(self, address: Address, reason: str) -> str:
+        figure = FIGURES.get(address.graph)
+        noun = self._words(figure.title if figure else PLURALS[address.graph])
+        if reason == "hour":
+            return self._words("{kind} are known by the day. Choose three days or more.", kind=noun)
+        dimension = self._words(name_of(address.where[0])) if address.where else ""
+        return self._words("{kind} are not kept by {dimension}.", kind=noun, dimension=dimension)
 
-    def _counted(self, kind: str, title: str, help_: str, pair: tuple[int, int] | None, address: Address) -> Tile:
-        now, before = pair if pair is not None else (None, None)
-        if address.where is not None and not now:
-            # What is released says nothing of too few: none of it does not mean that there was none.
-            now = None
+    async def _tile(self, figure: Figure, measuring: Measuring, address: Address) -> Tile:
+        found = await measuring.figure(figure)
         return Tile(
-            kind,
-            title,
-            _shown(now),
-            help_,
-            href=address.with_graph(kind).href,
-            active=address.graph == kind,
-            change=_change(now, before, more_is_good=_WELCOME.get(kind)),
+            figure.id,
+            self._words(figure.title),
+            self.shown(figure.unit, found),
+            self._words(figure.help),
+            href=address.with_graph(figure.id).href if figure.drawn else None,
+            active=address.graph == figure.id,
+            change=self._change(figure, found),
         )
 
-    async def _total(self, kind: str, address: Address, now: datetime) -> tuple[int, int] | None:
-        """Return the facts of the period and of the one before; of that only as many hours as today has had."""
-        period, where = address.period, address.where
-        if where is not None and not keeps(kind, where[0]):
-            return None
-        both = Period("custom", period.before().start, period.end)
-        # Hours tell how much of today to compare; a filter's hours are too few to add up to its days.
-        hourly = where is None and period.includes(now.date()) and period.days <= LONGEST_HOURLY
-        answer = await guarded(self._timeseries(kind, "hour" if hourly else "day", both, where))
-        if answer is None:
-            return None
-        split = period.start.isoformat()
-        until = (now - timedelta(days=period.days)).strftime("%Y-%m-%dT%H:%M") if hourly else split
-        counts = chart.counts_of(answer["points"], 16)
-        total = sum(count for time, count in counts.items() if time >= split)
-        return total, sum(count for time, count in counts.items() if time < until)
+    def shown(self, unit: Unit, found: Measured) -> str:
+        if unit is Unit.WORD:
+            return self._words(found.word) if found.word else "–"
+        return "–" if found.value is None else self.formatted(unit, found.value)
 
-    async def _visitors(self, address: Address, now: datetime) -> tuple[int, int | None] | None:
-        """Return the visitors of the period and of the one before, summed over days; no comparison for a short period
-        with today in it: half a day against a whole one would tell of a fall that is none."""
-        period, where = address.period, address.where
-        if where is not None and not keeps("view", where[0]):
-            return None
-        both = Period("custom", period.before().start, period.end)
-        answer = await guarded(self._timeseries("view", "day", both, where))
-        if answer is None:
-            return None
-        split = period.start.isoformat()
-        days = [(str(point["time"]), int(point.get("visitors", 0))) for point in answer["points"]]
-        total = sum(visitors for day, visitors in days if day >= split)
-        if period.includes(now.date()) and period.days <= 2:
-            return total, None
-        return total, sum(visitors for day, visitors in days if day < split)
+    def formatted(self, unit: Unit, value: float) -> str:
+        if unit is Unit.SHARE:
+            return self._words.percent(value)
+        return self._words.decimal(value) if unit is Unit.EACH else self._words.number(value)
 
-    async def _accepted(self, address: Address) -> float | None:
-        where = address.where
-        if where is not None and (where[0] == "choice" or not keeps("consent", where[0])):
-            return None
-        answer = await guarded(self._breakdown(Tab("consent", "choice", ""), address.period, where, 100))
-        if answer is None:
-            return None
-        counts = {str(row["value"]): int(row["count"]) for row in answer["rows"]}
-        chosen = sum(counts.get(choice, 0) for choice in ("accept", "reject", "save"))
-        return counts.get("accept", 0) / chosen if chosen else None
+    def _change(self, figure: Figure, found: Measured) -> Change:
+        """Return the difference; nothing where there was nothing to compare. Shares differ by points."""
+        now, before = found.value, found.before
+        if now is None or before is None or (not before and figure.unit is not Unit.SHARE):
+            return Change()
+        if figure.unit is Unit.SHARE:
+            points = round((now - before) * 100)
+            if not points:
+                return Change(self._words("as before"), "same")
+            words, rises = self._words("{number} points", number=abs(points)), points > 0
+        else:
+            share = (now - before) / before
+            if abs(share) < 0.005:
+                return Change(self._words("as before"), "same")
+            words = f"{abs(share) * 100:.0f} %" if abs(share) < 10 else f"× {now / before:.0f}"
+            rises = share > 0
+        good = None if figure.welcome is None else figure.welcome is rises
+        return Change(words, "up" if rises else "down", good)
 
-    async def _panel(self, panel: Panel, address: Address, limit: int) -> PanelView:
+    async def panel(self, panel: Panel, address: Address, limit: int) -> PanelView:
         tab = _chosen(panel, address)
-        where = address.where
-        if where is not None and where[0] == tab.by:
+        where = tab.within or address.where
+        if tab.within is None and where is not None and where[0] == tab.by:
             # A breakdown by what is filtered is that one row: the others stay, so that one can go on to a sibling.
             where = None
-        view = _frame(panel, tab, address)
+        view = self._frame(panel, tab, address)
+        if tab.within is not None and address.where not in (None, tab.within):
+            note = self._words("This is a filter already, and a stored number relates at most two attributes.")
+            return replace(view, state=State.INAPPLICABLE, note=note)
         if where is not None and not keeps(tab.kind, where[0]):
-            return _with(view, State.INAPPLICABLE, note=f"{PLURALS[tab.kind]} are not kept by {name_of(where[0])}.")
-        answer = await guarded(self._breakdown(tab, address.period, where, limit + 1))
+            kind, dimension = self._words(PLURALS[tab.kind]), self._words(name_of(where[0]))
+            note = self._words("{kind} are not kept by {dimension}.", kind=kind, dimension=dimension)
+            return replace(view, state=State.INAPPLICABLE, note=note)
+        if tab.shape is Shape.FLOW:
+            return await self._movements(view, address)
+        # The map shows all countries, the table beside it the largest.
+        asked = max(limit, LARGEST_MAP) if tab.shape is Shape.MAP else limit
+        answer = await self._rows(tab, address.period, where, asked + 1)
         if answer is None:
-            return _with(view, State.UNAVAILABLE)
-        return _filled(view, tab, address, answer, limit)
+            return replace(view, state=State.UNAVAILABLE)
+        shown = SHOWN_WITH_MAP if tab.shape is Shape.MAP and limit == SHOWN else limit
+        return self._filled(view, tab, address, answer, shown)
 
+    async def _rows(self, tab: Tab, period: Period, where: Where | None, limit: int) -> Answer | None:
+        return await self.asking.breakdown(
+            tab.kind, tab.by, period, where=where, limit=limit, level=tab.level if where is None else None
+        )
 
-def _graph_note(address: Address) -> str:
-    """Return why there is no graph."""
-    if address.where is not None and not keeps(address.graph, address.where[0]):
-        return f"{PLURALS[address.graph]} are not kept by {name_of(address.where[0])}."
-    return "The store does not answer. Counting goes on; reload in a moment."
+    async def _movements(self, view: PanelView, address: Address) -> PanelView:
+        """From where and to where people go from the filter's page, or from the most read one."""
+        page = address.where[1] if address.where is not None and address.where[0] == "page" else ""
+        if address.where is not None and not page:
+            note = self._words("Movements relate two pages, and a stored number relates at most two attributes.")
+            return replace(view, state=State.INAPPLICABLE, note=note)
+        if not page:
+            top = await self.asking.breakdown("view", "page", address.period, limit=SHOWN + 1)
+            if top is None:
+                return replace(view, state=State.UNAVAILABLE)
+            page = next((str(row["value"]) for row in top["rows"] if can_filter(str(row["value"]))), "")
+            if not page:
+                return replace(view, state=State.EMPTY)
+        come, go = await asyncio.gather(
+            self.asking.breakdown("view", "previous", address.period, where=("page", page), limit=SHOWN),
+            self.asking.breakdown("view", "page", address.period, where=("previous", page), limit=SHOWN),
+        )
+        if come is None or go is None:
+            return replace(view, state=State.UNAVAILABLE)
+        drawn = flow.draw(page, come, go, address, self._words)
+        if not drawn.come and not drawn.go:
+            return replace(view, state=State.FEW if come["rare"]["count"] else State.EMPTY, rare=_rare(come))
+        where = address.with_where(("page", page))
+        return replace(
+            view,
+            state=State.READY,
+            flow=drawn,
+            provisional=bool(come.get("provisional") or go.get("provisional")),
+            csv=where.api(Tab("view", "previous", "")),
+            details="",
+        )
 
+    def _frame(self, panel: Panel, tab: Tab, address: Address) -> PanelView:
+        first = panel.tabs[0]
+        links = tuple(
+            TabLink(
+                self._words(one.name), address.with_tab(panel.id, None if one is first else one.id).href, one is tab
+            )
+            for one in panel.tabs
+        )
+        query = address.with_tab(panel.id, None if tab is first else tab.id).query()
+        noun = PLURALS[tab.kind] if tab.kind in ("visit", "file", "outbound", "pixel") else panel.noun
+        return PanelView(
+            id=panel.id,
+            title=self._words(panel.title),
+            noun=self._words(noun),
+            by=tab.by,
+            state=State.EMPTY,
+            tabs=links,
+            hint=self._words(panel.hint),
+            csv=address.api(tab),
+            details=f"{address.base}/details/{panel.id}" + (f"?{query}" if query else ""),
+            shape=tab.shape,
+        )
 
-def alerts(health: Answer | None) -> tuple[str, ...]:
-    """Return what the operator should know, in sentences."""
-    if health is None:
-        return ("The state of the recorder can't be told.",)
-    found = []
-    store = str(health.get("store", "ok"))
-    if store != "ok":
-        found.append(f"The store does not answer; counting goes on and catches up later. {visible(store, 300)}")
-    config = health.get("config")
-    error = config.get("error") if isinstance(config, Mapping) else None
-    if error:
-        found.append(f"The changed configuration was refused, the one before holds. {visible(str(error), 300)}")
-    return tuple(found)
+    def _filled(self, view: PanelView, tab: Tab, address: Address, answer: Answer, limit: int) -> PanelView:
+        rows: Sequence[Mapping[str, Any]] = answer["rows"]
+        rare = _rare(answer)
+        if not rows:
+            return replace(view, state=State.FEW if rare[0] else State.EMPTY, rare=rare)
+        # Going on within the site is no source; it stays as the last row, since the rows add up to the views.
+        rows = sorted(rows, key=lambda row: (tab.by, row["value"]) == INTERNAL)
+        largest = max((int(row["count"]) for row in rows if (tab.by, row["value"]) != INTERNAL), default=1) or 1
+        shown = tuple(self._row(tab, address, row, largest) for row in rows[:limit])
+        return replace(
+            view,
+            state=State.READY,
+            rows=shown,
+            rare=rare,
+            more=max(0, len(rows) - limit),
+            provisional=bool(answer.get("provisional")),
+            heat=worldmap.heats(rows, address, self._words) if tab.shape is Shape.MAP else (),
+        )
+
+    def _row(self, tab: Tab, address: Address, row: Mapping[str, Any], largest: int) -> Row:
+        value, count = str(row["value"]), int(row["count"])
+        active = address.where == (tab.by, value)
+        href = address.with_where(None if active else (tab.by, value)).href if can_filter(value) else None
+        name, tag = labelled(tab.by, value, self._words)
+        return Row(
+            label=name,
+            tag=tag,
+            value=visible(value, 600),
+            count=count,
+            visitors=int(row["visitors"]),
+            share=0 if (tab.by, value) == INTERNAL else round(count / largest * 100, 1),
+            href=href,
+            active=active,
+        )
+
+    def alerts(self, health: Answer | None) -> tuple[str, ...]:
+        """Return what the operator should know, in sentences."""
+        if health is None:
+            return (self._words("The state of the recorder can't be told."),)
+        found = []
+        store = str(health.get("store", "ok"))
+        if store != "ok":
+            told = self._words("The store does not answer; counting goes on and catches up later.")
+            found.append(f"{told} {visible(store, 300)}")
+        config = health.get("config")
+        error = config.get("error") if isinstance(config, Mapping) else None
+        if error:
+            told = self._words("The changed configuration was refused, the one before holds.")
+            found.append(f"{told} {visible(str(error), 300)}")
+        return tuple(found)
 
 
 def _chosen(panel: Panel, address: Address) -> Tab:
@@ -338,76 +458,5 @@ def _chosen(panel: Panel, address: Address) -> Tab:
     return next((tab for tab in panel.tabs if tab.id == wanted), panel.tabs[0])
 
 
-def _frame(panel: Panel, tab: Tab, address: Address) -> PanelView:
-    first = panel.tabs[0]
-    links = tuple(
-        TabLink(one.name, address.with_tab(panel.id, None if one is first else one.id).href, one is tab)
-        for one in panel.tabs
-    )
-    query = address.with_tab(panel.id, None if tab is first else tab.id).query()
-    return PanelView(
-        id=panel.id,
-        title=panel.title,
-        noun="Visits" if tab.kind == "visit" else PLURALS[tab.kind] if tab.kind in ("file", "outbound") else panel.noun,
-        by=tab.by,
-        state=State.EMPTY,
-        tabs=links,
-        hint=panel.hint,
-        csv=address.api(tab.kind, tab.by, level=tab.level),
-        details=f"/details/{panel.id}" + (f"?{query}" if query else ""),
-    )
-
-
-def _filled(view: PanelView, tab: Tab, address: Address, answer: Answer, limit: int) -> PanelView:
-    rows: Sequence[Mapping[str, Any]] = answer["rows"]
-    rare = (int(answer["rare"]["count"]), int(answer["rare"]["visitors"]))
-    if not rows:
-        return _with(view, State.FEW if rare[0] else State.EMPTY, rare=rare)
-    # Going on within the site is no source; it stays as the last row, since the rows add up to the views.
-    rows = sorted(rows, key=lambda row: (tab.by, row["value"]) == INTERNAL)
-    largest = max((int(row["count"]) for row in rows if (tab.by, row["value"]) != INTERNAL), default=1) or 1
-    return _with(
-        view,
-        State.READY,
-        rows=tuple(_row(tab, address, row, largest) for row in rows[:limit]),
-        rare=rare,
-        more=max(0, len(rows) - limit),
-        provisional=bool(answer.get("provisional")),
-    )
-
-
-def _row(tab: Tab, address: Address, row: Mapping[str, Any], largest: int) -> Row:
-    value, count = str(row["value"]), int(row["count"])
-    active = address.where == (tab.by, value)
-    href = address.with_where(None if active else (tab.by, value)).href if can_filter(value) else None
-    name, tag = labelled(tab.by, value)
-    return Row(
-        label=name,
-        tag=tag,
-        value=visible(value, 600),
-        count=count,
-        visitors=int(row["visitors"]),
-        share=0 if (tab.by, value) == INTERNAL else round(count / largest * 100, 1),
-        href=href,
-        active=active,
-    )
-
-
-def _with(view: PanelView, state: State, **changes: Any) -> PanelView:
-    return replace(view, state=state, **changes)
-
-
-def _shown(value: int | None) -> str:
-    return "–" if value is None else number(value)
-
-
-def _change(now: int | None, before: int | None, *, more_is_good: bool | None) -> Change:
-    """Return the difference to the period before; nothing where there was nothing to compare."""
-    if now is None or not before:
-        return Change()
-    share = (now - before) / before
-    if abs(share) < 0.005:
-        return Change("as before", "same")
-    words = f"{abs(share):.0%}".replace("%", " %") if abs(share) < 10 else f"× {now / before:.0f}"
-    good = None if more_is_good is None else more_is_good is (share > 0)
-    return Change(words, "up" if share > 0 else "down", good)
+def _rare(answer: Answer) -> tuple[int, int]:
+    return int(answer["rare"]["count"]), int(answer["rare"]["visitors"])

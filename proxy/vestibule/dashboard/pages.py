@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date, datetime
-from urllib.parse import parse_qsl
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -13,65 +12,131 @@ from starlette.responses import PlainTextResponse, RedirectResponse, Response
 
 from vestibule.core.errors import VestibuleError
 from vestibule.dashboard import address, periods
-from vestibule.dashboard.address import Address
-from vestibule.dashboard.guard import bounded_body, local_path
+from vestibule.dashboard.address import Address, Against
+from vestibule.dashboard.backend import Backend, Role
+from vestibule.dashboard.extra import Extra
+from vestibule.dashboard.guard import local_path, read_form
+from vestibule.dashboard.memory import Memory
+from vestibule.dashboard.office import Office
 from vestibule.dashboard.page import Composer
-from vestibule.dashboard.panels import PANELS, TABS
-from vestibule.dashboard.staff import Refusal, Staff
+from vestibule.dashboard.panels import BY_ID, TABS, VIEWS
+from vestibule.dashboard.settings import Settings
+from vestibule.dashboard.staff import Refusal, Staff, may
 from vestibule.dashboard.templates import Templates
+from vestibule.dashboard.trackers import Desk
+from vestibule.dashboard.words import LANGUAGES, Words
 
 DETAIL_ROWS = 1000
 
 
+SHARED_VIEWS = ("overview", "consent", "crawlers")
+"""Views that whoever has a shared link may see."""
+
+
 @dataclass(frozen=True, slots=True)
-class PeriodLink:
+class Link:
+    """key: opens it."""
+
     name: str
     href: str
     active: bool
+    key: str = ""
 
 
 class Pages:
     """``now``: the site's local time."""
 
-    def __init__(self, composer: Composer, staff: Staff, templates: Templates, now: Callable[[], datetime]) -> None:
-        self._composer = composer
+    def __init__(
+        self,
+        backend: Backend,
+        settings: Settings,
+        staff: Staff,
+        templates: Templates,
+        now: Callable[[], datetime],
+        *,
+        office: Office | None = None,
+        desk: Desk | None = None,
+        memory: Memory | None = None,
+    ) -> None:
+        self._backend = backend
+        self._settings = settings
         self._staff = staff
         self._templates = templates
         self._now = now
+        self._office = office
+        self._desk = desk
+        self._memory = memory
 
     async def dashboard(self, request: Request) -> Response:
-        now = self._now()
-        here = address.parse(request.query_params, now.date(), TABS)
-        page = await self._composer.page(here, now)
+        """The page of a view: that of the path."""
+        now, base, words = self._now(), request.state.base, request.state.words
+        path = request.url.path.removeprefix(base) or "/"
+        view = next(one for one in VIEWS if one.path == path)
+        here = address.parse(request.query_params, now.date(), TABS, view.id, base)
+        account = request.state.account
+        composer = self._composer(request)
+        page = await composer.page(here, now)
+        extra = Extra(composer, self._backend, self._office, self._desk, self._settings, words)
         return self._templates.page(
             "dashboard.html",
+            request,
             page=page,
             here=here,
             now=now,
-            account=request.state.account,
-            periods=_period_links(here, now.date()),
+            account=account,
+            guest=bool(base),
+            engineer=may(account, Role.ENGINEER),
+            officer=may(account, Role.OFFICER),
+            office=self._office is not None,
+            periods=_period_links(here, now.date(), words),
+            against=_against_links(here, words),
+            views=_view_links(here, words, guest=bool(base)),
             earlier=here.with_period(here.period.before()).href,
             later=_later(here, now.date()),
+            formatted=composer.formatted,
+            **await extra.of(view, here, page, request),
         )
 
-    async def live(self, _: Request) -> Response:
+    def _composer(self, request: Request) -> Composer:
+        return Composer(self._backend, self._settings, request.state.words, self._office, self._memory)
+
+    async def live(self, request: Request) -> Response:
         """The strip of the last minutes alone, for the page to refresh."""
-        return self._templates.page("live.html", live=await self._composer.live(self._now()))
+        return self._templates.page("live.html", request, live=await self._composer(request).live(self._now()))
 
     async def details(self, request: Request) -> Response:
         now = self._now()
-        here = address.parse(request.query_params, now.date(), TABS)
-        panel = next((one for one in PANELS if one.id == request.path_params["panel"]), None)
+        panel = BY_ID.get(request.path_params["panel"])
         if panel is None:
             raise HTTPException(404, "No such panel")
-        view = await self._composer.details(panel, here, DETAIL_ROWS)
-        return self._templates.page("details.html", panel=view, here=here, account=request.state.account)
+        view = next(one for one in VIEWS if panel.id in one.panels)
+        here = address.parse(request.query_params, now.date(), TABS, view.id, request.state.base)
+        if request.state.base and view.id not in SHARED_VIEWS:
+            raise HTTPException(404, "No such panel")
+        found = await self._composer(request).details(panel, here, DETAIL_ROWS)
+        return self._templates.page("details.html", request, panel=found, here=here)
+
+    async def language(self, request: Request) -> Response:
+        """Keep the chosen language, in a cookie that holds nothing else."""
+        form = await read_form(request) or {}
+        response = RedirectResponse(local_path(form.get("next", "/")), status_code=303)
+        chosen = form.get("language", "")
+        if chosen in LANGUAGES:
+            response.set_cookie(
+                "vestibule-language",
+                chosen,
+                max_age=365 * 86_400,
+                httponly=True,
+                samesite="lax",
+                secure=request.url.scheme == "https",
+            )
+        return response
 
     async def login(self, request: Request) -> Response:
         target = local_path(request.query_params.get("next", "/"))
         if request.method == "GET":
-            return self._templates.page("login.html", target=target, name="", error="")
-        form = await _form(request)
+            return self._templates.page("login.html", request, target=target, name="", error="")
+        form = await read_form(request)
         if form is None:
             return PlainTextResponse("The form is too long\n", status_code=413)
         name, target = form.get("name", ""), local_path(form.get("next", "/"))
@@ -81,11 +146,16 @@ class Pages:
             result = Refusal("The store does not answer. Please try again in a moment.", 503, 10)
         if isinstance(result, Refusal):
             page = self._templates.page(
-                "login.html", result.status, target=target, name=name[:64], error=result.message
+                "login.html",
+                request,
+                result.status,
+                target=target,
+                name=name[:64],
+                error=request.state.words(result.message),
             )
             return _with_wait(page, result)
         response = RedirectResponse(target, status_code=303)
-        self._staff.begin_session(request, response, result)
+        self._staff.begin_session(request, response, result, kept=form.get("keep") == "1")
         return response
 
     async def logout(self, request: Request) -> Response:
@@ -94,40 +164,40 @@ class Pages:
         return response
 
     async def setup(self, request: Request) -> Response:
-        form = await _form(request) if request.method == "POST" else dict(request.query_params)
+        form = await read_form(request) if request.method == "POST" else dict(request.query_params)
         if form is None:
             return PlainTextResponse("The form is too long\n", status_code=413)
+        words = request.state.words
         token, name = form.get("token", ""), form.get("name", "")
         try:
             if not await self._staff.setup_open(token):
                 return self._templates.message(
+                    request,
                     403,
-                    "This link has been used",
-                    "The first account is made once, with the link that the start prints. "
-                    "Sign in, or let a colleague add you: vestibule users add NAME.",
+                    words("This link has been used"),
+                    words(
+                        "The first account is made once, with the link that the start prints. "
+                        "Sign in, or let a colleague add you: vestibule users add NAME."
+                    ),
                 )
             if request.method == "GET":
-                return self._templates.page("setup.html", token=token, name="", error="")
+                return self._templates.page("setup.html", request, token=token, name="", error="")
             result = await self._staff.set_up(token, name, form.get("password", ""))
         except VestibuleError:
             result = Refusal("The store does not answer. Please try again in a moment.", 503, 10)
         if isinstance(result, Refusal):
-            page = self._templates.page("setup.html", result.status, token=token, name=name[:64], error=result.message)
+            page = self._templates.page(
+                "setup.html",
+                request,
+                result.status,
+                token=token,
+                name=name[:64],
+                error=request.state.words(result.message),
+            )
             return _with_wait(page, result)
         response = RedirectResponse("/", status_code=303)
         self._staff.begin_session(request, response, result)
         return response
-
-
-async def _form(request: Request) -> Mapping[str, str] | None:
-    """Return the fields of a form, the last of each name; None where the body is too long."""
-    body = await bounded_body(request)
-    if body is None:
-        return None
-    try:
-        return dict(parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True, max_num_fields=20))
-    except ValueError:
-        return {}
 
 
 def _client(request: Request) -> str:
@@ -140,13 +210,23 @@ def _with_wait(response: Response, refusal: Refusal) -> Response:
     return response
 
 
-def _period_links(here: Address, today: date) -> list[PeriodLink]:
+def _period_links(here: Address, today: date, words: Words) -> list[Link]:
     links = []
     for name, text in periods.NAMES.items():
         period = periods.named(name, today)
         assert period is not None
-        links.append(PeriodLink(text, here.with_period(period).href, here.period.name == name))
+        links.append(Link(words(text), here.with_period(period).href, here.period.name == name))
     return links
+
+
+def _against_links(here: Address, words: Words) -> list[Link]:
+    names = {Against.BEFORE: "the days before", Against.YEAR: "last year", Against.NOTHING: "nothing"}
+    return [Link(words(text), here.with_against(name).href, here.against is name) for name, text in names.items()]
+
+
+def _view_links(here: Address, words: Words, *, guest: bool) -> list[Link]:
+    shown = [view for view in VIEWS if not guest or view.id in SHARED_VIEWS]
+    return [Link(words(view.title), here.with_view(view.id).href, here.view == view.id, view.key) for view in shown]
 
 
 def _later(here: Address, today: date) -> str | None:

@@ -1,8 +1,8 @@
-"""The session cookie of staff: signed, temporary, bound to the password it was given for.
+"""The session cookie of staff: signed, temporary or kept, bound to the password it was given for.
 
 The cookie holds a name, a time and a fingerprint of the password's hash, so that a changed password or a removed
 account ends every session. Signing out is remembered in memory until the session would have ended by itself; after a
-restart of the process a copy of such a cookie counts again for the rest of its twelve hours.
+restart of the process a copy of such a cookie counts again for the rest of its time.
 """
 
 from __future__ import annotations
@@ -16,18 +16,26 @@ from dataclasses import dataclass
 from itsdangerous import BadData, URLSafeSerializer
 
 LIFETIME = 12 * 3600
+KEPT = 30 * 86_400
+"""Seconds that a session lasts, and one that is to be kept; both end for good, however often they are used."""
 REVOKED_KEPT = 10_000
 MAX_TOKEN = 1024
 
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """name: the account's. id: random, tells sessions of one account apart. time: seconds since the epoch."""
+    """name: the account's. id: random, tells sessions of one account apart. time: seconds since the epoch. kept: the
+    box was ticked, so that it outlives the browser."""
 
     name: str
     fingerprint: str
     id: str
     time: int
+    kept: bool = False
+
+    @property
+    def lifetime(self) -> int:
+        return KEPT if self.kept else LIFETIME
 
 
 def fingerprint(password_hash: str) -> str:
@@ -50,7 +58,7 @@ class Sessions:
         self._revoked: OrderedDict[str, None] = OrderedDict()
 
     def dumps(self, session: Session) -> str:
-        raw = [session.name, session.fingerprint, session.id, session.time]
+        raw = [session.name, session.fingerprint, session.id, session.time, session.kept]
         return str(self._serializer.dumps(raw))
 
     def loads(self, token: str, now: int) -> Session | None:
@@ -62,8 +70,10 @@ class Sessions:
         except BadData:
             return None
         match raw:
-            case [str(name), str(mark), str(id_), int(time)] if -300 <= now - time < LIFETIME:
-                return None if id_ in self._revoked else Session(name, mark, id_, time)
+            case [str(name), str(mark), str(id_), int(time), bool(kept)]:
+                session = Session(name, mark, id_, time, kept)
+                in_time = -300 <= now - time < session.lifetime
+                return session if in_time and id_ not in self._revoked else None
         return None
 
     def revoke(self, session: Session) -> None:

@@ -11,6 +11,9 @@ class Settings:
     k: visitors below which a number is not shown. live_every: seconds between snapshots of the open day.
     secrets: newest first; the newest signs, all verify. observe: nothing is held back yet (mode: observe).
     hosts: names that it is reached by, besides addresses and localhost.
+    networks: whose addresses are answered, in CIDR; empty: all. embed: origins that may frame shared links.
+    keep_for, prove_for: seconds for which numbers and consent records are kept; 0 where that is not told.
+    remember: seconds for which an answer of the store with today in it is shown again; 0: every page asks anew.
     metrics_token: lets others than this machine read ``/metrics`` and the details of ``/healthz``.
     """
 
@@ -21,4 +24,9 @@ class Settings:
     live_every: int = 900
     observe: bool = False
     hosts: tuple[str, ...] = ()
+    networks: tuple[str, ...] = ()
+    embed: tuple[str, ...] = ()
+    keep_for: int = 0
+    prove_for: int = 0
+    remember: int = 5
     metrics_token: str | None = None

@@ -16,8 +16,8 @@ from starlette.responses import Response
 
 from vestibule.core.errors import StoreError
 from vestibule.dashboard import passwords
+from vestibule.dashboard.asking import TIMEOUT
 from vestibule.dashboard.backend import Account, Backend, Role
-from vestibule.dashboard.page import TIMEOUT
 from vestibule.dashboard.sessions import Session, Sessions, belongs, fingerprint
 from vestibule.dashboard.settings import Settings
 from vestibule.dashboard.throttle import SignInThrottle
@@ -62,6 +62,10 @@ class Staff:
         account = await self._account(session.name)
         return account if account is not None and belongs(session, account.password_hash) else None
 
+    async def account(self, name: str) -> Account | None:
+        """Return an account by its name, as it was within the last minute. Raises StoreError."""
+        return await self._account(name)
+
     async def sign_in(self, address: str, name: str, password: str) -> Account | Refusal:
         """Check a password. Raises StoreError."""
         wait = self._throttle.begin(address, name[:64], self._clock())
@@ -79,8 +83,10 @@ class Staff:
         self._throttle.succeed(address, name)
         return account
 
-    def begin_session(self, request: Request, response: Response, account: Account) -> None:
-        session = Session(account.name, fingerprint(account.password_hash), secrets.token_hex(8), int(self._clock()))
+    def begin_session(self, request: Request, response: Response, account: Account, *, kept: bool = False) -> None:
+        """kept: the cookie outlives the browser; else it ends with it."""
+        mark, id_ = fingerprint(account.password_hash), secrets.token_hex(8)
+        session = Session(account.name, mark, id_, int(self._clock()), kept)
         response.set_cookie(
             cookie_name(request),
             self._sessions.dumps(session),
@@ -88,6 +94,7 @@ class Staff:
             samesite="strict",
             secure=request.url.scheme == "https",
             path="/",
+            max_age=session.lifetime if kept else None,
         )
 
     def end_session(self, request: Request, response: Response) -> None:
@@ -121,7 +128,7 @@ class Staff:
                 return Refusal(complaint, 400)
             async with self._hashing:
                 encoded = await asyncio.to_thread(passwords.hash_password, password)
-            async with _limited():
+            async with limited():
                 await self._backend.add_user(name, encoded, Role.OFFICER)
             self._setup_token = None
             account = await self._read(name)
@@ -131,7 +138,7 @@ class Staff:
         return self._sessions.loads(request.cookies.get(cookie_name(request), ""), int(self._clock()))
 
     async def _has_accounts(self) -> bool:
-        async with _limited():
+        async with limited():
             return bool(await self._backend.users())
 
     async def _account(self, name: str) -> Account | None:
@@ -142,7 +149,7 @@ class Staff:
         return await self._read(name)
 
     async def _read(self, name: str) -> Account | None:
-        async with _limited():
+        async with limited():
             account = await self._backend.user(name)
         self._remembered.pop(name, None)
         if account is not None:
@@ -161,7 +168,7 @@ class Staff:
 
 
 @asynccontextmanager
-async def _limited() -> AsyncIterator[None]:
+async def limited() -> AsyncIterator[None]:
     """A time limit on the store whose passing is a StoreError."""
     try:
         async with asyncio.timeout(TIMEOUT):

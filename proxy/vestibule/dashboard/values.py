@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import functools
-import importlib.resources
 import unicodedata
 from collections.abc import Mapping
+
+from vestibule.dashboard.words import Words
+
+ENGLISH = Words()
 
 LONGEST = 160
 RARE = "(rare)"
@@ -17,6 +19,19 @@ LABELS: Mapping[str, Mapping[str, str]] = {
         "reject": "Rejected all",
         "save": "Chose in detail",
         "objection": "Objected by signal",
+    },
+    "purpose": {
+        "necessary": "Necessary",
+        "preferences": "Preferences",
+        "statistics": "Statistics",
+        "marketing": "Marketing",
+    },
+    "reason": {
+        "url": "Address",
+        "inline": "Inline script",
+        "csp": "Stopped by the policy",
+        "cookie": "Cookie",
+        "relay": "Relayed by the site",
     },
     "device": {"desktop": "Desktop", "mobile": "Phone", "tablet": "Tablet", "tv": "Television"},
     "referrer": {"direct": "Direct", "internal": "Within the site", "mail": "Mail", "link": "Hidden by the sender"},
@@ -40,21 +55,24 @@ def visible(text: str, longest: int = LONGEST) -> str:
     return "".join(_REPLACEMENT if _hidden(char) else char for char in text)
 
 
-def label(dimension: str, value: str) -> str:
+def label(dimension: str, value: str, words: Words = ENGLISH) -> str:
     """Return what people call a value."""
-    return labelled(dimension, value)[0]
+    return labelled(dimension, value, words)[0]
 
 
-def labelled(dimension: str, value: str) -> tuple[str, str]:
+def labelled(dimension: str, value: str, words: Words = ENGLISH) -> tuple[str, str]:
     """Return what people call a value, and its group or ``others`` where it has one: ``Google``, ``search``."""
-    value, tag = (value.removesuffix(OTHERS), "others") if value.endswith(OTHERS) else (value, "")
-    if value == "":
-        return "(none)", tag
-    if dimension == "country" and value in countries():
-        return countries()[value], tag
+    value, tag = (value.removesuffix(OTHERS), words("others")) if value.endswith(OTHERS) else (value, "")
+    if value in ("", "(none)"):
+        return words("(none)"), tag
+    country = words.country(value) if dimension == "country" else None
+    if country is not None:
+        return country, tag
     known = LABELS.get(dimension, {}).get(value)
     if known is not None:
-        return known, tag
+        return words(known), tag
+    if dimension == "service" and value.startswith("unknown:"):
+        return visible(value.removeprefix("unknown:")) or words("(unknown)"), words("unknown")
     if dimension == "referrer" and ": " in value:
         group, _, name = value.partition(": ")
         return visible(name), visible(group, 24) if not tag else f"{visible(group, 24)}, {tag}"
@@ -64,26 +82,6 @@ def labelled(dimension: str, value: str) -> tuple[str, str]:
 def can_filter(value: str) -> bool:
     """Whether a value can be asked for; what is folded into the root can't."""
     return value not in ("", RARE) and len(value) <= 1000
-
-
-@functools.cache
-def countries() -> dict[str, str]:
-    """Names by ISO 3166-1 alpha-2 code, after the public-domain table of the time zone database."""
-    text = importlib.resources.files(__package__).joinpath("countries.tsv").read_text(encoding="utf-8")
-    return {code: name for code, _, name in (line.partition("\t") for line in text.splitlines())}
-
-
-def number(value: float) -> str:
-    """Return a whole number with thin groups: ``12,345``."""
-    return f"{value:,.0f}"
-
-
-def percent(share: float) -> str:
-    """Return a share of one as a percentage; small ones are not rounded to nothing."""
-    hundredths = share * 100
-    if 0 < hundredths < 1:
-        return "< 1 %"
-    return f"{hundredths:.0f} %"
 
 
 _REPLACEMENT = "�"
