@@ -18,6 +18,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from playwright.sync_api import Browser, Page, sync_playwright
 
@@ -39,6 +40,15 @@ FLAGS = (
     "--disable-sync",
     "--hide-scrollbars",
 )
+
+
+LOOKS: dict[str, dict[str, Any]] = {
+    "banner-dark": {"viewport": {"width": 1280, "height": 800}, "color_scheme": "dark"},
+    "banner-phone-dark": {"viewport": {"width": 360, "height": 740}, "color_scheme": "dark"},
+    "banner-small": {"viewport": {"width": 320, "height": 640}},
+    "banner-zoomed": {"viewport": {"width": 320, "height": 256}},
+    "banner-arabic": {"viewport": {"width": 1280, "height": 800}, "locale": "ar"},
+}
 
 
 class Demo:
@@ -143,25 +153,35 @@ def take(page: Page, name: str) -> None:
 
 
 def site_pages(browser: Browser, running: Demo) -> None:
-    """The banner, its second layer, a placeholder, the privacy centre."""
+    """The banner, its second layer, a placeholder, the privacy centre; in dark, on a phone, from right to left."""
     context = browser.new_context(viewport={"width": 1280, "height": 800})
     page = context.new_page()
     page.goto(f"{running.site}/")
     take(page, "banner")
     page.click("#vestibule summary")
     take(page, "banner-choose")
+    page.goto(f"{running.site}/blog/2026/handing-over-a-customer")
+    page.click("#vestibule [value=reject]")
+    page.locator(".vestibule-placeholder").first.scroll_into_view_if_needed()
+    take(page, "placeholder")
     page.goto(f"{running.site}/_privacy/")
     take(page, "centre")
+    page.goto(f"{running.site}/_privacy/#rights")
+    take(page, "centre-rights")
     context.close()
-    phone = browser.new_context(viewport={"width": 360, "height": 740}, color_scheme="dark")
-    page = phone.new_page()
-    page.goto(f"{running.site}/pricing")
-    take(page, "banner-phone-dark")
-    phone.close()
+    for name, options in LOOKS.items():
+        context = browser.new_context(**options)
+        page = context.new_page()
+        page.goto(f"{running.site}/pricing")
+        take(page, name)
+        if name == "banner-phone-dark":
+            page.goto(f"{running.site}/_privacy/")
+            take(page, "centre-phone-dark")
+        context.close()
 
 
 def dashboard_pages(browser: Browser, running: Demo) -> None:
-    """The dashboard of the last 28 days, light and dark."""
+    """The dashboard of the last 28 days: light, dark, its other views, on a phone."""
     context = browser.new_context(viewport={"width": 1280, "height": 1000})
     page = context.new_page()
     page.goto(running.setup)
@@ -174,6 +194,13 @@ def dashboard_pages(browser: Browser, running: Demo) -> None:
     take(page, "dashboard")
     page.emulate_media(color_scheme="dark")
     take(page, "dashboard-dark")
+    page.emulate_media(color_scheme="light")
+    for view in ("consent", "trackers", "privacy"):
+        page.goto(f"{running.dashboard}/{view}?period=28d")
+        take(page, f"dashboard-{view}")
+    page.set_viewport_size({"width": 360, "height": 740})
+    page.goto(f"{running.dashboard}/?period=28d")
+    take(page, "dashboard-phone")
     context.close()
 
 
