@@ -597,3 +597,22 @@ def test_a_place_for_the_declaration_is_filled_wherever_it_is_one(page: str, exp
     assert rewrite(whole, (1,) * len(whole), DECLARED) == out
     assert (expected is None and b"[TABLE" not in out) or (expected or "").encode() in out
     assert rewrite(whole, (), Inject(b"[HEAD]", b"[BODY]", b"[FOOT]")) == out.replace(b"[TABLE ]", b"")
+
+
+@pytest.mark.parametrize("unit", [b"<noscript>", b"<noscript><p>", b"<svg><noscript>"])
+def test_however_deep_noscripts_lie_in_each_other(unit: bytes) -> None:
+    page = b"<body>" + unit * 500 + b"<img src=https://tracker.example/x.gif>" + b"</noscript>" * 500
+    for pieces in ((), (4096,) * 8):
+        out = rewrite(page, pieces)
+        assert b" src=https://tracker.example" not in out
+        assert b"data-vestibule-src=https://tracker.example" in out
+
+
+def test_many_origins_in_one_drawing_or_list_are_all_judged() -> None:
+    uses = b"".join(b"<use href='https://h%d.tracker.example/i.svg'/>" % number for number in range(300))
+    images = b", ".join(b"https://h%d.tracker.example/i.png %dw" % (number, number + 1) for number in range(300))
+    for gate in (QuickGate(), OpenGate()):
+        out = rewrite(b"<body><svg>" + uses + b"</svg><img srcset='" + images + b"'>", gate=gate)
+        open_ = isinstance(gate, OpenGate)
+        assert out.count(b" href='https://h") == (300 if open_ else 0)
+        assert (b" srcset='https://h0" in out) is open_

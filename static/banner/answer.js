@@ -82,9 +82,10 @@ const renewed = async () => {
 };
 
 const renew = (registration) => new Promise((resolve, reject) => {
+  const { waiting } = registration;
   setTimeout(reject, 5000);
   registration.update().then(() => {
-    const worker = registration.installing || registration.waiting;
+    const worker = registration.installing || (registration.waiting != waiting && registration.waiting);
     // Where the script is the same, so is the policy.
     if (!worker) return resolve();
     const look = () => {

@@ -6,12 +6,14 @@
   "use strict";
   const { fetch, registration } = self, { clone } = Response.prototype, { respondWith } = FetchEvent.prototype;
 
-  // What has just come from the site carries the policy of now. What is taken from a browser's cache unasked does not.
+  // What has just come from the site carries the policy of now. What is taken from a browser's cache unasked does not,
+  // nor what another host says or an address holds itself (whose origin would be ours, too, for a blob).
   const fresh = new WeakSet();
   const marked = (response) => (fresh.add(response), response);
   self.fetch = async (input, init) => {
     const response = await fetch(input, init);
-    return /^(force|only)/.test(init?.cache || input?.cache) ? response : marked(response);
+    const kept = /^(force|only)/.test(init?.cache || input?.cache);
+    return kept || !response.url.startsWith(location.origin + "/") ? response : marked(response);
   };
   Response.prototype.clone = function () {
     const copy = clone.call(this);

@@ -681,7 +681,7 @@ static Offset read_noscript(Page *page, Offset start, Offset at, Offset end, int
     if (close < 0 || over - start > LIMIT || close - over > LIMIT)
         return LEFT;
     if (walk(page, over, close, IN_NOSCRIPT | ANY_VERDICT | (flags & IN_SELECT)) != close)
-        return LEFT;
+        return PyErr_Occurred() ? STOPPED : LEFT;
     page->within = close;
     return over;
 }

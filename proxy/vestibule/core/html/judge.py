@@ -362,8 +362,9 @@ class Judge:
         if rel in self.links:
             return self.links[rel]
         kind = elements.link_kind(unescape_attribute(rel.decode("latin-1")).strip(" \t\n\f\r").lower())
-        if len(self.links) < MOST_VERDICTS:
-            self.links[rel] = kind
+        if len(self.links) >= MOST_VERDICTS:
+            self.links.clear()
+        self.links[rel] = kind
         return kind
 
     def only_hints(self, rel: bytes) -> bool:
@@ -379,8 +380,9 @@ class Judge:
         if value in self.types:
             return self.types[value]
         kind = elements.script_type({b"type": value})
-        if len(self.types) < MOST_VERDICTS:
-            self.types[value] = kind
+        if len(self.types) >= MOST_VERDICTS:
+            self.types.clear()
+        self.types[value] = kind
         return kind
 
     def _by_origin(self, scheme: bytes | None, host: bytes, kind: str) -> Gated | ByUrl | Unless | None:

@@ -94,6 +94,8 @@ class _Replacement(NamedTuple):
     value: bytes
 
 
+_MOST_ASKED = 16
+"""Questions of the compiled scanner in a row about one tag or drawing, which it reads anew after each."""
 _PATIENCE = 16
 """Glances in a row that settled nothing, after which only every so many-th tag gets one."""
 _NO_INJECTION = Inject()
@@ -156,6 +158,7 @@ class Rewriter(Skimmer):
         self._in_select = False
         self._select_templates = False
         self._frameset = False
+        self._in_noscript = False
         self._doubts = 0
         self._fruitless = 0
         self._stopped = -1
@@ -215,6 +218,7 @@ class Rewriter(Skimmer):
         """Read on with the compiled scanner up to what needs a closer look."""
         judge, buffer, scan = self._judge, self._buffer, scanner.scan
         origins = judge.origins if judge.plain else {}
+        asked = 0
         while True:
             found = scan(buffer, self._position, where, origins, judge.links, judge.types, self._within)
             if isinstance(found, int):
@@ -222,23 +226,22 @@ class Rewriter(Skimmer):
                 return
             self._within = found[-1]
             if len(found) == 4:
+                before = self._position
                 self._position, table, key, _ = found
+                asked = asked + 1 if self._position == before else 0
                 if not isinstance(table, str):
-                    if not self._learn(table, key):
-                        return
-                elif not judge.learn(key, table):
-                    origins = {}  # There is no room for more: the rest is looked at closely.
+                    self._learn(table, key)
+                elif not judge.learn(key, table) or asked > _MOST_ASKED:
+                    origins = {}  # There is no room for more, or too much is read again: the rest is looked at closely.
             elif not self._settle(*found[:-1]):
                 return
 
-    def _learn(self, table: bytes | None, key: bytes) -> bool:
-        """Find out what a raw relation (None) or type means; False where there is no room for that any more."""
-        judge = self._judge
+    def _learn(self, table: bytes | None, key: bytes) -> None:
+        """Find out what a raw relation (None) or type means."""
         if table is None:
-            judge.link_kind(key)
-            return key in judge.links
-        judge.script_type(key)
-        return key in judge.types
+            self._judge.link_kind(key)
+        else:
+            self._judge.script_type(key)
 
     def _settle(
         self, known: int, start: int, after_name: int, end: int, on: int, name: bytes, items: Sequence[Handed]
@@ -457,6 +460,7 @@ class Rewriter(Skimmer):
         reader._judge.held = []
         reader._namespaces = self._namespaces.copy()
         reader._in_select, reader._frameset, reader._templates = self._in_select, self._frameset, self._templates
+        reader._in_noscript = self._in_noscript
         reader._raw = raw
         reader._doubts = self._doubts + 1
         return reader
@@ -637,6 +641,11 @@ class Rewriter(Skimmer):
         """Rewrite the content of a noscript element by itself: with scripts on it ends at the first ``</noscript``
         whatever stands around it, so it is made to end there without scripts, too."""
         self_closing = self._buffer[end - 2 : end] == b"/>"
+        if self._in_noscript:
+            # Its end is that of the outermost, for every reader.
+            self._namespaces.start(b"noscript", b"", False)
+            self._position = end
+            return True
         if self._namespaces.active and self._namespaces.copy().start(b"noscript", b"", False) is Reading.FOREIGN:
             self._namespaces.start(b"noscript", attributes, self_closing)
             self._position = end
@@ -658,6 +667,7 @@ class Rewriter(Skimmer):
         child = Rewriter("", self._judge.gate, judge=self._judge)
         child._depth, child._doubts, child._started = self._depth, self._doubts, True
         child._sealed = match is not None
+        child._in_noscript = True
         child._policy = self._policy
         child._namespaces = self._namespaces.copy()
         child._namespaces.start(b"noscript", b"", False)
