@@ -124,7 +124,7 @@ def test_answers_that_pass_at_a_glance_are_as_a_closer_look_has_them(
     recording.hits.clear()
     quick, quickly = answer(whole, asked), told(recording)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Responder, "_passes", lambda *_: False)
+        patch.setattr(Responder, "_passed", lambda *_: None)
         slow, slowly = answer(whole, asked), told(recording)
     assert quickly == slowly
     assert [message.get("body") for message in quick] == [message.get("body") for message in slow]
@@ -192,3 +192,24 @@ def test_a_new_configuration_forgets(tmp_path: Path) -> None:
     whole.reload(config)
     assert whole._recall is not before
     assert len(whole._recall._known) == 0
+
+
+def test_what_an_app_writes_into_a_request_stays_in_that_request(tmp_path: Path) -> None:
+    seen: list[list[bytes]] = []
+    start: dict[str, Any] = {
+        "type": "http.response.start",
+        "status": 200,
+        "headers": [(b"content-type", b"application/json")],
+    }
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        seen.append([value for name, value in scope["headers"] if name == b"x-user"])
+        scope["headers"].append((b"x-user", b"someone"))
+        await send(start)
+        await send({"type": "http.response.body", "body": b"{}"})
+
+    whole = ConsentMiddleware(app, configured(tmp_path), secrets=[SECRET], sender=Recording(), state=tmp_path)
+    answers = [answer(whole, scope(REQUESTS[0])) for _ in range(3)]
+    assert seen == [[], [], []]
+    assert {len(messages[0]["headers"]) for messages in answers} == {len(answers[0][0]["headers"])}
+    assert len(start["headers"]) == 1

@@ -49,7 +49,7 @@ class Recent(Generic[Key, Value]):
         self._known: dict[Key, Value] = {}
 
     def get(self, key: Key, now: float) -> Value | None:
-        if now - self._begun > self._age:
+        if not 0 <= now - self._begun <= self._age:  # a clock that was set back begins anew, too
             self._known.clear()
             self._begun = now
         return self._known.get(key)

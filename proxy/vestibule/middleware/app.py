@@ -126,7 +126,8 @@ class ConsentMiddleware:
         if snapshot.sign_ins.is_arrival(scope):
             await snapshot.arrive(known.visitor, asked.target, send, head=scope["method"] == "HEAD")
             return
-        prepared, headers = known.prepared, known.prepared.headers
+        # A list of its own: what is remembered must not be what the app writes into.
+        prepared, headers = known.prepared, list(known.prepared.headers)
         signing = partial(Passage, snapshot.sign_ins, known.visitor, prepared, scope, asked.now)
         passage = signing() if snapshot.sign_ins.concerns(known.visitor, scope["path"]) else None
         if passage is not None:

@@ -187,8 +187,9 @@ class Responder:
     async def __call__(self, message: Message) -> None:
         kind = message["type"]
         if kind == "http.response.start":
-            if self._passes(message):
-                await self._send(message)
+            passing = self._passed(message)
+            if passing is not None:
+                await self._send(passing)
             else:
                 await self._start(message)
         elif kind == "http.response.body":
@@ -200,12 +201,12 @@ class Responder:
         elif kind != "http.response.trailers":  # trailers are dropped: they would pass unfiltered
             await self._send(message)
 
-    def _passes(self, message: Message) -> bool:
-        """Whether an answer can be seen to be no page, and to hold nothing that is filtered: then it gets the policy
-        here, and passes. Most are such, and a closer look would come to the same."""
+    def _passed(self, message: Message) -> Message | None:
+        """An answer that can be seen to be no page, and to hold nothing that is filtered, with the policy: it passes.
+        Most are such, and a closer look would come to the same. None for all others."""
         prepared = self._prepared
         if prepared.kind.runs or prepared.revalidates or isinstance(self._passing_by, Passage):
-            return False
+            return None
         types = ""
         for name, value in message["headers"]:
             if name in _HARMLESS:
@@ -215,15 +216,14 @@ class Responder:
                 if types:
                     continue
             if name != b"vary" or b"estibule" in value.lower():
-                return False
+                return None
         if not types:
-            return False
+            return None
         self.seen.status = message["status"]
         self.seen.content_type = types
-        if prepared.lock is not None:
-            message["headers"] = [*message["headers"], prepared.lock]
         self._passing = True
-        return True
+        # The app's own message stays as it is: it may send that again.
+        return message if prepared.lock is None else {**message, "headers": [*message["headers"], prepared.lock]}
 
     async def _start(self, message: Message) -> None:
         status = message["status"]

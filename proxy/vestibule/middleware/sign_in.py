@@ -41,6 +41,7 @@ log = logging.getLogger("vestibule")
 ARRIVED = "vestibule-signed-in"
 """The parameter by which a browser says that it was led on after signing in."""
 
+_ARRIVED = ARRIVED.encode()
 _SAFE = ("GET", "HEAD")
 _SEE_OTHER = (301, 302, 303)
 
@@ -124,7 +125,10 @@ class SignIns:
 
     def is_arrival(self, scope: Scope) -> bool:
         """Whether a browser comes that was led on after signing in."""
-        return ARRIVED.encode() in scope.get("query_string", b"") and scope["method"] in _SAFE
+        query: bytes = scope.get("query_string", b"")
+        if _ARRIVED not in query or scope["method"] not in _SAFE:
+            return False
+        return any(part.partition(b"=")[0] == _ARRIVED for part in query.split(b"&"))
 
     async def arrive(self, visitor: Visitor, target: str, style: str, send: Send, *, head: bool) -> None:
         """Lead a browser on that sends the session cookie; tell one that does not why it cannot be signed in."""

@@ -68,8 +68,9 @@ class Snapshot:
         if key in self._locks:
             return self._locks[key]
         made = self._make_lock(choice, visitor)
-        if len(self._locks) < _MAX_LOCKS:
-            self._locks[key] = made
+        if len(self._locks) >= _MAX_LOCKS:
+            self._locks.clear()
+        self._locks[key] = made
         return made
 
     def epilogue(self, visitor: Visitor) -> bytes:

@@ -423,7 +423,7 @@ class HardenedProtocol(HttpToolsProtocol):
             exchange.disconnect()
         self.pipeline.clear()
         if not linger or not self.transport.can_write_eof():
-            self.transport.close()
+            self._end()
             return
         self._closing = True
         if self._timer is not None:
@@ -431,6 +431,14 @@ class HardenedProtocol(HttpToolsProtocol):
         self._timer = self.loop.call_later(self.limits.linger, self.transport.abort)
         self.flow.resume_reading()
         self.transport.write_eof()
+
+    def _end(self) -> None:
+        """Close once what is written was taken, or else after a while: who never reads would stay for ever."""
+        self.transport.close()
+        if self.transport.get_write_buffer_size():
+            if self._timer is not None:
+                self._timer.cancel()
+            self._timer = self.loop.call_later(self.limits.write, self.transport.abort)
 
     # Upgrades
 
@@ -472,7 +480,7 @@ class HardenedProtocol(HttpToolsProtocol):
         """The server ends: so does this connection, once what has been asked is answered. One that has not asked
         anything yet gets a moment for its first request, which may have been on its way when we stopped listening."""
         if self._active is None and (self._served or self._closing):
-            self.transport.close()
+            self._end()
             return
         if self._active is not None:
             self.cycle.keep_alive = False
@@ -512,7 +520,7 @@ class HardenedProtocol(HttpToolsProtocol):
             if now - self._begun > (min(limits.head, limits.linger) if self._hurried else limits.head):
                 self._refuse(408)
         elif now - self._idle_since >= self._patience():
-            self.transport.close()
+            self._end()
 
     def _reading(self) -> bool:
         """Whether we wait for the client to send more of a body."""
