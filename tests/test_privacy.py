@@ -263,6 +263,21 @@ def test_everything_can_be_erased(site: Front) -> None:
     assert answer.get("clear-site-data") == '"cookies", "storage"'
 
 
+@pytest.mark.parametrize("domain", ["", "domain: relaso.com, "])
+def test_our_own_cookies_are_erased_however_many_there_are(tmp_path: Path, domain: str) -> None:
+    settings = SITE_YAML.replace("cookies: {", f"cookies: {{{domain}")
+    with front("middleware", configured(tmp_path, settings), tmp_path / "state") as running:
+        name, choice = running.choice("accept")
+        others = "; ".join(f"crm_setting_of_some_length_{number}=1" for number in range(60))
+        (kept,) = running.post("/_privacy/consent", "choice=accept").all("set-cookie")[:1]
+        answer = running.post("/_privacy/erase", "", (name, f"{others}; {choice}"))
+    scope = [part for part in kept.split("; ") if part.startswith(("Path=", "Domain="))]
+    first = answer.all("set-cookie")[0].split("; ")
+    assert first[0] == choice.partition("=")[0] + "="
+    assert [part for part in first if part.startswith(("Path=", "Domain="))] == scope
+    assert "Max-Age=0" in first
+
+
 @pytest.mark.parametrize("name", ["banner.js", "answer.js", "banner.css", "centre.css"])
 def test_the_parts_never_change_their_meaning(site: Front, name: str) -> None:
     answer = site.ask(f"/_privacy/{name}?v=1")

@@ -20,7 +20,7 @@ from vestibule.privacy.answers import Header
 from vestibule.privacy.banner import Banner
 from vestibule.privacy.forms import MAX_BODY, Answer, parse_answer, read_form, to_choice
 from vestibule.privacy.guard import purposes
-from vestibule.privacy.keeping import cookie, remembered
+from vestibule.privacy.keeping import cookie, forgotten, remembered
 from vestibule.privacy.origin import from_own_pages, local_path
 from vestibule.privacy.policy import SitePolicy
 from vestibule.privacy.receipts import receipt
@@ -268,11 +268,21 @@ class Endpoints:
 
     async def _erase(self, exchange: Exchange) -> None:
         await answers.read_body(exchange.receive, MAX_BODY)
-        names = tuple(dict.fromkeys(pair.name for pair in exchange.visitor.cookies if pair.name))
+        visitor = exchange.visitor
+        names = dict.fromkeys(pair.name for pair in visitor.cookies if pair.name)
+        own = (forgotten(self._policy, visitor), sign_in.removal(self._policy, visitor))
         headers = [
             # Storage that scripts hold goes with it where the browser knows the header (W3C Clear Site Data).
             (b"clear-site-data", b'"cookies", "storage"'),
-            *removing.removals(self._policy, exchange.visitor, names, "/", removing.MAX_OWN_REMOVALS),
+            # Our own go first and for certain: no later answer would remove them.
+            *(header for header in own if header[1].partition(b"=")[0].decode("latin-1") in names),
+            *removing.removals(
+                self._policy,
+                visitor,
+                tuple(sorted(names, key=lambda name: not removing.is_own(name))),
+                "/",
+                removing.MAX_OWN_REMOVALS,
+            ),
         ]
         await self._lead_back(exchange, self._centre_path(exchange, "erased"), headers)
 

@@ -23,6 +23,11 @@ def remembered(visitor: Visitor, *, objects: bool | None = None, notice: str | N
     )
 
 
+def forgotten(policy: SitePolicy, visitor: Visitor) -> Header:
+    """The ``Set-Cookie`` header that removes the choice cookie."""
+    return cookie(policy, visitor, Choice(frozenset(), "", visitor.now, decided=False))
+
+
 def cookie(policy: SitePolicy, visitor: Visitor, choice: Choice) -> Header:
     """The ``Set-Cookie`` header that keeps a choice for the rest of its life; one that says nothing is removed."""
     domain = policy.cookie_domain(visitor.host)
