@@ -27,6 +27,7 @@ MEMORY = 24 << 20
 KEPT = "keep_alive: 3s"
 HASTY = f"{{{KEPT}, header_timeout: 3s, idle_timeout: 3s}}"
 
+pytestmark = pytest.mark.slow  # minutes of load on several processes
 SMALL_AND_FULL = [pytest.param(False, id="small"), pytest.param(True, id="full", marks=pytest.mark.slow)]
 
 
