@@ -8,14 +8,14 @@ PIP := $(BIN)/python -m pip install --disable-pip-version-check --no-input --ret
 PIP_LOG := $(VENV)/pip.log
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test soak check format bench build docs clean lock
+.PHONY: help install run test soak check format bench build docs catalogue clean lock
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 install: $(STAMP) ## create .venv and install what requirements.lock names
 
-$(STAMP): requirements.lock pyproject.toml hatch_build.py proxy/vestibule/core/html/_scanner.c
+$(STAMP): requirements.lock pyproject.toml hatch_build.py $(wildcard proxy/vestibule/core/html/*.[ch])
 	@command -v $(PYTHON) >/dev/null || { echo "vestibule: $(PYTHON) is not on the PATH; install Python 3.11 or newer, or name it: make PYTHON=/path/to/python3"; exit 1; }
 	@found=$$($(PYTHON) -c 'import platform; print(platform.python_version())' 2>/dev/null) && expr "$$found" : "[0-9]" >/dev/null || { echo "vestibule: $(PYTHON) does not run as Python; name one that does: make PYTHON=python3.12"; exit 1; }; \
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "vestibule: Python 3.11 or newer is needed, $(PYTHON) is $$found; name another: make PYTHON=python3.12"; exit 1; }
@@ -52,6 +52,9 @@ build: $(STAMP) ## build wheel and sdist into dist/
 
 docs: $(STAMP) ## take the screenshots in docs/ from the running demo
 	@$(BIN)/python -m docs.screenshots
+
+catalogue: $(STAMP) ## write the generated part of the catalogue anew (npm fetches its sources)
+	@$(BIN)/python -m tools.catalogue
 
 lock: $(STAMP) ## write requirements.lock anew from pyproject.toml
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --all-extras --group dev pyproject.toml -o requirements.lock

@@ -1,5 +1,5 @@
-"""Builds the compiled scanner (`proxy/vestibule/core/html/_scanner.c`) into the wheel, or for an editable install into
-the checkout.
+"""Builds the compiled scanner (`proxy/vestibule/core/html/_scanner.c`, `_words.c`) into the wheel, or for an editable
+install into the checkout.
 
 Without a compiler, or with ``VESTIBULE_PURE=1``, the wheel is pure: it comes to the same, but rewrites pages slower.
 """
@@ -19,6 +19,7 @@ from typing import Any
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 FOLDER = "proxy/vestibule/core/html"
+SOURCES = ("_scanner.c", "_words.c")
 BUILT = "_scanner.abi3.so"
 
 
@@ -26,7 +27,7 @@ class PureError(Exception):
     """Why there is no compiled scanner, in a few words."""
 
 
-def command(source: Path, target: Path) -> list[str]:
+def command(sources: list[Path], target: Path) -> list[str]:
     """How the platform's C compiler makes the extension."""
     if os.environ.get("VESTIBULE_PURE", "") not in ("", "0"):
         raise PureError("VESTIBULE_PURE asks for that")
@@ -39,14 +40,15 @@ def command(source: Path, target: Path) -> list[str]:
     linking = shlex.split(sysconfig.get_config_var("LDSHARED") or "")
     shared = linking[len(usual) :] if linking[: len(usual)] == usual else ["-shared"]
     include = sysconfig.get_path("include")
-    return [*compiler, *shared, "-fPIC", "-O2", "-Wall", "-Wextra", f"-I{include}", str(source), "-o", str(target)]
+    paths = [f"-I{include}", *map(str, sources), "-o", str(target)]
+    return [*compiler, *shared, "-fPIC", "-O2", "-Wall", "-Wextra", *paths]
 
 
-def compile_scanner(source: Path, target: Path) -> None:
+def compile_scanner(sources: list[Path], target: Path) -> None:
     """Make the extension; the target only comes to be, or changes, as a whole."""
     with tempfile.TemporaryDirectory(dir=target.parent) as folder:
         made = Path(folder) / BUILT
-        done = subprocess.run(command(source, made), capture_output=True, text=True, timeout=300, check=False)
+        done = subprocess.run(command(sources, made), capture_output=True, text=True, timeout=300, check=False)
         if done.returncode != 0 or not made.is_file():
             raise PureError(f"the C compiler failed: {(done.stderr.strip().splitlines() or ['no reason given'])[0]}")
         made.replace(target)
@@ -69,7 +71,7 @@ class ScannerHook(BuildHookInterface):  # type: ignore[type-arg]
         target = (self._folder or sources) / BUILT
         target.unlink(missing_ok=True)
         try:
-            compile_scanner(sources / "_scanner.c", target)
+            compile_scanner([sources / name for name in SOURCES], target)
         except (PureError, OSError, subprocess.TimeoutExpired) as reason:
             self.app.display_warning(f"vestibule: built without the compiled scanner: {reason}")
             return

@@ -93,7 +93,7 @@ def test_without_a_compiler_the_wheel_is_pure_and_one_line_says_so(
 ) -> None:
     built, said = build(tmp_path, **{variable: value})
     assert built.name.endswith("-py3-none-any.whl")
-    assert not any(name.endswith((".so", ".c")) for name in zipfile.ZipFile(built).namelist())
+    assert not any(name.endswith((".so", ".c", ".h")) for name in zipfile.ZipFile(built).namelist())
     assert [line for line in said.splitlines() if "scanner" in line] == [
         f"vestibule: built without the compiled scanner: {reason}"
     ]
@@ -103,8 +103,8 @@ def test_without_a_compiler_the_wheel_is_pure_and_one_line_says_so(
 def test_the_scanner_compiles_without_a_warning_and_a_failing_compiler_is_no_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    source = ROOT / hatch_build.FOLDER / "_scanner.c"
-    command = hatch_build.command(source, tmp_path / hatch_build.BUILT)
+    sources = [ROOT / hatch_build.FOLDER / name for name in hatch_build.SOURCES]
+    command = hatch_build.command(sources, tmp_path / hatch_build.BUILT)
     done = subprocess.run([*command, "-Werror"], capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
     broken = tmp_path / "broken.c"
@@ -112,7 +112,7 @@ def test_the_scanner_compiles_without_a_warning_and_a_failing_compiler_is_no_err
     target = tmp_path / "target" / hatch_build.BUILT
     target.parent.mkdir()
     with pytest.raises(hatch_build.PureError, match=r"the C compiler failed: .*broken\.c"):
-        hatch_build.compile_scanner(broken, target)
+        hatch_build.compile_scanner([broken], target)
     assert list(target.parent.iterdir()) == []
 
 

@@ -26,7 +26,7 @@ from tests.test_rewriter import (
     markup,
     needs_corpus,
 )
-from vestibule.core.html import elements, scanner
+from vestibule.core.html import compiled, elements, judge, scanner
 from vestibule.core.html.judge import BY_URL
 from vestibule.core.html.rewriter import Inject, Rewriter
 from vestibule.core.html.tokenizer import LIMIT
@@ -350,86 +350,162 @@ def test_generated_bytes(page: bytes) -> None:
 # The scanner by itself
 
 
-def scan(page: bytes, position: int = 0, where: int = 0, images: dict[bytes, object] | None = None) -> Any:
-    assert SCANNER is not None
-    known: dict[str, dict[bytes | None, object]] = {kind: {b"": None, b"/": None} for kind in elements.KINDS}
-    for origin, value in (images or {}).items():
-        known["image"][origin] = value
-    return SCANNER.scan(page, position, where, known, {b"x": None}, {}, 0)
+class Known:
+    """What the scanner is told of a page."""
+
+    def __init__(self, images: dict[bytes, object] | None = None, inline: object = None) -> None:
+        self.origins: dict[str, dict[bytes | None, object]] = {kind: {b"": None, b"/": None} for kind in elements.KINDS}
+        for origin, known in (images or {}).items():
+            self.origins["image"][origin] = known
+        self.links: dict[bytes, str | None] = {b"x": None, b"style": "style", b"hint": "hint"}
+        self.types: dict[bytes, str] = {}
+        self.asked: list[tuple[bytes, object]] = []
+        self.scripts: list[bytes] = []
+        self.listed: list[object] = []
+        self.out: list[bytes] = []
+        self._inline = inline
+
+    def learn(self, key: bytes, table: object) -> None:
+        self.asked.append((key, table))
+
+    def script(self, text: bytes) -> object:
+        self.scripts.append(text)
+        return self._inline
+
+    def scan(self, page: bytes, position: int = 0, where: int = 0, copied: int = 0) -> Any:
+        assert SCANNER is not None
+        known = (self.origins, self.links, self.types, {b"hint": True, b"style": False}, self.learn, self.script)
+        return SCANNER.scan(page, position, copied, where, 0, (*known, self.listed, self.out))  # type: ignore[arg-type]
 
 
-def test_it_passes_over_what_is_open_and_hands_over_what_is_held() -> None:
-    page = b"<p>x<img src=/a><a href=//b.example/>y</a><IMG alt Src='//c.example/d'>z"
-    held = ("why", b" mark")
+def stop(page: bytes, position: int = 0, where: int = 0) -> int:
+    stopped, copied, within, tag = Known().scan(page, position, where)
+    assert (copied, within, tag) == (0, 0, None)
+    return int(stopped)
+
+
+HELD = ("why", b" mark")
+
+
+def test_it_disarms_what_is_held_back() -> None:
+    page = b"<p>x<img src=/a><a href=//b.example/>y</a><IMG alt Src='//c.example/d' srcset='//c.example 2x'>z"
+    known = Known({b"//c.example": HELD})
+    assert known.scan(page) == (len(page), page.index(b"srcset"), 0, None)
+    cut = page.index(b"<IMG") + 4
+    assert b"".join(known.out) == (page[:cut] + b" mark alt data-vestibule-Src='//c.example/d' data-vestibule-")
+    assert known.listed == ["why", "why"]
+
+
+def test_it_hands_over_what_is_odd() -> None:
+    page = b"<p>x<IMG alt Src='//c.example/d'>z"
     start, name_end, over = page.index(b"<IMG"), page.index(b" alt"), page.index(b"z")
-    item = (page.index(b"Src"), b"Src", b"//c.example/d", page.index(b"//c."))
-    assert scan(page, images={b"//c.example": held}) == (
-        scanner.Verdict.HELD,
-        start,
-        name_end,
-        over,
-        over,
-        b"img",
-        ((*item, held),),
-        0,
-    )
+    item = (page.index(b"Src"), b"Src", b"//c.example/d", page.index(b"//c."), None)
     for odd in (False, True, "x"):
-        assert scan(page, images={b"//c.example": odd}) == (
-            scanner.Verdict.ODD,
-            start,
-            name_end,
-            over,
-            over,
-            b"img",
-            ((*item, None),),
-            0,
-        )
-    assert scan(page, over) == len(page)
+        tag = (scanner.Verdict.ODD, start, name_end, over, over, b"img", (item,))
+        assert Known({b"//c.example": odd}).scan(page) == (0, 0, 0, tag)
+    assert stop(page, over) == len(page)
+
+
+def test_it_hands_over_frames_and_unfinished_scripts_that_are_held() -> None:
+    for page, on in ((b"<iframe src=//c.example></iframe>", 24), (b"<script src=//c.example>", -1)):
+        known = Known()
+        known.origins["frame"][b"//c.example"] = known.origins["script"][b"//c.example"] = HELD
+        *_, tag = known.scan(page)
+        assert (tag[0], tag[4], tag[6][0][4]) == (scanner.Verdict.HELD, on, HELD)
+        assert (known.out, known.listed) == ([], [])
+
+
+def test_it_drops_links_that_only_hint() -> None:
+    page = b"a<link rel=hint href=//c.example/>b<link rel=style href=//c.example/>"
+    known = Known()
+    known.origins["hint"][b"//c.example"] = known.origins["style"][b"//c.example"] = HELD
+    assert known.scan(page) == (len(page), page.rindex(b"href"), 0, None)
+    assert b"".join(known.out) == b"ab<link mark rel=style data-vestibule-"
+    assert (known.asked, known.listed) == ([], ["why", "why"])
 
 
 def test_it_asks_what_it_does_not_know() -> None:
-    assert scan(b"<p><img src=//c.example/>") == (3, "image", b"//c.example", 0)
-    assert scan(b"<p><link rel=y href=/a>") == (3, None, b"y", 0)
-    assert scan(b"<p><script type=y>z</script>") == (3, b"type", b"y", 0)
-    assert scan(b"<path><use href=//c.example/>", 0, scanner.Where.DRAWING) == (0, "image", b"//c.example", 0)
+    for page, question in (
+        (b"<p><img src=//c.example/>", (b"//c.example", "image")),
+        (b"<p><link rel=y href=/a>", (b"y", None)),
+        (b"<p><script type=y>z</script>", (b"y", b"type")),
+        (b"<g><use href=//c.example/></g>", (b"//c.example", "image")),
+    ):
+        known = Known()
+        stopped, *_, tag = known.scan(page, 0, scanner.Where.DRAWING if page[1:2] == b"g" else 0)
+        assert known.asked == [question]
+        assert stopped == (0 if tag or page[1:2] == b"g" else 3)
 
 
-def test_it_hands_over_inline_scripts_with_where_they_end() -> None:
-    page = b"<script>1<!--<script></script>--></script>"
-    assert scan(page) == (scanner.Verdict.OPEN, 0, 7, 8, page.rindex(b"</"), b"script", (), 0)
+def test_it_goes_on_with_the_answer() -> None:
+    page = b"<img src=//c.example/><img src=//c.example/b>"
+    known = Known()
+    known.learn = lambda key, table: known.origins["image"].__setitem__(key, None)  # type: ignore[method-assign]
+    assert known.scan(page) == (len(page), 0, 0, None)
+
+
+def test_it_has_inline_scripts_judged() -> None:
+    page = b"<script>1<!--<script></script>--></script><script type=y>2</script>"
+    known = Known()
+    known.types[b"y"] = "script"
+    assert known.scan(page) == (len(page), 0, 0, None)
+    assert known.scripts == [b"1<!--<script></script>-->", b"2"]
+    known = Known(inline=HELD)
+    known.types[b"y"] = "script"
+    assert known.scan(page) == (len(page), page.index(b"type"), 0, None)
+    assert b"".join(known.out) == (
+        b'<script type="text/plain" mark>1<!--<script></script>--></script><script type="text/plain" mark '
+        b"data-vestibule-"
+    )
+
+
+def test_it_lists_no_more_than_a_thousand() -> None:
+    known = Known({b"//c.example": HELD})
+    known.scan(b"<img src=//c.example>" * (judge.MOST_HELD + 2))
+    assert len(known.listed) == judge.MOST_HELD
 
 
 def test_it_stops_where_a_head_ends() -> None:
-    assert scan(b" <meta name=x></style> x", 0, scanner.Where.HEAD) == 23
-    assert scan(b"<style>p</style><p>", 0, scanner.Where.HEAD) == 16
-    assert scan(b"</head>", 0, scanner.Where.HEAD) == 0
+    assert stop(b" <meta name=x></style> x", 0, scanner.Where.HEAD) == 23
+    assert stop(b"<style>p</style><p>", 0, scanner.Where.HEAD) == 16
+    assert stop(b"</head>", 0, scanner.Where.HEAD) == 0
 
 
 def test_it_stops_in_a_drawing_where_all_is_closed() -> None:
     page = b"<g><path/></g>x<g><rect></g>"
-    assert scan(page, 0, scanner.Where.DRAWING) == page.rindex(b"<g>")
-    assert scan(b"<g><path></g></path>", 0, scanner.Where.DRAWING) == 0
-    assert scan(b"<g>" * 17 + b"</g>" * 17, 0, scanner.Where.DRAWING) == 0
-    assert scan(b"<g>" * 16 + b"</g>" * 16, 0, scanner.Where.DRAWING) == 16 * 7
+    assert stop(page, 0, scanner.Where.DRAWING) == page.rindex(b"<g>")
+    assert stop(b"<g><path></g></path>", 0, scanner.Where.DRAWING) == 0
+    assert stop(b"<g>" * 17 + b"</g>" * 17, 0, scanner.Where.DRAWING) == 0
+    assert stop(b"<g>" * 16 + b"</g>" * 16, 0, scanner.Where.DRAWING) == 16 * 7
 
 
 @pytest.mark.parametrize("position", [-1, 4, 1 << 62])
 def test_it_reads_nowhere_else(position: int) -> None:
     with pytest.raises(ValueError, match="position"):
-        scan(b"abc", position)
+        Known().scan(b"abc", position)
 
 
 def test_it_refuses_what_is_not_meant_for_it() -> None:
     assert SCANNER is not None
     kind: Any = type(SCANNER)
     wrong: tuple[Any, ...]
-    for wrong in ((), ({}, set()), ({b"x" * 25: (0, 0, 0, 0, ())}, frozenset()), ({b"x": (1, 2)}, frozenset())):
+    rest: tuple[Any, ...] = (frozenset(), b"", b"")
+    for wrong in ((), ({}, set(), b"", b""), ({b"x" * 25: (0, 0, 0, 0, ())}, *rest), ({b"x": (1, 2)}, *rest)):
         with pytest.raises((TypeError, ValueError)):
             kind(*wrong)
     with pytest.raises(TypeError):
-        kind({b"x": (0, 0, 0, 0, ((b"x", "no", None),))}, frozenset())
+        kind({b"x": (0, 0, 0, 0, ((b"x", "no", None),))}, *rest)
     anything: Any = SCANNER
-    for wrong in ((), ("x", 0, 0, {}, {}, {}, 0), (b"x", None, 0, {}, {}, {}, 0), (b"x", 0, 0, {}, {}, set(), 0)):
+    known: tuple[Any, ...] = ({}, {}, {}, {}, None, None, [], [])
+    for wrong in (
+        (),
+        ("x", 0, 0, 0, 0, known),
+        (b"x", None, 0, 0, 0, known),
+        (b"x", 0, 0, 0, 0, list(known)),
+        (b"x", 0, 0, 0, 0, known[:-1]),
+        (b"x", 0, 0, 0, 0, (*known[:3], set(), *known[4:])),
+        (b"x", 0, 0, 0, 0, (*known[:-1], ())),
+    ):
         with pytest.raises(TypeError):
             anything.scan(*wrong)
 
@@ -438,7 +514,16 @@ def test_an_error_on_the_way_is_not_lost() -> None:
     anything: Any = SCANNER
     for page, where in ((b"<img src=/a>", 0), (b"<noscript><img src=/a></noscript>", scanner.Where.HEAD)):
         with pytest.raises(SystemError):
-            anything.scan(page, 0, where, {"image": "no dictionary"}, {}, {}, 0)
+            anything.scan(page, 0, 0, where, 0, ({"image": "no dictionary"}, {}, {}, {}, None, None, [], []))
+
+    def fail(*_: object) -> None:
+        raise ArithmeticError
+
+    for page in (b"<img src=/a>", b"<link rel=a href=b>", b"<script type=a>b</script>", b"<script>b</script>"):
+        with pytest.raises(ArithmeticError):
+            anything.scan(page, 0, 0, 0, 0, ({"image": {}}, {}, {}, {}, fail, fail, [], []))
+    with pytest.raises(IndexError):
+        anything.scan(b"<img src=/a>", 0, 0, 0, 0, ({"image": {b"/": ()}}, {}, {}, {}, fail, fail, [], []))
 
 
 def test_the_table_covers_every_element_that_is_looked_at() -> None:
@@ -456,8 +541,8 @@ def test_the_table_covers_every_element_that_is_looked_at() -> None:
 
 
 def test_a_build_from_other_sources_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(scanner, "INTERFACE", -1)
-    assert scanner.load() is None
+    monkeypatch.setattr(compiled, "INTERFACE", -1)
+    assert compiled.load() is None
 
 
 def test_paths_that_are_open_unless() -> None:

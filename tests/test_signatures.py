@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
+from vestibule.core.html.compiled import COMPILED
 from vestibule.core.signatures import Signatures, check, key, literal_prefix
 
 
@@ -110,3 +112,48 @@ def test_nothing_is_found_but_what_the_expressions_find(script: bytes) -> None:
 
 def test_no_signatures() -> None:
     assert Signatures({}).find(b"anything") == set()
+
+
+# The compiled search comes to the same.
+
+SOUP = ["fbq", "gtm", "gtm.start", "start", "a", "$", "_", ".", "(", "'init", "fbq('init", "x", " ", "ä", "\\/"]
+LITERALS = [
+    "fbq\\('init",
+    "gtm\\.start",
+    "start\\.gtm",
+    "x\\.start\\.",
+    "\\(start\\)",
+    "aaa\\.aaa",
+    "startgtm",
+    "\\$aa\\(",
+]
+
+
+@pytest.mark.skipif(COMPILED is None, reason="the compiled part was not built")
+@given(
+    st.lists(st.sampled_from([*SOUP, *(literal.replace("\\", "") for literal in LITERALS)]), max_size=12).map("".join)
+)
+@example("fbq('initial init")
+@example("astart.gtm start")
+def test_compiled_search(script: str) -> None:
+    signatures = Signatures({literal: [literal] for literal in LITERALS})
+    words, text = signatures._words, script.encode()
+    assert words is not None
+    assert sorted(words.find(text)) == sorted(signatures._search(text))
+
+
+@pytest.mark.skipif(COMPILED is None, reason="the compiled part was not built")
+def test_compiled_search_takes_any_key() -> None:
+    assert COMPILED is not None
+    long = b"x" * 100
+    words = COMPILED.Words(((long + b"()", long), (b"a.b", b"b"), (b"a.b", b"a")))
+    assert words.find(b"." + long + b"()") == [0]
+    assert words.find(long + b"x()") == []
+    assert sorted(words.find(b"a.b")) == [1, 2]
+    assert COMPILED.Words(()).find(b"a") == []
+    wrong: Any
+    for wrong in (((b"a.b", b"c"),), ((b"a.b", b""),), ((b"ab", b"a"),), (b"ab",), ((b"a",),), ["ab"]):
+        with pytest.raises((TypeError, ValueError)):
+            COMPILED.Words(wrong)
+    with pytest.raises(TypeError):
+        words.find("a")  # type: ignore[arg-type]

@@ -12,6 +12,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 
+from vestibule.core.html.compiled import COMPILED
+
 MAX_REPEAT = 64
 _MIN_PREFIX = 3
 _MIN_KEY = 2
@@ -71,25 +73,35 @@ class Signatures:
     """
 
     def __init__(self, patterns: Mapping[str, Iterable[str]]) -> None:
-        self._by_key: dict[bytes, list[tuple[bytes, str, str]]] = {}
+        self._literals: list[tuple[bytes, str, str]] = []
+        self._by_key: dict[bytes, list[int]] = {}
+        pairs: list[tuple[bytes, bytes]] = []
         for service, signatures in patterns.items():
             for signature in signatures:
                 literal = literal_prefix(signature)
                 rest = "" if re.sub(r"\\(\W)", r"\1", signature) == literal else signature
-                self._by_key.setdefault(key(literal).encode(), []).append((literal.encode(), rest, service))
+                pairs.append((literal.encode(), key(literal).encode()))
+                self._by_key.setdefault(pairs[-1][1], []).append(len(self._literals))
+                self._literals.append((pairs[-1][0], rest, service))
+        self._words = None if COMPILED is None else COMPILED.Words(tuple(pairs))
 
     def find(self, text: bytes) -> frozenset[str]:
         """Return the services that ``text`` speaks of."""
         # Scripts made from JSON write a slash as \/ or \u002F.
         if b"\\" in text:
             text = text.replace(b"\\/", b"/").replace(b"\\u002F", b"/").replace(b"\\u002f", b"/")
+        found = self._search(text) if self._words is None else self._words.find(text)
+        services = []
+        for index in found:
+            _, rest, service = self._literals[index]
+            if not rest or re.search(rest.encode(), text):
+                services.append(service)
+        return frozenset(services)
+
+    def _search(self, text: bytes) -> list[int]:
+        """Which literals a text holds, if it holds their key as a whole word, too."""
         words = self._by_key.keys() & set(text.translate(_WORDS_ONLY).split())
-        return frozenset(
-            service
-            for word in words
-            for literal, rest, service in self._by_key[word]
-            if literal in text and (not rest or re.search(rest.encode(), text))
-        )
+        return [index for word in words for index in self._by_key[word] if self._literals[index][0] in text]
 
 
 def _unbounded(pattern: str) -> str | None:

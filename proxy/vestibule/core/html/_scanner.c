@@ -2,21 +2,20 @@
 
    This does what `skimmer.py` does without a compiler, and decides nothing: it knows where tags, attributes, comments
    and raw text begin and end (HTML Standard, section 13.2.5, as `grammar.py` has it), and looks up what Python found out
-   about the origins of addresses. What it doesn't know it asks for; what is to be judged or held back it hands over; and
-   whatever is to be followed in the tree, unfinished or oddly written is left to Python, with where it stands.
+   about the origins of addresses. What it doesn't know it asks for; what is held back by its origin or its text alone it
+   disarms; and whatever is to be judged otherwise, to be followed in the tree, unfinished or oddly written is left to
+   Python, with where it stands.
 
    Guards the first promise, so every doubt is Python's. Nothing is read beyond the bytes that were passed, nothing is
    kept from one call to the next but the table of elements, and each byte is looked at a bounded number of times. */
 
-#define PY_SSIZE_T_CLEAN
-#ifndef Py_LIMITED_API
-#define Py_LIMITED_API 0x030b0000
-#endif
-#include <Python.h>
+#include "_scanner.h"
+
 #include <string.h>
 
-#define INTERFACE 1    /* grows with what Python and this agree on; a stale build is then not used */
+#define INTERFACE 2    /* grows with what Python and this agree on; a stale build is then not used */
 #define LIMIT 65536    /* as tokenizer.LIMIT: what is longer is read piecemeal there */
+#define MOST_HELD 1000 /* as judge.MOST_HELD */
 #define MOST_ITEMS 24  /* attributes handed over; tags that have more are Python's */
 #define DEEPEST 16     /* elements open within a drawing that are read on over at once */
 #define LONGEST 24     /* bytes of an element's name that anyone looks for */
@@ -30,11 +29,11 @@ enum role { IDLE, LOOK, REFERS, SOMETIMES, TEXT, SCRIPT, LINK, META, NOSCRIPT, S
 enum form { HAND_OVER, ADDRESS, CANDIDATES, LEAVE };
 /* Flags of a call, as scanner.Where has them, and two of our own. */
 enum { IN_HEAD = 1, IN_SELECT = 2, IN_DRAWING = 4, IN_NOSCRIPT = 8, ANY_VERDICT = 16 };
-/* What is known of an address. ODD: Python has to look at it; UNKNOWN: it has to judge the origin first. */
-typedef enum { FAILED = -1, ODD, OPEN, HELD, UNKNOWN } Verdict;
+/* What is known of an address. ODD: Python has to look at it. */
+typedef enum { FAILED = -1, ODD, OPEN, HELD } Verdict;
 /* In place of an offset to read on from: an exception is set, or more bytes are needed; it is Python's; there is an
-   answer for Python; there is a question to Python. */
-enum { STOPPED = -1, LEFT = -2, ANSWERED = -3, ASKED = -4 };
+   answer for Python. */
+enum { STOPPED = -1, LEFT = -2, ANSWERED = -3 };
 
 typedef struct {
     PyObject *name; /* bytes, lower case */
@@ -58,7 +57,7 @@ typedef struct {
     PyObject_HEAD
     Element *elements;
     int count;
-    PyObject *pragmas;
+    PyObject *pragmas, *inert, *ours;
     unsigned lengths[32];       /* by the low bits of its first letter: how long a name may be, to tell most by */
     unsigned char slots[SLOTS]; /* index of an element, plus one */
 } Scanner;
@@ -68,20 +67,21 @@ typedef struct {
     Offset name, name_end, value, value_end, next;
     int slash;
     const Attribute *known; /* NULL: imitates ours */
-    PyObject *held;         /* what Python knows of the origin that holds it back, borrowed */
+    PyObject *held;         /* what Python knows of the origin that holds it back, or NULL; owned */
 } Item;
 
 typedef struct {
     const Scanner *tables;
     const char *text;
-    PyObject *origins, *links, *types;
-    Item items[MOST_ITEMS]; /* of the tag that is read */
+    PyObject *origins, *links, *types, *hints; /* what Python found out */
+    PyObject *learn, *inline_script;           /* what finds out more */
+    PyObject *listed, *out;                    /* lists of what is held back, and of the rewritten page's parts */
+    Offset copied;                             /* up to where it is written */
+    Item items[MOST_ITEMS];                    /* of the tag that is read */
     int count, slash;
-    PyObject *held;             /* with HELD, borrowed */
-    PyObject *answer;           /* with ANSWERED */
-    PyObject *table, *key;      /* with ASKED: a name of what is asked for, borrowed, and of whom */
-    Offset start;               /* with ASKED: where to read on with an answer */
-    Offset within;              /* end of a noscript element of which the tags are read like any */
+    PyObject *held;   /* with HELD, owned; at times left over from before */
+    PyObject *answer; /* with ANSWERED */
+    Offset within;    /* end of a noscript element of which the tags are read like any */
 } Page;
 
 /* Characters */
@@ -302,18 +302,19 @@ static int may_hold(PyObject *words, const char *path, Offset size)
     return 0;
 }
 
-/* Look something up that Python may have to find out. Borrowed; NULL: an exception is set, or the question is noted. */
+/* Look something up, which Python finds out where it isn't known yet. Owned; NULL: an exception is set, or there is no
+   answer. table: a name of what is asked for. */
 static PyObject *look_up(Page *page, PyObject *dictionary, PyObject *table, const char *text, Offset size)
 {
     PyObject *key = PyBytes_FromStringAndSize(text, size);
     PyObject *value = key ? PyDict_GetItemWithError(dictionary, key) : NULL;
-    if (value || PyErr_Occurred()) {
-        Py_XDECREF(key);
-    } else {
-        Py_XDECREF(page->key);
-        page->key = key;
-        page->table = table;
+    if (!value && !PyErr_Occurred()) {
+        PyObject *learned = PyObject_CallFunctionObjArgs(page->learn, key, table, NULL);
+        Py_XDECREF(learned);
+        value = learned ? PyDict_GetItemWithError(dictionary, key) : NULL;
     }
+    Py_XINCREF(value);
+    Py_XDECREF(key);
     return value;
 }
 
@@ -325,13 +326,15 @@ static Verdict judge(Page *page, PyObject *kind, const char *origin, Offset size
         return PyErr_Occurred() ? FAILED : ODD;
     PyObject *known = look_up(page, origins, kind, origin, size);
     if (!known)
-        return PyErr_Occurred() ? FAILED : UNKNOWN;
-    if (known == Py_None)
-        return OPEN;
-    if (PyBytes_Check(known))
-        return may_hold(known, path, rest) ? ODD : OPEN;
-    page->held = known;
-    return PyTuple_Check(known) ? HELD : ODD;
+        return PyErr_Occurred() ? FAILED : ODD;
+    if (PyTuple_Check(known)) {
+        Py_XDECREF(page->held);
+        page->held = known;
+        return HELD;
+    }
+    Verdict verdict = known == Py_None ? OPEN : PyBytes_Check(known) && !may_hold(known, path, rest) ? OPEN : ODD;
+    Py_DECREF(known);
+    return verdict;
 }
 
 /* What is known of an address that is written plainly, as `glance.ORIGIN` and `grammar.OWN` have it. */
@@ -408,12 +411,18 @@ static int imitates(const char *name, Offset size)
 
 /* Elements */
 
+static void forget(Page *page)
+{
+    while (page->count)
+        Py_XDECREF(page->items[--page->count].held);
+}
+
 /* Collect the attributes of an element that matter. The tag's end, or LEFT. */
 static Offset collect(Page *page, Offset start, Offset at, Offset end, const Element *element)
 {
     Item item;
     int more;
-    page->count = 0;
+    forget(page);
     while ((more = next_item(page->text, at, end, &item)) > 0) {
         const char *name = page->text + item.name;
         Offset size = item.name_end - item.name;
@@ -438,46 +447,97 @@ static const Item *first(const Page *page, const char *name)
     return NULL;
 }
 
-/* What is known of the attributes that were collected, taken together. */
-static Verdict judge_element(Page *page, const Element *element)
+/* What is known of an attribute. kind: of what it refers to. */
+static Verdict judge_item(Page *page, Item *item, PyObject *kind)
+{
+    const char *value = page->text + item->value;
+    Offset size = item->value_end - item->value;
+    Verdict verdict = item->known->form == ADDRESS      ? judge_address(page, kind, value, size)
+                      : item->known->form == CANDIDATES ? judge_candidates(page, kind, value, size)
+                                                        : ODD;
+    if (verdict == HELD)
+        item->held = Py_NewRef(page->held);
+    return verdict;
+}
+
+/* What is known of the attributes that were collected, taken together. relation: a link's kind; else NULL. */
+static Verdict judge_element(Page *page, const Element *element, PyObject *relation)
 {
     int triggered = element->role != SOMETIMES, imitated = 0, held = 0, odd = 0;
-    PyObject *relation = NULL;
     for (int i = 0; i < page->count; i++) {
         Item *item = &page->items[i];
         const Attribute *known = item->known;
         triggered |= known != NULL;
         imitated |= imitates(page->text + item->name, item->name_end - item->name);
-        if (!known || known->form == HAND_OVER)
+        if (!known || known->form == HAND_OVER || relation == Py_None)
             continue;
-        PyObject *kind = known->kind;
-        if (element->role == LINK) {
-            const Item *rel = first(page, "rel");
-            if (!relation)
-                relation = look_up(page, page->links, known->kind, rel ? page->text + rel->value : "",
-                                   rel ? rel->value_end - rel->value : 0);
-            if (!relation)
-                return PyErr_Occurred() ? FAILED : UNKNOWN;
-            kind = relation;
-            if (kind == Py_None)
-                continue;
-        }
-        const char *value = page->text + item->value;
-        Offset size = item->value_end - item->value;
-        Verdict verdict = known->form == ADDRESS      ? judge_address(page, kind, value, size)
-                          : known->form == CANDIDATES ? judge_candidates(page, kind, value, size)
-                                                      : ODD;
-        if (verdict == FAILED || verdict == UNKNOWN)
-            return verdict;
+        Verdict verdict = judge_item(page, item, relation ? relation : known->kind);
+        if (verdict == FAILED)
+            return FAILED;
         odd |= verdict == ODD;
-        if (verdict == HELD) {
-            item->held = page->held;
-            held = 1;
-        }
+        held |= verdict == HELD;
         for (int j = 0; j < i; j++) /* of two with one name only the first counts */
             odd |= page->items[j].known == known;
     }
     return odd || (triggered && imitated) ? ODD : held ? HELD : OPEN;
+}
+
+/* Write down what the page is up to some place, then something instead of what follows up to another. 0, or -1 with an
+   exception. instead: borrowed, or NULL. */
+static int emit(Page *page, Offset until, PyObject *instead, Offset skip_to)
+{
+    int failed = 0;
+    if (page->copied < until) {
+        PyObject *part = PyBytes_FromStringAndSize(page->text + page->copied, until - page->copied);
+        failed = !part || PyList_Append(page->out, part) < 0;
+        Py_XDECREF(part);
+    }
+    page->copied = skip_to;
+    return failed || (instead && PyList_Append(page->out, instead) < 0) ? -1 : 0;
+}
+
+/* List what holds something back: the first of a pair that Python knows of it. */
+static int list(Page *page, PyObject *known)
+{
+    PyObject *entry = PyTuple_GetItem(known, 0);
+    return !entry ? -1 : PyList_Size(page->listed) >= MOST_HELD ? 0 : PyList_Append(page->listed, entry);
+}
+
+/* Whether a link does nothing but hint. A link without a relation, or where that is not known, does more. */
+static int only_hints(Page *page)
+{
+    const Item *rel = first(page, "rel");
+    if (!rel)
+        return 0;
+    PyObject *found = look_up(page, page->hints, rel->known->name, page->text + rel->value, rel->value_end - rel->value);
+    int hints = found ? found == Py_True : PyErr_Occurred() ? -1 : 0;
+    Py_XDECREF(found);
+    return hints;
+}
+
+/* Hold a tag back, as `Rewriter._disarm` and `Rewriter._hold_script` do. why: a pair that Python knows: an entry to be
+   listed, and the attribute that says so. */
+static int hold(Page *page, PyObject *why, Offset start, Offset name_end, Offset end, const Element *element)
+{
+    int script = element->role == SCRIPT, hints = element->role == LINK ? only_hints(page) : 0;
+    PyObject *attribute = PyTuple_GetItem(why, 1);
+    if (hints < 0 || !attribute || list(page, why) < 0)
+        return -1;
+    for (int i = 0, again = 0; !script && i < page->count; i++)
+        if (page->items[i].held && again++ && list(page, page->items[i].held) < 0)
+            return -1;
+    if (hints)
+        return emit(page, start, NULL, end);
+    if (emit(page, name_end, script ? page->tables->inert : NULL, name_end) < 0
+        || PyList_Append(page->out, attribute) < 0)
+        return -1;
+    for (int i = 0; i < page->count; i++) {
+        const Item *item = &page->items[i];
+        if ((item->held || (script && item->known && strcmp(item->known->text, "language") != 0))
+            && emit(page, item->name, page->tables->ours, item->name) < 0)
+            return -1;
+    }
+    return 0;
 }
 
 /* Answer with a tag, as `_scanner.pyi` says. */
@@ -493,18 +553,33 @@ static Offset answer(Page *page, Verdict verdict, Offset start, Offset name_end,
         if (!one || PyTuple_SetItem(items, i, one) < 0)
             Py_CLEAR(items);
     }
-    page->answer = items ? Py_BuildValue("(innnnONn)", (int)verdict, start, name_end, end, on, element->name, items,
-                                          page->within) : NULL;
+    page->answer = items ? Py_BuildValue("(innnnON)", (int)verdict, start, name_end, end, on, element->name, items)
+                         : NULL;
     return page->answer ? ANSWERED : STOPPED;
 }
 
-/* Judge a tag by the attributes that were collected: read on at `on` (-1: Python's, if it is open), or answer. */
+/* Judge a tag by the attributes that were collected, and hold it back: read on at `on` (-1: Python's), or answer. */
 static Offset decide(Page *page, Offset start, Offset name_end, Offset end, Offset on, const Element *element)
 {
-    Verdict verdict = judge_element(page, element);
-    if (verdict == ODD || verdict == HELD)
+    PyObject *relation = NULL;
+    if (element->role == LINK) {
+        const Item *rel = first(page, "rel");
+        relation = look_up(page, page->links, Py_None, rel ? page->text + rel->value : "",
+                           rel ? rel->value_end - rel->value : 0);
+        if (!relation)
+            return PyErr_Occurred() ? STOPPED : LEFT;
+    }
+    Verdict verdict = judge_element(page, element, relation);
+    Py_XDECREF(relation);
+    if (verdict == ODD || (verdict == HELD && (on < 0 || element->role == FRAME)))
         return answer(page, verdict, start, name_end, end, on, element);
-    return verdict == UNKNOWN ? ASKED : verdict == FAILED ? STOPPED : on < 0 ? LEFT : on;
+    if (verdict == HELD) {
+        int i = 0;
+        while (!page->items[i].held)
+            i++;
+        return hold(page, page->items[i].held, start, name_end, end, element) < 0 ? STOPPED : on;
+    }
+    return verdict == FAILED ? STOPPED : on < 0 ? LEFT : on;
 }
 
 /* Read a tag that is decided by its attributes. */
@@ -547,6 +622,17 @@ static Offset read_meta(Page *page, Offset start, Offset at, Offset end, const E
     return triggered && doubtful ? LEFT : over;
 }
 
+/* Judge an inline script by its text. */
+static Offset judge_inline(Page *page, Offset start, Offset name_end, Offset end, Offset close, const Element *element)
+{
+    PyObject *text = PyBytes_FromStringAndSize(page->text + end, close - end);
+    PyObject *why = text ? PyObject_CallFunctionObjArgs(page->inline_script, text, NULL) : NULL;
+    int failed = !why || (why != Py_None && hold(page, why, start, name_end, end, element) < 0);
+    Py_XDECREF(text);
+    Py_XDECREF(why);
+    return failed ? STOPPED : close;
+}
+
 static Offset read_script(Page *page, Offset start, Offset at, Offset end, const Element *element)
 {
     Offset over = collect(page, start, at, end, element);
@@ -561,14 +647,14 @@ static Offset read_script(Page *page, Offset start, Offset at, Offset end, const
         PyObject *kind = look_up(page, page->types, type->known->name, page->text + type->value,
                                  type->value_end - type->value);
         if (!kind)
-            return PyErr_Occurred() ? STOPPED : ASKED;
-        if (is_text(kind, "data"))
-            return close;
-        if (!is_text(kind, "script"))
-            return LEFT;
+            return PyErr_Occurred() ? STOPPED : LEFT;
+        int data = is_text(kind, "data"), script = is_text(kind, "script");
+        Py_DECREF(kind);
+        if (data || !script)
+            return data ? close : LEFT;
     } else if (first(page, "language"))
         return LEFT;
-    return close - over > LIMIT ? LEFT : answer(page, OPEN, start, at, over, close, element);
+    return close - over > LIMIT ? LEFT : judge_inline(page, start, at, over, close, element);
 }
 
 static Offset read_frame(Page *page, Offset start, Offset at, Offset end, const Element *element, int flags)
@@ -643,9 +729,8 @@ static Offset read_drawing(Page *page, Offset at, Offset end, int whole)
             if ((at = collect(page, start, behind, end, element)) < 0)
                 break;
             Verdict verdict = judge_shape(page, element);
-            page->start = safe;
-            if (verdict == FAILED || verdict == UNKNOWN)
-                return verdict == FAILED ? STOPPED : ASKED;
+            if (verdict == FAILED)
+                return STOPPED;
             if (verdict != OPEN)
                 break;
             slash = page->slash;
@@ -761,45 +846,61 @@ static Offset walk(Page *page, Offset at, Offset end, int where)
         } else {
             at = start + 1;
         }
-        if (at < 0) {
-            page->start = start;
-            return at <= ANSWERED || (at == STOPPED && PyErr_Occurred()) ? at : start;
-        }
+        if (at < 0)
+            return at == ANSWERED || (at == STOPPED && PyErr_Occurred()) ? at : start;
     }
     return at;
 }
 
 /* Python's side */
 
+/* Fill in what Python handed over for a page. */
+static int take(Page *page, PyObject *handed)
+{
+    PyObject **dictionaries[] = {&page->origins, &page->links, &page->types, &page->hints};
+    PyObject **lists[] = {&page->listed, &page->out};
+    if (!PyTuple_Check(handed)
+        || !PyArg_ParseTuple(handed, "OOOOOOOO", &page->origins, &page->links, &page->types, &page->hints, &page->learn,
+                             &page->inline_script, &page->listed, &page->out))
+        return -1;
+    for (int i = 0; i < 4; i++)
+        if (!PyDict_Check(*dictionaries[i]))
+            return -1;
+    for (int i = 0; i < 2; i++)
+        if (!PyList_Check(*lists[i]))
+            return -1;
+    return 0;
+}
+
 static PyObject *scan(PyObject *self, PyObject *const *arguments, Py_ssize_t count)
 {
-    if (count != 7)
-        return PyErr_Format(PyExc_TypeError, "scan takes 7 arguments, not %zd", count);
+    if (count != 6)
+        return PyErr_Format(PyExc_TypeError, "scan takes 6 arguments, not %zd", count);
     Page page;
     char *text;
     Offset size, at = PyLong_AsSsize_t(arguments[1]);
-    int flags = (int)PyLong_AsLong(arguments[2]);
-    page.within = PyLong_AsSsize_t(arguments[6]);
+    page.copied = PyLong_AsSsize_t(arguments[2]);
+    int flags = (int)PyLong_AsLong(arguments[3]);
+    page.within = PyLong_AsSsize_t(arguments[4]);
     if (PyErr_Occurred() || PyBytes_AsStringAndSize(arguments[0], &text, &size) < 0)
         return NULL;
-    for (int i = 3; i < 6; i++)
-        if (!PyDict_Check(arguments[i]))
-            return PyErr_Format(PyExc_TypeError, "scan: argument %d is no dictionary", i + 1);
-    if (at < 0 || at > size)
-        return PyErr_Format(PyExc_ValueError, "scan: no position in the buffer: %zd", at);
+    if (take(&page, arguments[5]) < 0)
+        return PyErr_Format(PyExc_TypeError, "scan: not what is known of a page");
+    if (at < 0 || at > size || page.copied < 0 || page.copied > at)
+        return PyErr_Format(PyExc_ValueError, "scan: no position in the buffer: %zd, %zd", at, page.copied);
     page.tables = (Scanner *)self;
     page.text = text;
-    page.origins = arguments[3];
-    page.links = arguments[4];
-    page.types = arguments[5];
-    page.answer = page.key = NULL;
-    at = flags & IN_DRAWING ? read_drawing(&page, at, size, 0) : walk(&page, at, size, flags & (IN_HEAD | IN_SELECT));
-    PyObject *result = at == ANSWERED  ? page.answer
-                       : at == ASKED   ? Py_BuildValue("(nOOn)", page.start, page.table, page.key, page.within)
-                       : at == STOPPED ? NULL
-                                       : PyLong_FromSsize_t(at);
-    Py_XDECREF(page.key);
-    return result;
+    page.answer = page.held = NULL;
+    page.count = 0;
+    Offset on = flags & IN_DRAWING ? read_drawing(&page, at, size, 0)
+                                   : walk(&page, at, size, flags & (IN_HEAD | IN_SELECT));
+    forget(&page);
+    Py_XDECREF(page.held);
+    if (on == STOPPED)
+        return NULL;
+    if (on == ANSWERED)
+        return Py_BuildValue("(nnnN)", at, page.copied, page.within, page.answer);
+    return Py_BuildValue("(nnnO)", on, page.copied, page.within, Py_None);
 }
 
 static void release(Element *elements, int count)
@@ -868,16 +969,18 @@ static int enter_element(Scanner *tables, PyObject *name, PyObject *fields)
 
 static PyObject *create(PyTypeObject *type, PyObject *arguments, PyObject *keywords)
 {
-    PyObject *elements, *pragmas, *name, *fields;
+    PyObject *elements, *pragmas, *inert, *ours, *name, *fields;
     Py_ssize_t at = 0;
     if (keywords && PyDict_Size(keywords))
         return PyErr_Format(PyExc_TypeError, "Scanner takes no keywords");
-    if (!PyArg_ParseTuple(arguments, "O!O!", &PyDict_Type, &elements, &PyFrozenSet_Type, &pragmas))
+    if (!PyArg_ParseTuple(arguments, "O!O!SS", &PyDict_Type, &elements, &PyFrozenSet_Type, &pragmas, &inert, &ours))
         return NULL;
     Scanner *self = (Scanner *)((allocfunc)PyType_GetSlot(type, Py_tp_alloc))(type, 0);
     if (!self)
         return NULL;
     self->pragmas = Py_NewRef(pragmas);
+    self->inert = Py_NewRef(inert);
+    self->ours = Py_NewRef(ours);
     self->elements = PyMem_Calloc((size_t)PyDict_Size(elements) + 1, sizeof(Element));
     if (!self->elements) {
         Py_DECREF(self);
@@ -898,13 +1001,15 @@ static void destroy(PyObject *self)
     if (tables->elements)
         release(tables->elements, tables->count);
     Py_XDECREF(tables->pragmas);
+    Py_XDECREF(tables->inert);
+    Py_XDECREF(tables->ours);
     ((freefunc)PyType_GetSlot(type, Py_tp_free))(self);
     Py_DECREF(type);
 }
 
 static PyMethodDef methods[] = {
     {"scan", (PyCFunction)(void (*)(void))scan, METH_FASTCALL,
-     "scan(buffer, position, where, origins, links, types, within): see _scanner.pyi."},
+     "scan(buffer, position, copied, where, within, page): see _scanner.pyi."},
     {NULL, NULL, 0, NULL},
 };
 
@@ -922,12 +1027,19 @@ static PyType_Spec spec = {
     .slots = slots,
 };
 
-static int fill(PyObject *module)
+static int add_type(PyObject *module, PyType_Spec *of)
 {
-    PyObject *type = PyType_FromModuleAndSpec(module, &spec, NULL);
+    PyObject *type = PyType_FromModuleAndSpec(module, of, NULL);
     int failed = !type || PyModule_AddType(module, (PyTypeObject *)type) < 0;
     Py_XDECREF(type);
-    return failed || PyModule_AddIntConstant(module, "INTERFACE", INTERFACE) < 0 ? -1 : 0;
+    return failed ? -1 : 0;
+}
+
+static int fill(PyObject *module)
+{
+    if (add_type(module, &spec) < 0 || add_type(module, &words_spec) < 0)
+        return -1;
+    return PyModule_AddIntConstant(module, "INTERFACE", INTERFACE);
 }
 
 static PyModuleDef_Slot module_slots[] = {{Py_mod_exec, fill}, {0, NULL}};

@@ -146,7 +146,9 @@ class Judge:
         """Raw type of a script → `elements.script_type`."""
         self.links = dict(_USUAL_LINKS)
         """Raw relation of a link → `elements.link_kind`."""
-        self._hints: dict[bytes, bool] = {}
+        self.hints: dict[bytes, bool] = {}
+        """Raw relation of a link → whether it does nothing but hint."""
+        self._marks: dict[str, bytes] = {}
         self._captured: dict[tuple[bytes, str], Gated | ByUrl | Unless | None] = {}
         self.base_set = False
         self.start_with((page,))
@@ -292,6 +294,11 @@ class Judge:
     def inline(self, text: bytes) -> Gated | None:
         return self.gate.inline(text if len(text) <= LIMIT else text[:LIMIT])
 
+    def script(self, text: bytes) -> tuple[Held, bytes] | None:
+        """Likewise, as the compiled scanner wants it: an entry to be listed, and the attribute that says so."""
+        gated = self.inline(text)
+        return None if gated is None else (Held(gated, "inline", ""), self.mark(gated))
+
     def speculation(self, text: bytes) -> Verdict | None:
         """Decide on speculation rules: those that name only URLs that may load are left; others may reach anyone."""
         try:
@@ -320,11 +327,22 @@ class Judge:
                     known[origin] = None
         return True
 
-    def learn(self, origin: bytes, kind: str) -> bool:
-        """Find out what `origins` is to know of an origin; tell whether there is room for it."""
+    def learn(self, key: bytes, table: str | bytes | None) -> None:
+        """Find out what the compiled scanner asks for: what `origins` is to know of an origin (table: the kind) as far
+        as there is room for more, or what a raw type (``b"type"``) or relation means (None, ``b"rel"``: `hints`)."""
+        if isinstance(table, str):
+            self._learn_origin(key, table)
+        elif table is None:
+            self.link_kind(key)
+        elif table == b"rel":
+            self.only_hints(key)
+        else:
+            self.script_type(key)
+
+    def _learn_origin(self, origin: bytes, kind: str) -> None:
         known = self.origins[kind]
         if len(known) >= MOST_VERDICTS:
-            return False
+            return
         gated: Gated | ByUrl | Unless | None
         if len(origin) < 2:
             gated = self._by_origin(b"", b"", kind)
@@ -333,14 +351,25 @@ class Judge:
             else:
                 decided = isinstance(gated, Unless) and (origin or self._passes(gated))
                 known[origin] = gated.table if decided and isinstance(gated, Unless) else False
-            return True
+            return
         plain = _PLAIN.match(origin)
         gated = BY_URL if plain is None else self._ask(plain[1], plain[2], kind)
-        if isinstance(gated, Gated):
-            known[origin] = Held(gated, kind, origin.partition(b"//")[2].decode()), mark(gated)
+        if gated is None:
+            known[origin] = None
+        elif isinstance(gated, Gated):
+            host = origin[origin.index(b"//") + 2 :].decode()
+            known[origin] = Held(gated, kind, host), self.mark(gated)
         else:
-            known[origin] = None if gated is None else gated.table if isinstance(gated, Unless) else False
-        return True
+            known[origin] = gated.table if isinstance(gated, Unless) else False
+
+    def mark(self, gated: Gated) -> bytes:
+        """`mark`, remembered."""
+        service = gated.service
+        if service not in self._marks:
+            if len(self._marks) >= MOST_VERDICTS:
+                self._marks.clear()
+            self._marks[service] = mark(gated)
+        return self._marks[service]
 
     def origin(self, origin: bytes, kind: str) -> Gated | ByUrl | Unless | None:
         """Decide by an origin as `glance` captures it."""
@@ -369,11 +398,11 @@ class Judge:
 
     def only_hints(self, rel: bytes) -> bool:
         """Whether a link does nothing but hint, by its raw relation, as `elements.only_hints`."""
-        if rel not in self._hints:
-            if len(self._hints) >= MOST_VERDICTS:
-                self._hints.clear()
-            self._hints[rel] = elements.only_hints(unescape_attribute(rel.decode("latin-1")).strip(" \t\n\f\r").lower())
-        return self._hints[rel]
+        if rel not in self.hints:
+            if len(self.hints) >= MOST_VERDICTS:
+                self.hints.clear()
+            self.hints[rel] = elements.only_hints(unescape_attribute(rel.decode("latin-1")).strip(" \t\n\f\r").lower())
+        return self.hints[rel]
 
     def script_type(self, value: bytes) -> str:
         """What an inline script is by the raw value of its type, as `elements.script_type`."""

@@ -24,9 +24,9 @@ from vestibule.core.html.grammar import EVERY_TAG, HEAD, ITEM, PROLOGUE, SIMPLE_
 from vestibule.core.html.judge import BY_URL, UNREADABLE, Gate, Gated, Held, Judge, OriginGate, Verdict, mark
 from vestibule.core.html.namespaces import Namespaces, Reading
 from vestibule.core.html.references import escape_attribute
-from vestibule.core.html.scanner import SCANNER, Where
+from vestibule.core.html.scanner import INERT, OURS, SCANNER, Where
 from vestibule.core.html.scanner import Verdict as Known
-from vestibule.core.html.skimmer import OURS, SCAN, Skimmer, word
+from vestibule.core.html.skimmer import SCAN, Skimmer, word
 from vestibule.core.html.tokenizer import (
     BOGUS_COMMENT,
     CDATA,
@@ -42,7 +42,7 @@ from vestibule.core.html.tokenizer import (
 )
 
 if TYPE_CHECKING:
-    from vestibule.core.html._scanner import Scanner
+    from vestibule.core.html._scanner import Scanner, Tag
 
 __all__ = ["BY_URL", "LIMIT", "UNREADABLE", "Gate", "Gated", "Held", "Inject", "OriginGate", "Placeholder", "Rewriter"]
 
@@ -94,8 +94,6 @@ class _Replacement(NamedTuple):
     value: bytes
 
 
-_MOST_ASKED = 16
-"""Questions of the compiled scanner in a row about one tag or drawing, which it reads anew after each."""
 _PATIENCE = 16
 """Glances in a row that settled nothing, after which only every so many-th tag gets one."""
 _NO_INJECTION = Inject()
@@ -112,6 +110,11 @@ _FOLLOWED = frozenset(
 """Start tags on which the reading of later bytes depends."""
 _IGNORED_IN_SELECT = frozenset(b"svg math style textarea title xmp iframe noembed noframes plaintext frameset".split())
 _ALWAYS = frozenset(map(str.encode, elements.ALWAYS))
+_SOMETIMES = {
+    name.encode(): frozenset(map(str.encode, attributes))
+    for names, attributes in elements.IF_ATTRIBUTE.values()
+    for name in names
+}
 _SCRIPT_ATTRIBUTES = frozenset(elements.RULES[b"script"]) | {b"type"}
 _NOSCRIPT_DROPPED = RAW_TEXT[b"noscript"]._replace(treat=Treat.DROP)
 _PLAINTEXT_ESCAPED = PLAINTEXT._replace(treat=Treat.ESCAPE)
@@ -191,6 +194,7 @@ class Rewriter(Skimmer):
             return
         if self._position == 0 and self._resume[0]:
             # Read before, and not whole then: what was learned is used by the closer look.
+            self._stopped = 0
             return
         where = self._where()
         if where is None:
@@ -218,30 +222,15 @@ class Rewriter(Skimmer):
         """Read on with the compiled scanner up to what needs a closer look."""
         judge, buffer, scan = self._judge, self._buffer, scanner.scan
         origins = judge.origins if judge.plain else {}
-        asked = 0
-        while True:
-            found = scan(buffer, self._position, where, origins, judge.links, judge.types, self._within)
-            if isinstance(found, int):
-                self._position = self._stopped = found
+        known = origins, judge.links, judge.types, judge.hints, judge.learn, judge.script, judge.held, self._out
+        tag: Tag | None = (0, 0, 0, 0, 0, b"", ())
+        while tag is not None:
+            self._position, self._copied, self._within, tag = scan(
+                buffer, self._position, self._copied, where, self._within, known
+            )
+            if tag is not None and not self._settle(*tag):
                 return
-            self._within = found[-1]
-            if len(found) == 4:
-                before = self._position
-                self._position, table, key, _ = found
-                asked = asked + 1 if self._position == before else 0
-                if not isinstance(table, str):
-                    self._learn(table, key)
-                elif not judge.learn(key, table) or asked > _MOST_ASKED:
-                    origins = {}  # There is no room for more, or too much is read again: the rest is looked at closely.
-            elif not self._settle(*found[:-1]):
-                return
-
-    def _learn(self, table: bytes | None, key: bytes) -> None:
-        """Find out what a raw relation (None) or type means."""
-        if table is None:
-            self._judge.link_kind(key)
-        else:
-            self._judge.script_type(key)
+        self._stopped = self._position
 
     def _settle(
         self, known: int, start: int, after_name: int, end: int, on: int, name: bytes, items: Sequence[Handed]
@@ -249,14 +238,9 @@ class Rewriter(Skimmer):
         """Settle a tag that the scanner hands over, whose text may follow; False where the scanner can't read on."""
         if known == Known.HELD:
             self._position = end if on < 0 else on
-            self._hold(start, after_name, end, name, items)
+            self._hold(start, after_name, name, items)
             if on < 0:
                 self._enter_raw(name, Reading.HTML, start)
-        elif known == Known.OPEN:
-            self._position = on
-            gated = self._judge.inline(self._buffer[end:on])
-            if gated is not None:
-                self._hold_script(Verdict(gated, "inline", "", ""), after_name, _lowered(items))
         elif name == b"script":
             return self._script(start, after_name, end, _lowered(items)) and self._raw is None
         elif name == b"iframe":
@@ -269,44 +253,17 @@ class Rewriter(Skimmer):
             self._disarm(elements.RULES[name], start, after_name, _lowered(items), end)
         return self._raw is None
 
-    def _hold(self, start: int, after_name: int, end: int, name: bytes, items: Sequence[Handed]) -> None:
-        """Hold a tag back as `_disarm` and `_script` would, by what is known of its origins."""
-        judge = self._judge
-        script = name == b"script"
-        first, reference, relation, renamed = None, b"", b"", []
-        for at, attribute, value, _, known in items:
+    def _hold(self, start: int, after_name: int, name: bytes, handed: Sequence[Handed]) -> None:
+        """Hold a frame or a script back by what is known of its origins."""
+        items = _lowered(handed)
+        held: dict[bytes, Verdict] = {}
+        for (_, attribute, value, _), (*_, known) in zip(items, handed, strict=True):
             if known is not None:
-                renamed.append(at)
-                if first is None:
-                    first, reference = known, value
-                    judge.add(known[0])
-                elif not script:
-                    judge.add(known[0])
-            elif script:
-                if attribute.lower() in _SCRIPT_ATTRIBUTES:
-                    renamed.append(at)
-            elif not relation and attribute.lower() == b"rel":
-                relation = value
-        assert first is not None
-        held, mark_ = first
-        if relation and judge.only_hints(relation):
-            self._emit(start, b"", end)
-            return
-        if name == b"iframe" and self._placeholder is not None:
-            values = {attribute: value for _, attribute, value, _ in reversed(_lowered(items))}
-            if self._shows(values, start):
-                self._emit(start, self._placeholder(held.gated, held.kind, judge.address(judge.decode(reference))))
-        # As `_emit` would, which costs as much as all the rest.
-        out, copied, buffer = self._out, self._copied, self._buffer
-        out.append(buffer[copied:after_name])
-        if script:
-            out.append(b' type="text/plain"')
-        out.append(mark_)
-        copied = after_name
-        for at in renamed:
-            out += buffer[copied:at], OURS
-            copied = at
-        self._copied = copied
+                held[attribute] = Verdict(known[0].gated, known[0].kind, known[0].host, self._judge.decode(value))
+        if name == b"script":
+            self._hold_script(next(iter(held.values())), after_name, items)
+        else:
+            self._hold_frame(held, start, after_name, items)
 
     def _skim(self, where: Where) -> bool:
         """Do likewise without it; tell whether anything was settled."""
@@ -332,10 +289,8 @@ class Rewriter(Skimmer):
             pattern = EVERY_TAG
         else:
             if position == self._stopped:
-                # Where the compiled scanner stopped there is nothing to look for.
-                here = WHOLE.match(buffer, position)
-                if here is None or here[1] or here[2].lower() in _ALWAYS:
-                    return here, position
+                # Something begins here, so there is nothing to look for.
+                return WHOLE.match(buffer, position), position
             return SCAN(buffer, position)
         match = pattern.match(buffer, position)
         if match is None or match[2] is None:
@@ -368,7 +323,7 @@ class Rewriter(Skimmer):
                 return True
             reading = self._follow(name, attributes, _closes_itself(self._buffer, match.end(3), end))
         rules = elements.RULES.get(name)
-        if rules is not None and attributes and (name in _ALWAYS or _mentions(attributes.lower(), rules)):
+        if rules is not None and attributes and (name in _ALWAYS or self._matters(name, attributes, match.start(3))):
             if name in elements.INTRICATE:
                 self._decide(name, rules, start, match.span(3))
             else:
@@ -376,6 +331,16 @@ class Rewriter(Skimmer):
         if reading is not None:
             self._enter_raw(name, reading, start)
         return True
+
+    def _matters(self, name: bytes, attributes: bytes, start: int) -> bool:
+        """Whether a tag that matters only with some attributes has one of them. Some matter in drawings only."""
+        wanted: Collection[bytes] | None = _SOMETIMES.get(name)
+        if wanted is None:
+            return bool(self._namespaces.active)
+        attributes = attributes.lower()
+        if not any(attribute in attributes for attribute in wanted):
+            return False
+        return any(item[1] in wanted for item in self._items(start, start + len(attributes)))
 
     def _declare(self, name: bytes, attributes: bytes, end: int) -> None:
         """Fill a place for the declaration."""
@@ -586,7 +551,7 @@ class Rewriter(Skimmer):
             held = self._judge_inline(values, text)
             if held is None and reading is Reading.UNSURE and b"<" in text:
                 # Its text will be disarmed for those who take it for markup; as a script it would be another.
-                self._emit(after_name, b' type="text/plain"')
+                self._emit(after_name, INERT)
         self._position = end
         if held is not None:
             self._hold_script(held, after_name, items)
@@ -600,7 +565,7 @@ class Rewriter(Skimmer):
 
     def _hold_script(self, held: Verdict, after_name: int, items: Sequence[Item]) -> None:
         self._judge.note(*held[:3])
-        self._emit(after_name, b' type="text/plain"' + mark(held.gated))
+        self._emit(after_name, INERT + mark(held.gated))
         self._rename(items, _SCRIPT_ATTRIBUTES)
 
     def _judge_script(self, values: dict[bytes, bytes]) -> Verdict | None:
@@ -795,13 +760,26 @@ class Rewriter(Skimmer):
             if replaced or any(map(_spoofs, values)):
                 self._rename(items, frozenset(), replaced)
             return
+        self._hold_frame(held, start, span[0], items, replaced)
+
+    def _hold_frame(
+        self,
+        held: dict[bytes, Verdict],
+        start: int,
+        after_name: int,
+        items: Sequence[Item],
+        replaced: dict[int, _Replacement] | None = None,
+    ) -> None:
+        """Hold back a tag that, if it is a frame, may get something put in its place."""
         for verdict in held.values():
             self._judge.note(*verdict[:3])
         first = next(iter(held.values()))
-        if name == b"iframe" and self._placeholder is not None and self._shows(values, start):
-            self._emit(start, self._placeholder(first.gated, first.kind, self._judge.address(first.reference)))
-        self._emit(span[0], mark(first.gated))
-        self._rename(items, frozenset(held), replaced)
+        if self._placeholder is not None and self._buffer[start + 1 : after_name].lower() == b"iframe":
+            values = {attribute: value for _, attribute, value, _ in reversed(items)}
+            if self._shows(values, start):
+                self._emit(start, self._placeholder(first.gated, first.kind, self._judge.address(first.reference)))
+        self._emit(after_name, mark(first.gated))
+        self._rename(items, held, replaced)
 
     def _judge_element(
         self, name: bytes, rules: dict[bytes, str], values: dict[bytes, bytes], items: list[Item]
@@ -939,11 +917,6 @@ def _first(items: Iterable[Item], name: bytes) -> bytes:
 
 def _lowered(items: Iterable[Handed]) -> list[Item]:
     return [(start, name.lower(), value, value_start) for start, name, value, value_start, _ in items]
-
-
-def _mentions(attributes: bytes, rules: Iterable[bytes]) -> bool:
-    """Whether lower-case attributes might be some, or imitate ours."""
-    return _SPOOF in attributes or any(name in attributes for name in rules)
 
 
 def _spoofs(name: bytes) -> bool:

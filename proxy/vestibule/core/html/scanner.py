@@ -1,7 +1,7 @@
-"""What the compiled scanner is told of elements, and whether there is one.
+"""What the compiled scanner is told of elements.
 
-`_scanner.c` reads pages several times as fast as regular expressions do. It is built where there is a C compiler; where
-it is missing `skimmer` does its work, to the same result.
+`_scanner.c` reads pages several times as fast as regular expressions do. Where it is missing `skimmer` does its work,
+to the same result.
 """
 
 from __future__ import annotations
@@ -10,13 +10,11 @@ from enum import IntEnum, IntFlag
 from typing import TYPE_CHECKING
 
 from vestibule.core.html import elements
+from vestibule.core.html.compiled import COMPILED
 from vestibule.core.html.grammar import SVG_SHAPES
 
 if TYPE_CHECKING:
     from vestibule.core.html._scanner import Attributes, Scanner
-
-INTERFACE = 1
-"""Grows with what Python and the compiled part agree on, so that a build from other sources is not used."""
 
 
 class Role(IntEnum):
@@ -62,10 +60,8 @@ class Verdict(IntEnum):
 
     ODD = 0
     """Nothing: to be looked at closely."""
-    OPEN = 1
-    """It is an inline script; its text is to be judged."""
     HELD = 2
-    """It is held back by the origins of which its attributes say so, and nothing else is to be done about it."""
+    """It is held back by the origins of which its attributes say so; it is a frame, or a script without an end."""
 
 
 class Where(IntFlag):
@@ -98,6 +94,10 @@ _HANDED_OVER = {
 _SPACED = elements.LISTS - {b"srcset", b"imagesrcset", b"data-srcset", b"data-lazy-srcset"}
 _CLOSING = frozenset({b"body", b"select", b"template"})
 _CLOSING_IN_HEAD = frozenset({b"head", b"body", b"html", b"br", b"template"})
+OURS = b"data-vestibule-"
+"""Put before the names of attributes that are held back."""
+INERT = b' type="text/plain"'
+"""Given to scripts that are held back."""
 PRAGMAS = frozenset(
     b"content-type x-ua-compatible content-language cache-control expires pragma imagetoolbar cleartype "
     b"content-style-type content-script-type last-modified language".split()
@@ -140,12 +140,8 @@ def table() -> dict[bytes, tuple[int, bool, bool, bool, Attributes]]:
 
 
 def load() -> Scanner | None:
-    """The compiled scanner; None where it was not built, or from other sources than these."""
-    try:
-        from vestibule.core.html import _scanner
-    except ImportError:
-        return None
-    return _scanner.Scanner(table(), PRAGMAS) if _scanner.INTERFACE == INTERFACE else None
+    """The compiled scanner, where there is one."""
+    return None if COMPILED is None else COMPILED.Scanner(table(), PRAGMAS, INERT, OURS)
 
 
 SCANNER = load()

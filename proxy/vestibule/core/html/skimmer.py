@@ -15,11 +15,10 @@ from vestibule.core.html import elements, glance
 from vestibule.core.html.grammar import HEAD_LOADER, OWN_SVG, SIMPLE_SVG, Scan, outside_tags
 from vestibule.core.html.judge import Gated, Judge, mark
 from vestibule.core.html.references import unescape_attribute
+from vestibule.core.html.scanner import OURS
 from vestibule.core.html.tokenizer import LIMIT, RAW_TEXT, Tokenizer, script_end
 
 SCAN = Scan(elements.ALWAYS, ("body", "select", "template"), elements.IF_ATTRIBUTE)
-OURS = b"data-vestibule-"
-"""Put before the names of attributes that are held back."""
 
 
 def word(value: bytes) -> str:
