@@ -221,14 +221,14 @@ def normal_host(text: str) -> str | None:
     if text.startswith("["):
         return _ipv6(text[1:-1]) if text.endswith("]") else None
     if "%" in text:
-        text = unquote_to_bytes(text).decode("utf-8", "replace")
+        # Lone surrogates stand for what a page's encoding doesn't know: no host may hold what browsers make of them.
+        text = unquote_to_bytes(text.encode("utf-8", "surrogatepass")).decode("utf-8", "replace")
     ascii_host = _to_ascii(text)
     if ascii_host is None or _FORBIDDEN_IN_HOST.search(ascii_host):
         return None
-    if ascii_host.endswith("."):
-        ascii_host = ascii_host[:-1]
-    if not ascii_host:
-        return None
+    ascii_host = ascii_host.removesuffix(".")
+    if not ascii_host or ascii_host.endswith("."):
+        return None  # Of hosts that end in two dots browsers say the same, or fail to look them up.
     last = ascii_host.rpartition(".")[2]
     if _ends_in_number(last):
         return _ipv4(ascii_host)
