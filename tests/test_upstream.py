@@ -456,6 +456,60 @@ def test_a_slow_client_slows_the_upstream() -> None:
         assert received > total
 
 
+def test_slow_clients_leave_the_upstream_to_others() -> None:
+    total = 16 * 1024 * 1024
+
+    def handler(peer: Peer) -> None:
+        while head := peer.read_head():
+            if b"/large" in head:
+                peer.send(OK + b"Content-Length: %d\r\n\r\n" % total + b"x" * total)
+            else:
+                peer.send(OK + b"Content-Length: 2\r\n\r\nok")
+
+    with in_front_of(handler, Limits(connections=2, waiting=1, queue=5)) as url, contextlib.ExitStack() as stack:
+        address = ("127.0.0.1", int(url.rpartition(":")[2]))
+        slow = []
+        for _ in range(5):
+            slow.append(stack.enter_context(socket.create_connection(address, timeout=10)))
+            slow[-1].sendall(get(b"/large"))
+            assert slow[-1].recv(15) == b"HTTP/1.1 200 OK"
+        for _ in range(3):
+            status, _, body = parsed(exchange(url, get()))
+            assert (status, body) == (200, b"ok")
+        for sock in slow:
+            received = 0
+            while chunk := sock.recv(1 << 20):
+                received += len(chunk)
+            assert received > total
+        assert parsed(exchange(url, get()))[0] == 200
+
+
+def test_a_connection_is_free_when_all_of_the_answer_is_here() -> None:
+    served: list[int] = []
+    body = bytes(range(256)) * 3200  # more than is passed on at once, less than is held
+
+    def handler(peer: Peer) -> None:
+        served.append(0)
+        while peer.read_head():
+            served[-1] += 1
+            peer.send(OK + b"Content-Length: %d\r\n\r\n" % len(body) + body)
+
+    limits = Limits(connections=1, waiting=4, queue=10, buffer=1 << 20)
+    with in_front_of(handler, limits) as url, socket.socket() as slow:
+        slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        slow.settimeout(10)
+        slow.connect(("127.0.0.1", int(url.rpartition(":")[2])))
+        slow.sendall(get())
+        assert slow.recv(15) == b"HTTP/1.1 200 OK"
+        for _ in range(3):
+            assert parsed(exchange(url, get()))[2] == body
+        received = b""
+        while chunk := slow.recv(1 << 20):
+            received += chunk
+        assert received.endswith(body)
+        assert sum(served) == 4
+
+
 def test_a_slow_upstream_slows_the_client() -> None:
     proceed = threading.Event()
     size = 64 * 1024 * 1024

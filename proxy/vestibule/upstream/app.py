@@ -105,7 +105,17 @@ class Upstream:
                 await send({"type": "http.response.body", "body": body, "more_body": False})
             else:
                 await send(start)
-                await _relay(connection, send)
+                # Each ``send`` returns when the client has room for more; the last bytes need no connection any more.
+                done = False
+                while connection is not None and not done:
+                    await connection.more()
+                    pieces, done = [connection.take()], connection.done
+                    if done:
+                        pieces += connection.rest()
+                        if request.upload is None:
+                            self.pool.release(connection)
+                            connection = None
+                    await _pass_on(pieces, send, last=done)
         finally:
             if connection is not None:
                 self.pool.release(connection)
@@ -142,14 +152,10 @@ class Upstream:
                 return connection
 
 
-async def _relay(connection: Connection, send: Send) -> None:
-    """Pass the body on in the pieces in which it comes; each ``send`` returns when the client has room for more."""
-    last = False
-    while not last:
-        await connection.more()
-        body = connection.take()
-        last = connection.done and not connection.body
-        await send({"type": "http.response.body", "body": body, "more_body": not last})
+async def _pass_on(pieces: list[bytes | memoryview], send: Send, *, last: bool) -> None:
+    for number, piece in enumerate(pieces, 1):
+        more = not last or number < len(pieces)
+        await send({"type": "http.response.body", "body": piece, "more_body": more})
 
 
 class Request:

@@ -197,13 +197,22 @@ class Connection(asyncio.BufferedProtocol):
         if self._paused and self.buffered <= self.limits.buffer // 2:
             self._paused = False
             self.moved = True
+            self._pool.set_back(self)
             if not self.lost:
                 self.transport.resume_reading()
         return piece
 
+    def rest(self) -> list[bytes | memoryview]:
+        """All of the body that is here, in such pieces."""
+        pieces = []
+        while self.body:
+            pieces.append(self.take())
+        return pieces
+
     def finish(self) -> bool:
         """End the exchange; whether the connection may carry another."""
         self.busy = False
+        self._pool.set_back(self)
         self.watched = None
         self.permission = None
         if self._watcher is not None:
@@ -316,6 +325,8 @@ class Connection(asyncio.BufferedProtocol):
             self._waiter = None
             if not waiter.done():
                 waiter.set_result(None)
+        elif waiter is None and (self._paused or self.done):
+            self._pool.set_aside(self)  # the exchange is with its client
 
     def _glance(self, data: bytes) -> bool:
         """Read an answer's head, which ``data`` begins with, if it is a plain one; whether it is."""

@@ -18,7 +18,8 @@ class Pool:
     """Hands out connections, the one used last first. Belongs to the event loop on which it is first used.
 
     A request that finds all connections taken queues in order of arrival; the queue is bounded in length and time, and
-    who finds it full gets ``Cause.OVERLOAD`` at once.
+    who finds it full gets ``Cause.OVERLOAD`` at once. A connection that waits for a slow client is not counted as taken
+    meanwhile: it asks nothing of the upstream, and there are no more of them than clients.
     """
 
     def __init__(self, target: Target, limits: Limits, *, views: bool = False) -> None:
@@ -26,6 +27,7 @@ class Pool:
         self.limits = limits
         self._idle: list[tuple[Connection, float]] = []
         self._all: set[Connection] = set()
+        self._aside: set[Connection] = set()
         self._opening = 0
         self._waiters: deque[asyncio.Future[Connection | None]] = deque()
         self._sweeper: asyncio.TimerHandle | None = None
@@ -64,8 +66,19 @@ class Pool:
             assert self._loop is not None
             self._idle.append((connection, self._loop.time()))
 
+    def set_aside(self, connection: Connection) -> None:
+        """A connection waits for its client; whoever waits for one may open another."""
+        if connection in self._all:
+            self._aside.add(connection)
+            self._hand_on(None)
+
+    def set_back(self, connection: Connection) -> None:
+        """It is read again, or its exchange has ended."""
+        self._aside.discard(connection)
+
     def gone(self, connection: Connection) -> None:
         """A connection has ended; whoever waits may open another in its place."""
+        self._aside.discard(connection)
         if connection in self._all:
             self._all.discard(connection)
             self._idle = [entry for entry in self._idle if entry[0] is not connection]
@@ -91,10 +104,12 @@ class Pool:
         return len(self._all) + self._opening
 
     def _full(self) -> bool:
-        return len(self._all) + self._opening >= self.limits.connections
+        return len(self._all) - len(self._aside) + self._opening >= self.limits.connections
 
     def _hand_on(self, connection: Connection | None) -> bool:
         """Give the connection, or with None the right to open one, to the first who waits; whether anybody does."""
+        if connection is None and self._full():
+            return False
         while self._waiters:
             waiter = self._waiters.popleft()
             if not waiter.done():
