@@ -9,19 +9,15 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
 from vestibule.core.headers import Header
 
-# All that a head may hold (RFC 9110, 5.5): HTAB, visible characters, space, obs-text, and the CR and LF of its line
-# ends.
-_SAFE = bytes([9, 10, 13, *range(0x20, 0x7F), *range(0x80, 0x100)])
+# All that a line of a head may hold (RFC 9110, 5.5): HTAB, visible characters, space, obs-text.
+_SAFE = bytes([9, *range(0x20, 0x7F), *range(0x80, 0x100)])
 
 
 def joined(lines: list[bytes]) -> bytes:
     """A head of these lines. Raises ValueError where one holds a line break or a control character."""
-    lines += (b"", b"")
-    head = b"\r\n".join(lines)
-    ends = len(lines) - 1
-    if not head.count(b"\n") == head.count(b"\r") == ends or head.translate(None, _SAFE):
+    if b"".join(lines).translate(None, _SAFE):
         raise ValueError("a response header holds a line break or a control character")
-    return head
+    return b"\r\n".join([*lines, b"", b""])
 
 
 def status_line(status: int) -> bytes:

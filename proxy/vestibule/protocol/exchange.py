@@ -182,15 +182,21 @@ class Exchange:
         if self.expects:
             # The client may or may not send the body that nobody asked for; only a new connection is clear.
             self.keep_alive = False
-        headers = list(headers)
-        fields = dict(headers)
         lines = [status_line(status)]
-        lines += [b": ".join(pair) for pair in headers if pair[0] not in _FRAMING]
-        if fields.get(b"connection", b"").lower() == b"close":
+        length, ends, dated = None, b"", False
+        for pair in headers:
+            name = pair[0]
+            if name not in _FRAMING:
+                lines.append(b": ".join(pair))
+                dated = dated or name == b"date"
+            elif name == b"content-length":
+                length = pair[1]
+            elif name == b"connection":
+                ends = pair[1]
+        if ends and ends.lower() == b"close":
             self.keep_alive = False
-        if b"date" not in fields:
+        if not dated:
             lines.append(b"date: " + date())
-        length = fields.get(b"content-length")
         if length is not None:
             lines.append(b"content-length: " + length)
         self._frame(status, length, lines)
