@@ -175,9 +175,8 @@ class Rewriter(Skimmer):
         if self._inject.declaration is not None and not self._declares:
             # Only pages that have a place for it pay for looking at each of their tags. A mark that a border of pieces
             # parts stands in a tag that is not over, and so not passed yet.
-            seen = self._tail + data
-            self._declares = b"vestibule" in seen and _DECLARES.search(seen) is not None
-            self._tail = seen[-_LONGEST_MARK:]
+            self._declares = _declares(data) or (bool(self._tail) and _declares(self._tail + data[:_LONGEST_MARK]))
+            self._tail = (self._tail + data[-_LONGEST_MARK:])[-_LONGEST_MARK:]
         return super().feed(data)
 
     @property
@@ -917,6 +916,11 @@ def _first(items: Iterable[Item], name: bytes) -> bytes:
 
 def _lowered(items: Iterable[Handed]) -> list[Item]:
     return [(start, name.lower(), value, value_start) for start, name, value, value_start, _ in items]
+
+
+def _declares(data: bytes) -> bool:
+    """Whether some of a page may have a place for the declaration."""
+    return b"vestibule" in data and _DECLARES.search(data) is not None
 
 
 def _spoofs(name: bytes) -> bool:
