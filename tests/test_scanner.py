@@ -357,6 +357,7 @@ class Known:
         self.origins: dict[str, dict[bytes | None, object]] = {kind: {b"": None, b"/": None} for kind in elements.KINDS}
         for origin, known in (images or {}).items():
             self.origins["image"][origin] = known
+        self.addresses: dict[str, dict[bytes, object]] = {kind: {} for kind in elements.KINDS}
         self.links: dict[bytes, str | None] = {b"x": None, b"style": "style", b"hint": "hint"}
         self.types: dict[bytes, str] = {}
         self.asked: list[tuple[bytes, object]] = []
@@ -374,7 +375,15 @@ class Known:
 
     def scan(self, page: bytes, position: int = 0, where: int = 0, copied: int = 0) -> Any:
         assert SCANNER is not None
-        known = (self.origins, self.links, self.types, {b"hint": True, b"style": False}, self.learn, self.script)
+        known = (
+            self.origins,
+            self.addresses,
+            self.links,
+            self.types,
+            {b"hint": True, b"style": False},
+            self.learn,
+            self.script,
+        )
         return SCANNER.scan(page, position, copied, where, 0, (*known, self.listed, self.out))  # type: ignore[arg-type]
 
 
@@ -385,6 +394,13 @@ def stop(page: bytes, position: int = 0, where: int = 0) -> int:
 
 
 HELD = ("why", b" mark")
+
+
+def known_item(page: bytes, name: bytes) -> tuple[int, bytes, bytes, int]:
+    """An attribute without quotes that stands last in its tag."""
+    start = page.index(name + b"=")
+    value = start + len(name) + 1
+    return start, name, page[value : page.index(b">", value)], value
 
 
 def test_it_disarms_what_is_held_back() -> None:
@@ -433,7 +449,8 @@ def test_it_asks_what_it_does_not_know() -> None:
     ):
         known = Known()
         stopped, *_, tag = known.scan(page, 0, scanner.Where.DRAWING if page[1:2] == b"g" else 0)
-        assert known.asked == [question]
+        assert known.asked[0] == question
+        assert known.asked[1:] == ([(b"//c.example/", ("image",))] if b"img" in page else [])
         assert stopped == (0 if tag or page[1:2] == b"g" else 3)
 
 
@@ -442,6 +459,22 @@ def test_it_goes_on_with_the_answer() -> None:
     known = Known()
     known.learn = lambda key, table: known.origins["image"].__setitem__(key, None)  # type: ignore[method-assign]
     assert known.scan(page) == (len(page), 0, 0, None)
+
+
+def test_it_asks_for_whole_addresses_where_origins_do_not_tell() -> None:
+    page = b"<img src=//c.example/a><img src=//c.example/b><img src=HTTPS:c><img srcset=//c.example/b><p>"
+    known = Known({b"//c.example": False})
+    known.addresses["image"] |= {b"//c.example/a": None, b"//c.example/b": HELD, b"HTTPS:c": False}
+    stopped, copied, _, tag = known.scan(page)
+    assert (stopped, copied, tag[1]) == (0, page.index(b"src=//c.example/b"), page.index(b"<img src=HTTPS"))
+    assert (known.asked, known.listed) == ([], ["why"])
+    assert known.scan(page, tag[2] + 12, 0, copied)[3][5:] == (b"img", ((*known_item(page, b"srcset"), None),))
+    # A link's address may mean nothing at all ("#"), and long ones are not remembered.
+    for page in (b"<link rel=style href=//c.example/a>", b"<img src=//c.example/%b>" % (b"x" * 2048)):
+        known = Known({b"//c.example": False})
+        known.origins["style"][b"//c.example"] = False
+        assert known.scan(page)[3] is not None
+        assert known.asked == []
 
 
 def test_it_has_inline_scripts_judged() -> None:
@@ -496,7 +529,7 @@ def test_it_refuses_what_is_not_meant_for_it() -> None:
     with pytest.raises(TypeError):
         kind({b"x": (0, 0, 0, 0, ((b"x", "no", None),))}, *rest)
     anything: Any = SCANNER
-    known: tuple[Any, ...] = ({}, {}, {}, {}, None, None, [], [])
+    known: tuple[Any, ...] = ({}, {}, {}, {}, {}, None, None, [], [])
     for wrong in (
         (),
         ("x", 0, 0, 0, 0, known),
@@ -514,16 +547,16 @@ def test_an_error_on_the_way_is_not_lost() -> None:
     anything: Any = SCANNER
     for page, where in ((b"<img src=/a>", 0), (b"<noscript><img src=/a></noscript>", scanner.Where.HEAD)):
         with pytest.raises(SystemError):
-            anything.scan(page, 0, 0, where, 0, ({"image": "no dictionary"}, {}, {}, {}, None, None, [], []))
+            anything.scan(page, 0, 0, where, 0, ({"image": "no dictionary"}, {}, {}, {}, {}, None, None, [], []))
 
     def fail(*_: object) -> None:
         raise ArithmeticError
 
     for page in (b"<img src=/a>", b"<link rel=a href=b>", b"<script type=a>b</script>", b"<script>b</script>"):
         with pytest.raises(ArithmeticError):
-            anything.scan(page, 0, 0, 0, 0, ({"image": {}}, {}, {}, {}, fail, fail, [], []))
+            anything.scan(page, 0, 0, 0, 0, ({"image": {}}, {}, {}, {}, {}, fail, fail, [], []))
     with pytest.raises(IndexError):
-        anything.scan(b"<img src=/a>", 0, 0, 0, 0, ({"image": {b"/": ()}}, {}, {}, {}, fail, fail, [], []))
+        anything.scan(b"<img src=/a>", 0, 0, 0, 0, ({"image": {b"/": ()}}, {}, {}, {}, {}, fail, fail, [], []))
 
 
 def test_the_table_covers_every_element_that_is_looked_at() -> None:

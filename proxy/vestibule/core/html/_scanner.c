@@ -13,10 +13,11 @@
 
 #include <string.h>
 
-#define INTERFACE 2    /* grows with what Python and this agree on; a stale build is then not used */
+#define INTERFACE 3    /* grows with what Python and this agree on; a stale build is then not used */
 #define LIMIT 65536    /* as tokenizer.LIMIT: what is longer is read piecemeal there */
 #define MOST_HELD 1000 /* as judge.MOST_HELD */
 #define MOST_ITEMS 24  /* attributes handed over; tags that have more are Python's */
+#define LONGEST_ADDRESS 2048 /* of those that are asked for as they stand */
 #define DEEPEST 16     /* elements open within a drawing that are read on over at once */
 #define LONGEST 24     /* bytes of an element's name that anyone looks for */
 #define SLOTS 512
@@ -26,7 +27,7 @@ typedef Py_ssize_t Offset;
 /* What an element is; the numbers are those of scanner.Role. */
 enum role { IDLE, LOOK, REFERS, SOMETIMES, TEXT, SCRIPT, LINK, META, NOSCRIPT, SVG, SHAPE, USE, FRAME };
 /* How an attribute is judged; the numbers are those of scanner.Form. */
-enum form { HAND_OVER, ADDRESS, CANDIDATES, LEAVE };
+enum form { HAND_OVER, ADDRESS, CANDIDATES, LEAVE, WHOLE };
 /* Flags of a call, as scanner.Where has them, and two of our own. */
 enum { IN_HEAD = 1, IN_SELECT = 2, IN_DRAWING = 4, IN_NOSCRIPT = 8, ANY_VERDICT = 16 };
 /* What is known of an address. ODD: Python has to look at it. */
@@ -73,7 +74,7 @@ typedef struct {
 typedef struct {
     const Scanner *tables;
     const char *text;
-    PyObject *origins, *links, *types, *hints; /* what Python found out */
+    PyObject *origins, *addresses, *links, *types, *hints; /* what Python found out */
     PyObject *learn, *inline_script;           /* what finds out more */
     PyObject *listed, *out;                    /* lists of what is held back, and of the rewritten page's parts */
     Offset copied;                             /* up to where it is written */
@@ -447,14 +448,35 @@ static const Item *first(const Page *page, const char *name)
     return NULL;
 }
 
+/* What is known of an address as it stands, where its origin alone doesn't tell, or is not written plainly. */
+static Verdict judge_whole(Page *page, PyObject *kind, const char *text, Offset size)
+{
+    PyObject *addresses = size > LONGEST_ADDRESS ? NULL : PyDict_GetItemWithError(page->addresses, kind);
+    PyObject *table = addresses ? PyTuple_Pack(1, kind) : NULL;
+    PyObject *known = table ? look_up(page, addresses, table, text, size) : NULL;
+    Py_XDECREF(table);
+    if (!known)
+        return PyErr_Occurred() ? FAILED : ODD;
+    if (PyTuple_Check(known)) {
+        Py_XDECREF(page->held);
+        page->held = known;
+        return HELD;
+    }
+    Py_DECREF(known);
+    return known == Py_None ? OPEN : ODD;
+}
+
 /* What is known of an attribute. kind: of what it refers to. */
 static Verdict judge_item(Page *page, Item *item, PyObject *kind)
 {
     const char *value = page->text + item->value;
     Offset size = item->value_end - item->value;
-    Verdict verdict = item->known->form == ADDRESS      ? judge_address(page, kind, value, size)
-                      : item->known->form == CANDIDATES ? judge_candidates(page, kind, value, size)
-                                                        : ODD;
+    enum form form = item->known->form;
+    Verdict verdict = form == ADDRESS || form == WHOLE ? judge_address(page, kind, value, size)
+                      : form == CANDIDATES             ? judge_candidates(page, kind, value, size)
+                                                       : ODD;
+    if (verdict == ODD && form == WHOLE)
+        verdict = judge_whole(page, kind, value, size);
     if (verdict == HELD)
         item->held = Py_NewRef(page->held);
     return verdict;
@@ -857,13 +879,13 @@ static Offset walk(Page *page, Offset at, Offset end, int where)
 /* Fill in what Python handed over for a page. */
 static int take(Page *page, PyObject *handed)
 {
-    PyObject **dictionaries[] = {&page->origins, &page->links, &page->types, &page->hints};
+    PyObject **dictionaries[] = {&page->origins, &page->addresses, &page->links, &page->types, &page->hints};
     PyObject **lists[] = {&page->listed, &page->out};
     if (!PyTuple_Check(handed)
-        || !PyArg_ParseTuple(handed, "OOOOOOOO", &page->origins, &page->links, &page->types, &page->hints, &page->learn,
-                             &page->inline_script, &page->listed, &page->out))
+        || !PyArg_ParseTuple(handed, "OOOOOOOOO", &page->origins, &page->addresses, &page->links, &page->types,
+                             &page->hints, &page->learn, &page->inline_script, &page->listed, &page->out))
         return -1;
-    for (int i = 0; i < 4; i++)
+    for (int i = 0; i < 5; i++)
         if (!PyDict_Check(*dictionaries[i]))
             return -1;
     for (int i = 0; i < 2; i++)

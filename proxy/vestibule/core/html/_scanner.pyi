@@ -14,20 +14,21 @@ Why = tuple[object, bytes]
 """What holds something back: an entry to be listed, and the attribute that says so."""
 Known = tuple[
     Mapping[str, Mapping[bytes | None, object]],
+    Mapping[str, Mapping[bytes, object]],
     Mapping[bytes, str | None],
     Mapping[bytes, str],
     Mapping[bytes, bool],
-    Callable[[bytes, str | bytes | None], object],
+    Callable[[bytes, str | tuple[str] | bytes | None], object],
     Callable[[bytes], Why | None],
     list[Any],
     list[bytes],
 ]
-"""Of a page: `judge.Judge.origins`; what is known of raw values of ``rel`` and of a script's ``type``, and of ``rel``
-whether it only hints; what finds out what these lack (`judge.Judge.learn`); what judges the text of an inline script;
-where what is held back is listed; and the parts of the rewritten page."""
+"""Of a page: `judge.Judge.origins` and `judge.Judge.addresses`; what is known of raw values of ``rel`` and of a
+script's ``type``, and of ``rel`` whether it only hints; what finds out what these lack (`judge.Judge.learn`); what
+judges the text of an inline script; where what is held back is listed; and the parts of the rewritten page."""
 
 INTERFACE: int
-"""Must be `scanner.INTERFACE`, else this was built from other sources."""
+"""Must be `compiled.INTERFACE`, else this was built from other sources."""
 
 class Words:
     def __new__(cls, pairs: tuple[tuple[bytes, bytes], ...], /) -> Words:

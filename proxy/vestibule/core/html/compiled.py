@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from vestibule.core.html._scanner import Scanner, Words
 
-INTERFACE = 2
+INTERFACE = 3
 """Grows with what Python and the compiled part agree on, so that a build from other sources is not used."""
 
 

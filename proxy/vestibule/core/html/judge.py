@@ -142,6 +142,8 @@ class Judge:
         """Kind → origin as it is written → what is known of it: None that it is open, a table that it is `Unless` …,
         what holds it back, or False that it doesn't decide. Of the base's own ``b"/"`` for paths from the root on,
         ``b""`` for any."""
+        self.addresses: dict[str, dict[bytes, Known]] = {}
+        """Likewise kind → raw address that its origin doesn't decide on."""
         self.types = dict(_USUAL_TYPES)
         """Raw type of a script → `elements.script_type`."""
         self.links = dict(_USUAL_LINKS)
@@ -179,6 +181,7 @@ class Judge:
         self._origins.clear()
         self._captured.clear()
         self.origins = {kind: {None: None} for kind in elements.KINDS}
+        self.addresses = {kind: {} for kind in elements.KINDS}
 
     def set_base(self, reference: str, certain: bool) -> None:
         """Take a page's ``base``: the first that counts. Where it is uncertain whether one does, every reference is
@@ -327,11 +330,14 @@ class Judge:
                     known[origin] = None
         return True
 
-    def learn(self, key: bytes, table: str | bytes | None) -> None:
-        """Find out what the compiled scanner asks for: what `origins` is to know of an origin (table: the kind) as far
-        as there is room for more, or what a raw type (``b"type"``) or relation means (None, ``b"rel"``: `hints`)."""
+    def learn(self, key: bytes, table: str | tuple[str] | bytes | None) -> None:
+        """Find out what the compiled scanner asks for: what `origins` is to know of an origin (table: the kind) or
+        `addresses` of a raw address (in a tuple), as far as there is room for more; or what a raw type (``b"type"``) or
+        relation means (None, ``b"rel"``: `hints`)."""
         if isinstance(table, str):
             self._learn_origin(key, table)
+        elif isinstance(table, tuple):
+            self._learn_address(key, *table)
         elif table is None:
             self.link_kind(key)
         elif table == b"rel":
@@ -361,6 +367,14 @@ class Judge:
             known[origin] = Held(gated, kind, host), self.mark(gated)
         else:
             known[origin] = gated.table if isinstance(gated, Unless) else False
+
+    def _learn_address(self, value: bytes, kind: str) -> None:
+        known = self.addresses[kind]
+        if len(known) < MOST_VERDICTS:
+            verdict = self.attribute(b"src", value, kind)
+            known[value] = None
+            if verdict is not None:
+                known[value] = Held(verdict.gated, verdict.kind, verdict.host), self.mark(verdict.gated)
 
     def mark(self, gated: Gated) -> bytes:
         """`mark`, remembered."""

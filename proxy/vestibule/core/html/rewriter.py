@@ -220,8 +220,8 @@ class Rewriter(Skimmer):
     def _scan(self, scanner: Scanner, where: Where) -> None:
         """Read on with the compiled scanner up to what needs a closer look."""
         judge, buffer, scan = self._judge, self._buffer, scanner.scan
-        origins = judge.origins if judge.plain else {}
-        known = origins, judge.links, judge.types, judge.hints, judge.learn, judge.script, judge.held, self._out
+        decided = (judge.origins, judge.addresses) if judge.plain else ({}, {})
+        known = *decided, judge.links, judge.types, judge.hints, judge.learn, judge.script, judge.held, self._out
         tag: Tag | None = (0, 0, 0, 0, 0, b"", ())
         while tag is not None:
             self._position, self._copied, self._within, tag = scan(

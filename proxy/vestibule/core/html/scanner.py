@@ -53,6 +53,8 @@ class Form(IntEnum):
     """The like of ``srcset``."""
     LEAVE = 3
     """Written in a way that the scanner doesn't read."""
+    WHOLE = 4
+    """An address that means the same wherever it stands: what its origin doesn't tell is asked of all of it."""
 
 
 class Verdict(IntEnum):
@@ -108,7 +110,9 @@ PRAGMAS = frozenset(
 def _form(attribute: bytes) -> Form:
     if attribute in _SPACED or attribute == b"srcdoc":
         return Form.LEAVE
-    return Form.CANDIDATES if attribute in elements.LISTS else Form.ADDRESS
+    if attribute in elements.LISTS:
+        return Form.CANDIDATES
+    return Form.ADDRESS if attribute in elements.SVG_REFERENCES else Form.WHOLE
 
 
 def _attributes(element: bytes, triggers: tuple[str, ...] = ()) -> Attributes:
