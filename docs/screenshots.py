@@ -16,14 +16,19 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from playwright.sync_api import Browser, Page, sync_playwright
 
+from demo.site import create_app
 from demo.traffic import AGENTS, PAGES
-from tests.servers import free_port
+from tests.servers import free_port, serve_asgi
+from tests.sites import Recording, in_arabic
+from vestibule.config import load
+from vestibule.middleware import ConsentMiddleware
 
 ROOT = Path(__file__).resolve().parents[1]
 IMAGES = ROOT / "docs" / "images"
@@ -39,16 +44,20 @@ FLAGS = (
     "--disable-component-update",
     "--disable-sync",
     "--hide-scrollbars",
+    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE localhost, EXCLUDE 127.0.0.1",
 )
 
 
+ARTICLE = "/blog/2026/handing-over-a-customer"
 LOOKS: dict[str, dict[str, Any]] = {
-    "banner-dark": {"viewport": {"width": 1280, "height": 800}, "color_scheme": "dark"},
-    "banner-phone-dark": {"viewport": {"width": 360, "height": 740}, "color_scheme": "dark"},
-    "banner-small": {"viewport": {"width": 320, "height": 640}},
-    "banner-zoomed": {"viewport": {"width": 320, "height": 256}},
-    "banner-arabic": {"viewport": {"width": 1280, "height": 800}, "locale": "ar"},
+    "": {"viewport": {"width": 1280, "height": 800}},
+    "-dark": {"viewport": {"width": 1280, "height": 800}, "color_scheme": "dark"},
+    "-small": {"viewport": {"width": 320, "height": 640}},
+    "-zoomed": {"viewport": {"width": 320, "height": 256}},
+    "-arabic": {"viewport": {"width": 1280, "height": 800}, "locale": "ar"},
+    "-phone-dark": {"viewport": {"width": 360, "height": 740}, "color_scheme": "dark"},
 }
+"""How each of our parts is shown; 1280 by 1024 points at 400 % are 320 by 256."""
 
 
 class Demo:
@@ -147,36 +156,60 @@ def visit(running: Demo) -> None:
 
 def take(page: Page, name: str) -> None:
     IMAGES.mkdir(exist_ok=True)
+    page.mouse.move(1, 1)  # so that nothing looks as it does under it
     page.wait_for_timeout(400)
     page.screenshot(path=IMAGES / f"{name}.png")
     sys.stdout.write(f"docs/images/{name}.png\n")
 
 
-def site_pages(browser: Browser, running: Demo) -> None:
-    """The banner, its second layer, a placeholder, the privacy centre; in dark, on a phone, from right to left."""
-    context = browser.new_context(viewport={"width": 1280, "height": 800})
-    page = context.new_page()
-    page.goto(f"{running.site}/")
-    take(page, "banner")
-    page.click("#vestibule summary")
-    take(page, "banner-choose")
-    page.goto(f"{running.site}/blog/2026/handing-over-a-customer")
-    page.click("#vestibule [value=reject]")
-    page.locator(".vestibule-placeholder").first.scroll_into_view_if_needed()
-    take(page, "placeholder")
-    page.goto(f"{running.site}/_privacy/")
-    take(page, "centre")
-    page.goto(f"{running.site}/_privacy/#rights")
-    take(page, "centre-rights")
-    context.close()
-    for name, options in LOOKS.items():
-        context = browser.new_context(**options)
+@contextmanager
+def announcing(folder: Path) -> Iterator[str]:
+    """The demo's site behind the middleware alone, with a change of its policy announced; all its hosts are absent."""
+    for name in ("site.yaml", "trackers.yaml"):
+        shutil.copy(ROOT / "demo" / "config" / name, folder)
+    today = datetime.now(UTC).date()
+    text = "{en: We will say more precisely how long each thing is kept. Nothing you chose changes.}"
+    notice = f"{{announced: {today - timedelta(days=1)}, effective: {today + timedelta(days=40)}, text: {text}}}"
+    config = folder / "site.yaml"
+    config.write_text(
+        config.read_text(encoding="utf-8").replace("policy:\n", f"policy:\n  notice: {notice}\n"), "utf-8"
+    )
+    app = ConsentMiddleware(
+        in_arabic(create_app()),
+        load(folder, {}),
+        secrets=["for these pictures only"],
+        sender=Recording(),
+        state=folder,
+        dev=True,
+    )
+    with serve_asgi(app, lifespan="on") as url:
+        yield url.replace("127.0.0.1", "localhost")
+
+
+def privacy_pages(browser: Browser, site: str) -> None:
+    """Both layers of the banner, an announcement, a placeholder, the privacy centre: each in each look."""
+    for suffix, options in LOOKS.items():
+        context = browser.new_context(**options, reduced_motion="reduce")
         page = context.new_page()
-        page.goto(f"{running.site}/pricing")
-        take(page, name)
-        if name == "banner-phone-dark":
-            page.goto(f"{running.site}/_privacy/")
-            take(page, "centre-phone-dark")
+        page.goto(f"{site}/")
+        page.locator("#vestibule-notice").scroll_into_view_if_needed()
+        take(page, f"notice{suffix}")
+        page.click("#vestibule-notice button")
+        page.wait_for_load_state("load")
+        take(page, f"banner{suffix}")
+        page.click("#vestibule summary")
+        take(page, f"banner-choose{suffix}")
+        page.click("#vestibule [value=reject]")
+        page.wait_for_selector("#vestibule", state="hidden")
+        page.goto(f"{site}{ARTICLE}")
+        page.locator(".vestibule-placeholder").first.evaluate("(each) => each.scrollIntoView({ block: 'center' })")
+        take(page, f"placeholder{suffix}")
+        page.goto(f"{site}/_privacy/")
+        take(page, f"centre{suffix}")
+        if not suffix:
+            for part in ("services", "rights"):
+                page.goto(f"{site}/_privacy/#{part}")
+                take(page, f"centre-{part}")
         context.close()
 
 
@@ -205,15 +238,25 @@ def dashboard_pages(browser: Browser, running: Demo) -> None:
 
 
 def main() -> None:
+    """Take those that are named, ``privacy`` or ``dashboard``, or all."""
+    wanted = sys.argv[1:] or ["privacy", "dashboard"]
     chromium = shutil.which("chromium")
     if chromium is None:
         raise SystemExit("docs: Chromium is not on the PATH; install Debian's package chromium")
-    with tempfile.TemporaryDirectory() as folder, demo(Path(folder)) as running, sync_playwright() as playwright:
-        visit(running)
-        browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
-        site_pages(browser, running)
-        dashboard_pages(browser, running)
+    with ExitStack() as stack:
+        site = stack.enter_context(announcing(_folder(stack))) if "privacy" in wanted else ""
+        running = stack.enter_context(demo(_folder(stack))) if "dashboard" in wanted else None
+        browser = stack.enter_context(sync_playwright()).chromium.launch(executable_path=chromium, args=FLAGS)
+        if site:
+            privacy_pages(browser, site)
+        if running is not None:
+            visit(running)
+            dashboard_pages(browser, running)
         browser.close()
+
+
+def _folder(stack: ExitStack) -> Path:
+    return Path(stack.enter_context(tempfile.TemporaryDirectory()))
 
 
 if __name__ == "__main__":

@@ -119,6 +119,30 @@ SITE = Starlette(
 )
 
 
+def in_arabic(app: Any) -> Any:
+    """A site whose pages say that they are in Arabic, to who likes that best."""
+
+    async def speaking(scope: Any, receive: Any, send: Any) -> None:
+        headers = dict(scope.get("headers", ()))
+
+        async def changed(message: Any) -> None:
+            if message["type"] == "http.response.start":
+                kept = [item for item in message["headers"] if item[0].lower() != b"content-length"]
+                message = {**message, "headers": kept}
+            elif message["type"] == "http.response.body":
+                body = message.get("body", b"").replace(b'<html lang="en"', b'<html lang="ar" dir="rtl"')
+                message = {**message, "body": body}
+            await send(message)
+
+        if not headers.get(b"accept-language", b"").startswith(b"ar"):
+            await app(scope, receive, send)
+            return
+        plain = [item for item in scope["headers"] if item[0] != b"accept-encoding"]
+        await app({**scope, "headers": plain}, receive, changed)
+
+    return speaking
+
+
 @dataclass
 class Recording:
     """Takes the place of the way to the recorder: keeps what it is given."""

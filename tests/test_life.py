@@ -290,7 +290,11 @@ def test_a_change_is_announced_from_its_day_until_it_takes_effect(
 def test_an_announcement_is_dismissed_without_a_script_and_without_a_choice(tmp_path: Path) -> None:
     with front("middleware", configured(tmp_path, announced(0, 31)), tmp_path / "state") as running:
         text = running.ask("/page").text
-        assert "&lt;b&gt;News&lt;/b&gt;" in text
+        assert "<span>&lt;b&gt;News&lt;/b&gt;</span>" in text
+        assert "<span>Neues</span>" in running.ask("/page", ("Accept-Language", "de")).text
+        # Where it is in another language than the words around it, that is said, for voices and for its direction.
+        foreign = '<span lang="en" dir="auto">&lt;b&gt;News'
+        assert foreign in running.ask("/page", ("Accept-Language", "ar")).text
         effective = (TODAY + timedelta(days=31)).isoformat()
         answer = running.post("/_privacy/notice", f"notice={effective}&next=/page")
         assert (answer.status, answer.get("location")) == (303, "/page")

@@ -5,24 +5,28 @@ from __future__ import annotations
 import base64
 import gzip
 import hashlib
-import html
 import json
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 import pytest
 from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
+from starlette.routing import Route
 
 from tests.servers import ROOT, serve_asgi
 from tests.sites import SECRET, SITE_YAML, Front, Recording, configured, front
 from vestibule.config import load
+from vestibule.core.consent import ASKED, Choice, Purpose
 from vestibule.core.errors import LinkError
 from vestibule.middleware import ConsentMiddleware
 from vestibule.privacy.banner import Banner
-from vestibule.privacy.guard import Guard
+from vestibule.privacy.forms import MAX_HOSTS
+from vestibule.privacy.guard import Guard, parse_written, written
 from vestibule.privacy.origin import from_own_pages, local_path
 from vestibule.privacy.policy import SitePolicy
 from vestibule.privacy.texts import DAY, choose, fill, languages, texts
@@ -97,6 +101,104 @@ def test_one_service_can_be_let_in_beside_what_holds(site: Front) -> None:
 def test_only_what_is_asked_for_can_be_let_in(site: Front, service: str) -> None:
     answer = site.post("/_privacy/consent", f"choice=add&service={service}", ("Accept", "application/json"))
     assert json.loads(answer.body)["services"] == {}
+
+
+UNKNOWN_YAML = """\
+unknown: ask
+services: {google-analytics: ask, hotjar: block}
+"""
+
+
+@pytest.fixture(scope="module")
+def asking(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Front]:
+    """A site that asks for whatever nobody names, too."""
+    folder = tmp_path_factory.mktemp("asking")
+    app = Starlette(routes=[Route("/embeds", embeds)])
+    with front("middleware", configured(folder, SITE_YAML, UNKNOWN_YAML), folder / "state", app) as running:
+        yield running
+
+
+async def embeds(_: Request) -> Response:
+    return HTMLResponse(
+        "<!doctype html><title>Embeds</title><iframe src=https://one.nobody.example/a></iframe>"
+        "<iframe src=https://two.nobody.example/b></iframe><iframe src=https://player.vimeo.com/video/1></iframe>"
+        "<iframe src='https://[bad/'></iframe>"
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "address", "source", "shown"),
+    [
+        ("unknown:one.nobody.example", "https://one.nobody.example", "//one.nobody.example ", "one.nobody.example"),
+        ("vimeo", "https://player.vimeo.com", "//*.vimeo.com ", "Vimeo"),
+    ],
+)
+def test_what_no_form_names_can_be_let_in_by_itself(
+    asking: Front, name: str, address: str, source: str, shown: str
+) -> None:
+    before = asking.ask("/embeds").text
+    assert f'<button form="vestibule-embed" name="service" value="{name}">' in before
+    assert before.count("vestibule-placeholder") - before.count("data-vestibule-placeholder") == 4
+    assert 'value="unknown:">' not in before, "what cannot be read may be anybody: no button lets it in"
+    asking.recording.records.clear()
+    answer = asking.post("/_privacy/consent", f"service={name}&next=/embeds", ("Accept", "application/json"))
+    told = json.loads(answer.body)
+    assert (told["services"], told["purposes"]["marketing"]) == ({name: True}, False)
+    (record,) = asking.recording.records
+    assert record["services"] == {name: True}
+    cookie = "Cookie", answer.all("set-cookie")[0].partition(";")[0]
+    page = asking.ask("/embeds", cookie)
+    assert re.findall(r'<iframe src="?(https?://[a-z.]+)', page.text) == [address]
+    policies = page.all("content-security-policy")
+    assert (source in policies[-1], "two.nobody.example" in policies[-1]) == (True, False)
+    # The centre shows it as it is, and saving that form without it takes it back.
+    centre = asking.ask("/_privacy/", cookie).text
+    assert re.search(f'<input type="checkbox" name="service" value="{name}" checked><span>{shown}', centre)
+    receipt = json.loads(asking.ask("/_privacy/receipt", cookie).body)["receipt"]
+    assert [each["services"] for each in receipt["pii_processing"]["purposes"]] == [[shown]]
+    withdrawn = asking.post("/_privacy/consent", "choice=save", cookie, ("Accept", "application/json"))
+    assert {key: json.loads(withdrawn.body)[key] for key in ("services", "lost")} == {"services": {}, "lost": True}
+
+
+def test_a_host_that_is_refused_by_itself_stays_closed(asking: Front) -> None:
+    name = "unknown:one.nobody.example"
+    body = json.dumps({"purposes": {"marketing": True}, "services": {name: False}})
+    answer = asking.post("/_privacy/consent", body, ("Content-Type", "application/json"))
+    page = asking.ask("/embeds", ("Cookie", answer.all("set-cookie")[0].partition(";")[0]))
+    assert f'data-vestibule-placeholder="{name}"' in page.text
+    assert "one.nobody.example" not in page.all("content-security-policy")[-1]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "unknown:",
+        "unknown:relaso.com",
+        "unknown:www.google-analytics.com",
+        "unknown:static.hotjar.com",
+        "unknown:A.example",
+        "unknown:a b",
+        "unknown:a;script-src *",
+        "unknown:a.example:",
+        "unknown:" + "a" * 101,
+        "hotjar",
+    ],
+)
+def test_only_hosts_that_nothing_names_can_be_let_in_as_such(asking: Front, name: str) -> None:
+    answer = asking.post("/_privacy/consent", urlencode({"service": name}), ("Accept", "application/json"))
+    assert json.loads(answer.body)["services"] == {}
+
+
+def test_hosts_let_in_one_by_one_never_make_the_choice_too_long(asking: Front) -> None:
+    given: tuple[str, str] | None = None
+    for number in range(MAX_HOSTS + 4):
+        host = f"{number:02}." + hashlib.sha256(bytes([number])).hexdigest() + ".a-rather-long-name.example"
+        headers = (("Accept", "application/json"), *((given,) if given else ()))
+        answer = asking.post("/_privacy/consent", f"service=unknown:{host}", *headers)
+        given = "Cookie", answer.all("set-cookie")[0].partition(";")[0]
+    told = json.loads(asking.ask("/_privacy/consent", given or ("", "")).body)
+    assert len(told["services"]) == MAX_HOSTS
+    assert told["services"][f"unknown:{host}"] is True, "the last one is kept"
 
 
 def test_json_is_a_choice_too(site: Front) -> None:
@@ -561,9 +663,17 @@ def test_a_choice_says_what_of_a_page_is_open_now(site: Front) -> None:
 
 def test_pages_say_which_keys_of_storage_are_to_go(site: Front) -> None:
     def expression(*headers: tuple[str, str]) -> str:
-        found = re.search('id="vestibule-settings" data-clear="([^"]*)"', site.ask("/page", *headers).text)
-        assert found is not None
-        return html.unescape(found[1])
+        named = {
+            name
+            for page in ("/page", "/_privacy/")
+            for name in re.findall('id="vestibule-settings" [^>]*data-clear="(.*?)"', site.ask(page, *headers).text)
+        }
+        (name,) = named
+        answer = site.ask(f"/_privacy/clear?v={name}", *headers)
+        assert answer.get("cache-control") == "private, max-age=31536000, immutable"
+        assert site.ask("/_privacy/clear?v=00000000", *headers).get("cache-control") == "no-store", "of another choice"
+        told: dict[str, str] = json.loads(answer.body)
+        return told["clear"]
 
     before, after = expression(), expression(site.choice("accept"))
     for key, refused, granted in [
@@ -578,6 +688,96 @@ def test_pages_say_which_keys_of_storage_are_to_go(site: Front) -> None:
     ]:
         assert bool(re.search(before, key)) is refused, key
         assert bool(re.search(after, key)) is granted, key
+
+
+def test_an_answer_says_which_keys_of_storage_are_to_go(site: Front) -> None:
+    for choice, granted in (("reject", False), ("accept", True)):
+        told = json.loads(site.post("/_privacy/consent", f"choice={choice}", ("Accept", "application/json")).body)
+        assert bool(re.search(told["clear"], "_ga")) is not granted
+
+
+CHOICES: list[tuple[str, Choice | None]] = [
+    ("", None),
+    ("none", Choice(frozenset(), "", 0)),
+    ("preferences statistics marketing", Choice(frozenset(ASKED), "", 0)),
+    ("statistics -youtube", Choice(frozenset((Purpose.STATISTICS,)), "", 0, services={"youtube": False})),
+    (
+        "+unknown:a.example:8443 +youtube",
+        Choice(frozenset(), "", 0, services={"youtube": True, "unknown:a.example:8443": True}),
+    ),
+]
+
+
+@pytest.mark.parametrize(("text", "choice"), CHOICES, ids=[text for text, _ in CHOICES])
+def test_a_page_keeps_the_choice_it_was_made_under(text: str, choice: Choice | None) -> None:
+    assert written(choice) == text
+    assert parse_written(text) == choice
+
+
+def test_nonsense_of_a_page_grants_nothing(site: Front) -> None:
+    for text in ("x", "+", "-", "%00", "+" * 9000, "&before=accept"):
+        assert json.loads(site.ask(f"/_privacy/consent?before={text}").body)["lost"] is False
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "lost"),
+    [
+        ("", "accept", False),
+        ("none", "accept", False),
+        ("statistics", "accept", False),
+        ("preferences statistics marketing", "reject", True),
+        ("preferences statistics marketing", "save&purpose=statistics", True),
+        ("+youtube", "reject", True),
+        ("+youtube", "accept", False),
+        ("preferences statistics marketing", "", True),
+        ("none", "", False),
+    ],
+)
+def test_a_page_is_told_whether_it_has_lost_something(site: Front, before: str, now: str, lost: bool) -> None:
+    headers = (site.choice(now),) if now else ()
+    told = json.loads(site.ask(f"/_privacy/consent?before={quote(before)}", *headers).body)
+    assert told["lost"] is lost
+    again = json.loads(site.ask(f"/_privacy/consent?before={quote(told['state'])}", *headers).body)
+    assert (again["lost"], again["state"]) == (False, told["state"])
+
+
+ALL_TYPES = "functionality_storage personalization_storage analytics_storage ad_storage ad_user_data ad_personalization"
+
+
+@pytest.mark.parametrize(
+    ("services", "answer", "granted"),
+    [
+        ("google-analytics", "reject", ""),
+        ("google-analytics", "accept", ALL_TYPES),
+        # By the services that need a type, where they are asked for.
+        ("google-analytics", "save&service=google-analytics", "analytics_storage"),
+        ("google-analytics", "save&purpose=statistics", "analytics_storage"),
+        ("google-ads", "save&service=google-ads", "ad_storage ad_user_data ad_personalization"),
+        ("google-ads, doubleclick", "save&service=doubleclick", "ad_storage ad_user_data ad_personalization"),
+        # Else by the purpose: the container may bring in what is not known here.
+        ("google-tag-manager", "save&service=google-tag-manager", ""),
+        ("google-tag-manager", "save&purpose=statistics", "analytics_storage"),
+        ("google-tag-manager", "save&purpose=preferences", "functionality_storage personalization_storage"),
+    ],
+)
+def test_consent_mode_follows_the_services_that_need_it(
+    tmp_path: Path, services: str, answer: str, granted: str
+) -> None:
+    asked = ", ".join(f"{service}: ask" for service in services.split(", "))
+    trackers = f"unknown: block\nservices: {{{asked}}}\n"
+    with front("middleware", configured(tmp_path, SITE_YAML, trackers), tmp_path / "state") as site:
+        assert "data-google" not in site.ask("/page").text, "before a choice it is only denied"
+        answered = site.post("/_privacy/consent", f"choice={answer}", ("Accept", "application/json"))
+        assert json.loads(answered.body)["consent_mode"] == granted.split()
+        cookie = "Cookie", answered.all("set-cookie")[0].partition(";")[0]
+        assert f' data-google="{granted}"' in site.ask("/page", cookie).text
+
+
+def test_a_service_that_is_refused_by_itself_takes_its_types_with_it(tmp_path: Path) -> None:
+    with front("middleware", configured(tmp_path), tmp_path / "state") as site:
+        body = json.dumps({"purposes": {"statistics": True}, "services": {"google-analytics": False}})
+        told = json.loads(site.post("/_privacy/consent", body, ("Content-Type", "application/json")).body)
+        assert (told["purposes"]["statistics"], told["consent_mode"]) == (True, [])
 
 
 @pytest.mark.parametrize(
@@ -619,7 +819,7 @@ def test_the_guard_is_small(tmp_path: Path, unknown: str, settings: str, service
     trackers = f"unknown: {unknown}\nservices: {{{services}}}\n"
     banner = Banner(SitePolicy(configured(tmp_path, SITE_YAML + settings, trackers), ["test"]))
     assert len(gzip.compress(banner.script.content)) <= 1500
-    assert len(gzip.compress(banner.answer.content)) <= 2048
+    assert len(gzip.compress(banner.answer.content)) <= 2304
 
 
 def test_a_page_gets_little_from_us(tmp_path: Path) -> None:

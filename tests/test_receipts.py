@@ -45,7 +45,8 @@ SIGNED = SIGNER.sign(RECEIPT)
 
 
 def test_it_has_the_fields_of_the_standard() -> None:
-    """ISO/IEC TS 27560:2023, clause 6: header, processing, parties, events."""
+    """ISO/IEC TS 27560:2023, clauses 6.3.3 to 6.3.7: header, processing, parties, events, with all that are mandatory
+    there (as listed in W3C DPVCG, "Consent records and receipts with DPV and ISO/IEC TS 27560")."""
     assert RECEIPT["schema_version"].startswith("ISO/IEC TS 27560")
     assert {"record_id", "receipt_id", "pii_principal_id", "pii_processing", "parties", "events"} <= RECEIPT.keys()
     processing = RECEIPT["pii_processing"]
@@ -53,15 +54,18 @@ def test_it_has_the_fields_of_the_standard() -> None:
     (purpose,) = processing["purposes"]
     assert purpose.keys() >= {
         "purpose", "purpose_type", "lawful_basis", "pii_information", "pii_controllers", "collection_method",
-        "processing_methods", "storage_locations", "retention_period", "services", "recipient_third_parties",
-        "withdrawal_method", "privacy_rights",
+        "processing_method", "storage_locations", "retention_period", "jurisdiction", "services",
+        "recipient_third_parties", "withdrawal_method", "privacy_rights",
     }  # fmt: skip
+    assert all({"pii_type", "pii_optional"} <= each.keys() for each in purpose["pii_information"])
     assert (purpose["lawful_basis"], purpose["services"], purpose["storage_locations"]) == (
         "consent",
         ["Counter"],
         ["IE"],
     )
-    assert RECEIPT["parties"][0]["party_role"] == "pii_controller"
+    (party,) = RECEIPT["parties"]
+    assert party.keys() >= {"party_id", "party_name", "party_address", "party_contact", "party_type"}
+    assert (party["party_role"], purpose["pii_controllers"]) == ("pii_controller", [party["party_id"]])
     (event,) = RECEIPT["events"]
     assert event.keys() >= {"event_time", "validity_duration", "entity_id", "event_type", "event_state"}
     assert (event["validity_duration"], event["event_state"]) == ("P180D", "given")

@@ -8,7 +8,7 @@ const tell = (type, detail) => page.dispatchEvent(new CustomEvent("vestibule:" +
 const show = (selector, yes) => all(selector).forEach((element) => { element.hidden = !yes; });
 
 // A page that answered a form must not send that again.
-export const again = (guard) => {
+const again = (guard) => {
   if (guard.again) location.reload();
   else location.replace(location.origin + location.pathname + location.search);
 };
@@ -21,12 +21,12 @@ export const send = async (guard, form, button) => {
   await apply(guard, await response.json());
 };
 
-const apply = async (guard, { purposes, open, lost }) => {
+const apply = async (guard, told) => {
+  const { open, lost, clear } = told;
   const elements = all("[data-vestibule]").filter((element) => open.includes(service(element)));
-  guard.choice = purposes;
-  show("#vestibule", false);
-  show("#vestibule-settings", true);
-  tell("change", { ...purposes });
+  settle(guard, told);
+  guard.say();
+  empty(clear);
   // What runs can only be stopped, and what the policy refused only be let in, in a new page.
   if (lost) await renewed();
   if (lost || open.some((name) => name.includes("://"))) again(guard);
@@ -35,6 +35,38 @@ const apply = async (guard, { purposes, open, lost }) => {
     else again(guard);
   }
 };
+
+const settle = (guard, { purposes, state, consent_mode }) => {
+  guard.choice = purposes;
+  guard.state = state;
+  show("#vestibule", !purposes);
+  show("#vestibule-settings", purposes);
+  tell("google", consent_mode);
+  tell("change", { ...purposes });
+};
+
+// Another choice was made elsewhere. What was taken back ends with this page; what was let in comes with the next, since
+// nobody in this one asked for it to move. True where nothing is different.
+export const follow = async (guard) => {
+  const response = await fetch(guard.base + "consent?" + new URLSearchParams({ before: guard.state }));
+  const told = await response.json();
+  if (told.state == guard.state) return true;
+  if (told.lost) {
+    await renewed();
+    again(guard);
+  } else settle(guard, told);
+};
+
+// -- storage
+
+export const clear = async (guard, name) => empty((await (await fetch(guard.base + "clear?v=" + name)).json()).clear);
+
+const empty = (keys) => ["localStorage", "sessionStorage"].forEach((name) => {
+  try {
+    const store = window[name];
+    for (const key of keys ? Object.keys(store) : []) if (RegExp(keys).test(key)) store.removeItem(key);
+  } catch {}
+});
 
 // -- frames
 

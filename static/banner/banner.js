@@ -6,17 +6,18 @@
 (() => {
   "use strict";
   const page = document, script = page.currentScript, { origin, search } = new URL(script.src);
-  // What both files know: whose address begins ours, the choice, what the policy refused, and whether a reload of the
-  // page repeats nothing but a GET.
+  // What both files know: whose address begins ours, the choice, what the policy refused, whether a reload of the page
+  // repeats nothing but a GET, and what the choice is called, which other tabs are told.
   const guard = {
-    base: origin + "/_privacy/", choice: JSON.parse(script.dataset.choice), refused: new Set(), again: script.dataset.again
+    base: origin + "/_privacy/", choice: JSON.parse(script.dataset.choice), refused: new Set(), again: script.dataset.again,
+    say() { try { channel.postMessage(guard.state); } catch {} }
   };
   const { base, refused } = guard;
-  let plain;
+  let plain, channel, said = 0;
 
   // The second file, of the same version by the same query. Under 'strict-dynamic' only an element may load it, and
   // where the site demands trusted types only import(): whichever it was, the module is there once.
-  const more = () => new Promise((done, failed) => {
+  const load = () => new Promise((done, failed) => {
     const src = base + "answer.js" + search;
     const end = () => done(import(src));
     try {
@@ -25,20 +26,39 @@
       element.remove();
     } catch { end(); }
   });
+  const call = (name, ...more) => load().then((answers) => answers[name](guard, ...more));
+  const quietly = (...all) => call(...all).catch(() => {});
 
-  // What refused services left in the browser's storage goes.
-  page.addEventListener("DOMContentLoaded", () => {
-    for (const { dataset } of page.querySelectorAll("[data-clear]")) for (const name of ["localStorage", "sessionStorage"]) try {
-      const store = window[name];
-      for (const key of Object.keys(store)) if (RegExp(dataset.clear).test(key)) store.removeItem(key);
+  // A page that is there follows when another tab answers. Which of two is behind neither can know: one that finds
+  // itself up to date says so.
+  const follow = () => quietly("follow").then((same) => same && said++ < 9 && guard.say());
+  const join = () => {
+    try {
+      channel = new BroadcastChannel("vestibule");
+      channel.onmessage = ({ data }) => data != guard.state && follow();
     } catch {}
+    guard.say();
+  };
+
+  page.addEventListener("DOMContentLoaded", () => {
+    const { state, shared, clear } = page.getElementById("vestibule-settings")?.dataset || {};
+    guard.state ??= state;
+    join();
+    // Of other hosts that share the choice no tab hears.
+    if (shared) page.addEventListener("visibilitychange", () => page.hidden || follow());
+    // What refused services left in the browser's storage goes.
+    try { if (clear && localStorage.length + sessionStorage.length) quietly("clear", clear); } catch {}
   });
+
+  // A page that comes back as it was left (by "Back") may be from before another choice. One that listens is not kept.
+  addEventListener("pagehide", () => { if (channel) channel.close(); });
+  addEventListener("pageshow", ({ persisted }) => { if (persisted) { join(); follow(); } });
 
   // What scripts insert shows by the policy's refusal.
   page.addEventListener("securitypolicyviolation", ({ blockedURI, disposition, originalPolicy, effectiveDirective }) => {
     if (disposition != "enforce" || !originalPolicy.includes("/_privacy/csp")) return;
     if (refused.size < 30) refused.add(blockedURI.slice(0, 250));
-    if (effectiveDirective == "frame-src") more().then((answers) => answers.frame(guard, blockedURI), () => {});
+    if (effectiveDirective == "frame-src") quietly("frame", blockedURI);
   });
 
   // Whatever fails on the way, the form is sent as it would have been without us.
@@ -46,14 +66,8 @@
     const form = event.target, button = event.submitter;
     if (plain || !button || !form.matches("#vestibule form,#vestibule-embed")) return;
     event.preventDefault();
-    more().then((answers) => answers.send(guard, form, button)).catch(() => { plain = true; form.requestSubmit(button); });
+    call("send", form, button).catch(() => { plain = true; form.requestSubmit(button); });
   }, true);
-
-  // A page that comes back as it was left (by "Back") may be from before another choice.
-  addEventListener("pageshow", ({ persisted }) => persisted && fetch(base + "consent")
-    .then((response) => response.json())
-    .then(({ purposes }) => JSON.stringify(purposes) != JSON.stringify(guard.choice) && more())
-    .then((answers) => answers && answers.again(guard), () => {}));
 
   window.vestibule = Object.freeze({
     get choice() { return guard.choice && { ...guard.choice }; },

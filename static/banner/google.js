@@ -1,19 +1,16 @@
-// Google's consent mode, version 2: denied before any tag can ask, then what was granted. Sent only where services of
-// Google's are asked for.
+// Google's consent mode, version 2: denied before any tag can ask, then what was granted (the server says which types
+// the choice covers). Sent only where services of Google's are asked for.
 (() => {
   "use strict";
   window.dataLayer = window.dataLayer || [];
+  const types = "functionality_storage personalization_storage analytics_storage ad_storage ad_user_data ad_personalization";
   const say = (command, granted) => {
-    const types = { security_storage: "granted" };
-    for (const [purpose, names] of [
-      ["preferences", "functionality_storage personalization_storage"],
-      ["statistics", "analytics_storage"],
-      ["marketing", "ad_storage ad_user_data ad_personalization"]
-    ]) for (const name of names.split(" ")) types[name] = granted[purpose] ? "granted" : "denied";
-    (function () { dataLayer.push(arguments); })("consent", command, types);
+    const told = { security_storage: "granted" };
+    for (const type of types.split(" ")) told[type] = granted.includes(type) ? "granted" : "denied";
+    (function () { dataLayer.push(arguments); })("consent", command, told);
   };
-  say("default", {});
-  const choice = JSON.parse(document.currentScript.dataset.choice);
-  if (choice) say("update", choice);
-  document.addEventListener("vestibule:change", ({ detail }) => say("update", detail));
+  say("default", []);
+  const { google } = document.currentScript.dataset;
+  if (google != null) say("update", google.split(" "));
+  document.addEventListener("vestibule:google", ({ detail }) => say("update", detail));
 })();

@@ -197,12 +197,15 @@ def _requests(connection: socket.socket, foreign: Foreign) -> None:
         kind = headers.get("sec-fetch-dest", "")
         host = headers.get("host", UNNAMED).lower().rsplit(":", 1)[0]
         foreign.add(Hit(host, target, kind))
-        connection.sendall(_answer(method, host, kind))
+        connection.sendall(_answer(method, host, kind, target))
 
 
-def _answer(method: str, host: str, kind: str) -> bytes:
-    """What such a host might say: scripts leave a trace in the page, and Google's and Meta's set their cookies."""
+def _answer(method: str, host: str, kind: str, target: str) -> bytes:
+    """What such a host might say: scripts leave a trace in the page, and Google's and Meta's set their cookies; a page
+    at ``/showing/HOST`` shows a picture of that host."""
     media, body = "text/html", b"<!DOCTYPE html><title>foreign</title><p>foreign"
+    if target.startswith("/showing/"):
+        body += b"<img src=https://%b/x>" % target.removeprefix("/showing/").encode()
     if kind == "script":
         cookie = {"www.googletagmanager.com": "_ga_DEMO12345", "connect.facebook.net": "_fbp"}.get(host)
         setting = f"document.cookie = '{cookie}=foreign; path=/; max-age=7776000';" if cookie else ""

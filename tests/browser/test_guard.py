@@ -29,6 +29,7 @@ custom:
   second: {hosts: [second.example], purpose: statistics, state: ask}
   inline: {inline: [mySnippet], purpose: statistics, state: ask}
 """
+ASKING = "unknown: ask\nservices: {hotjar: block}\n"
 WITHOUT_GOOGLE = TRACKERS.replace("google-analytics: ask, google-tag-manager: ask, ", "")
 
 SOURCE = "https://www.youtube.com/embed/x#t=9"
@@ -75,6 +76,7 @@ document.getElementById("hole").innerHTML = `
 PAGES = {
     "/plain": "<p>Nothing foreign</p>",
     "/video": TALL + VIDEO + TALL,
+    "/embed": '<iframe src="https://nobody.example/embed" width=560 height=315></iframe>',
     "/script": TALL + '<script src="https://first.example/a.js"></script>' + TALL,
     "/inserted": INSERTING,
     "/hidden": "<script>const i = new Image(); i.src = 'https://first.example/late.gif';</script>",
@@ -128,6 +130,11 @@ def locked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 @pytest.fixture(scope="module")
 def unlocked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     yield from running(tmp_path_factory.mktemp("unlocked"), "report", WITHOUT_GOOGLE)
+
+
+@pytest.fixture(scope="module")
+def asking(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    yield from running(tmp_path_factory.mktemp("asking"), "enforce", ASKING)
 
 
 @pytest.fixture
@@ -266,6 +273,21 @@ def test_what_a_script_inserted_is_known_by_its_refusal(locked: Site, start: Sta
     reached(page, foreign, "first.example")
 
 
+def test_an_embed_of_somebody_unheard_of_is_let_in_by_itself(asking: Site, start: Start, foreign: Foreign) -> None:
+    page = start(asking.url + "/embed")
+    page.click(".vestibule-placeholder button")
+    reached(page, foreign, "nobody.example")
+    assert is_same(page)
+    page.goto(asking.url + "/embed")
+    assert page.locator("iframe").get_attribute("src") == "https://nobody.example/embed", "it is remembered"
+    page.goto(asking.url + "/_privacy/")
+    page.uncheck("[name=service][value='unknown:nobody.example']")
+    page.click("main [value=save]")
+    page.wait_for_load_state("load")
+    page.goto(asking.url + "/embed")
+    assert page.locator(".vestibule-placeholder button").is_visible(), "and taken back in the centre"
+
+
 def test_a_frame_that_a_script_inserted_gets_a_placeholder(locked: Site, start: Start, foreign: Foreign) -> None:
     page = start(locked.url + "/inserted")
     placeholder = frame_of(page, locked.url + "/_privacy/frame")
@@ -299,6 +321,78 @@ def test_without_the_second_file_the_form_is_sent_as_it_is(locked: Site, start: 
     until_anew(page)
     reached(page, foreign, "first.example")
     assert page.evaluate("vestibule.choice.statistics") is True
+
+
+# -- other tabs
+
+
+def granted(site: Site, new_context: NewContext) -> tuple[Page, Page]:
+    """Two tabs of a browser that has agreed to everything: one in which a script runs, and another."""
+    context = new_context()
+    two, one = context.pages[0], context.new_page()
+    two.goto(site.url + "/plain")
+    answer(two, "accept")
+    two.wait_for_function("vestibule.choice?.statistics")
+    one.goto(site.url + "/script")
+    one.wait_for_function("window.foreignRan")
+    one.evaluate("window.mark = true")
+    two.goto(site.url + "/plain?2")
+    return one, two
+
+
+def withdraw(page: Page) -> None:
+    page.evaluate("window.mark = true")
+    page.click("#vestibule-settings [value=reject]")
+    until_anew(page)
+
+
+def test_other_tabs_follow_a_withdrawal(locked: Site, new_context: NewContext) -> None:
+    """By a plain form, as in the privacy centre."""
+    one, two = granted(locked, new_context)
+    two.goto(locked.url + "/_privacy/")
+    two.click("main [value=reject]")
+    until_anew(one)
+    assert one.evaluate("[window.foreignRan ?? null, vestibule.choice.statistics]") == [None, False]
+
+
+def test_a_tab_that_missed_a_withdrawal_is_told_by_another(locked: Site, new_context: NewContext) -> None:
+    """It was asked for before, and came after."""
+    one, two = granted(locked, new_context)
+    old = one.request.get(locked.url + "/script", headers={"accept": "text/html"}).text()
+    one.goto("about:blank")
+    withdraw(two)
+    one.route("**/script", lambda route: route.fulfill(body=old, content_type="text/html"), times=1)
+    one.goto(locked.url + "/script")
+    one.wait_for_function("document.querySelector('[data-vestibule-src]')", timeout=PATIENCE)
+
+
+def test_other_tabs_follow_a_grant_and_stay_as_they_are(locked: Site, new_context: NewContext) -> None:
+    context = new_context()
+    one, two = context.pages[0], context.new_page()
+    for page in (one, two):
+        page.goto(locked.url + "/video")
+    one.evaluate("window.mark = true")
+    answer(two, "accept")
+    one.wait_for_function("vestibule.choice?.statistics")
+    assert not one.locator("#vestibule").is_visible()
+    assert one.locator("#vestibule-settings a").is_visible()
+    assert is_same(one), "nobody asked for it to move"
+
+
+def test_a_tab_of_a_host_that_shares_the_choice_follows_when_it_is_seen(locked: Site, new_context: NewContext) -> None:
+    one, two = granted(locked, new_context)
+    body = one.request.get(locked.url + "/script", headers={"accept": "text/html"}).text()
+    shared = body.replace(' data-state="', ' data-shared="1" data-state="')
+    assert shared != body
+    one.add_init_script("delete window.BroadcastChannel")
+    one.route("**/script", lambda route: route.fulfill(body=shared, content_type="text/html"), times=1)
+    one.reload()
+    one.evaluate("window.mark = true")
+    withdraw(two)
+    assert is_same(one)
+    one.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+    until_anew(one)
+    assert one.evaluate("window.foreignRan ?? null") is None
 
 
 def test_a_page_from_before_a_withdrawal_does_not_come_back(locked: Site, new_context: NewContext) -> None:
@@ -422,6 +516,17 @@ def test_consent_mode_speaks_before_any_script_of_the_page(locked: Site, unlocke
     assert page.evaluate("seen") == "[]", "nothing of Google's is asked for there"
 
 
+def test_a_service_of_googles_that_is_let_in_by_itself_is_told_so(locked: Site, start: Start) -> None:
+    page = start(locked.url + "/google")
+    page.click("#vestibule summary")
+    page.locator("#vestibule fieldset", has=page.locator("[value=statistics]")).locator("summary").click()
+    page.check("#vestibule [value=google-analytics]")
+    page.click("#vestibule [value=save]")
+    page.wait_for_function("told.length == 1")
+    updated = state_of(page.evaluate("[...dataLayer].map(x => [...x])"), "update")
+    assert {name for name, state in updated.items() if state == "granted"} == {"analytics_storage", "security_storage"}
+
+
 def test_nothing_moves_while_the_page_loads(locked: Site, start: Start) -> None:
     page = start(locked.url + "/video")
     shift = page.evaluate(
@@ -446,8 +551,10 @@ def test_storage_of_refused_services_is_cleared_and_no_other(locked: Site, start
     answer(page, "accept")
     page.wait_for_function("told.length == 1")
     page.goto(locked.url + "/plain")
+    page.wait_for_function(f"({kept})[0] == '_ga _ga_X1 _gall mine'", timeout=PATIENCE)
     assert page.evaluate(kept) == ["_ga _ga_X1 _gall mine"] * 2, "Hotjar is never allowed"
     page.goto(locked.url + "/_privacy/")
     page.click("button[name=choice][value=reject] >> nth=0")
     page.wait_for_load_state("load")
-    assert page.evaluate(kept) == ["_gall mine"] * 2, "withdrawn, and cleared at once"
+    page.wait_for_function(f"({kept})[1] == '_gall mine'", timeout=PATIENCE)
+    assert page.evaluate(kept) == ["_gall mine"] * 2, "withdrawn, and cleared with the page that says so"

@@ -38,9 +38,13 @@ addEventListener("fetch", event => {
   else if (pathname == "/script.js") event.respondWith(
     new Response("fetch('https://inside.ways.example/x', {mode: 'no-cors'})", type("text/javascript")));
   else if (pathname == "/kept") event.respondWith(caches.match("/kept").then(found => found || fetch(event.request)));
+  else if (pathname == "/held") event.respondWith(fetch("data:text/html,<title>held</title><img src=https://held.ways.example/x>"));
+  else if (pathname == "/passed") event.respondWith(fetch("https://allowed.example/showing/passed.ways.example"));
   else if (pathname == "/copied") event.respondWith(fetch(event.request).then(answer => answer.clone()));
 })
 // and may end without a line's end"""
+TRACKERS = f"{pages.TRACKERS}  allowed: {{hosts: [allowed.example], purpose: necessary, state: allow}}\n"
+"""As elsewhere, and a host that is open to all."""
 KEPT = "<img src=https://kept.ways.example/x>"
 COPIED = "<img src=https://copied.ways.example/x>"
 REGISTER = "<script>navigator.serviceWorker.register('/worker.js', {updateViaCache: 'all'})</script>"
@@ -60,7 +64,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
     app = Starlette(routes=[Route("/{path:path}", page)])
     folder = tmp_path_factory.mktemp("workers")
-    with front("middleware", configured(folder, SITE_YAML, pages.TRACKERS), folder / "state", app, dev=True) as running:
+    with front("middleware", configured(folder, SITE_YAML, TRACKERS), folder / "state", app, dev=True) as running:
         yield running.url.replace("127.0.0.1", "localhost")
 
 
@@ -115,6 +119,33 @@ def test_before_a_choice_neither_a_worker_nor_what_it_makes_contacts_anybody(
     page.goto(site + "/")
     controlled(page)
     nothing_more(page, site, foreign)
+
+
+ANSWERS = {"/held": "held", "/passed": "foreign"}
+"""What a worker answers with that is not the site's, and has no policy: an address that holds a page, and a page of a
+host that is open. By their titles."""
+
+
+def test_what_a_worker_answers_with_that_is_not_the_sites_is_closed_too(
+    site: str, foreign: Foreign, new_context: NewContext
+) -> None:
+    page = new_context().new_page()
+    page.goto(site + "/")
+    controlled(page)
+    for path, title in ANSWERS.items():
+        page.goto(site + path)
+        assert page.title() == title
+        page.wait_for_timeout(SETTLING)
+        assert foreign.hosts <= {"allowed.example"}, path
+
+
+def test_after_a_grant_it_is_open(site: str, foreign: Foreign, new_context: NewContext) -> None:
+    page = new_context().new_page()
+    accepted(page, site)
+    for path in ANSWERS:
+        page.goto(site + path)
+        wanted = pages.host(path[1:])
+        until(page, lambda: wanted in foreign.hosts, f"{wanted}, contacted were {foreign.hosts}")  # noqa: B023
 
 
 def test_a_workers_script_means_what_it_meant(site: str, new_context: NewContext) -> None:

@@ -1,9 +1,10 @@
 """Consent receipts: what was agreed to, signed so that anyone can check it.
 
-A receipt has the fields of ISO/IEC TS 27560:2023 (consent record information structure): a header, what is processed
-for which purposes, the parties, and the event of consent. It is signed with Ed25519 (RFC 8037) as a JSON Web Signature
-in the flattened JSON serialization (RFC 7515, section 7.2.2). Beside the signature the file carries the same receipt
-in the clear, to be read; whoever checks it compares the two.
+A receipt has the fields of ISO/IEC TS 27560:2023 (consent record information structure), clause 6.3: a header, what is
+processed for which purposes, the parties, and the event of consent; among them all that are mandatory, under the names
+that the W3C's Data Privacy Vocabulary lists for them (the standard itself is not public). It is signed with Ed25519
+(RFC 8037) as a JSON Web Signature in the flattened JSON serialization (RFC 7515, section 7.2.2). Beside the signature
+the file carries the same receipt in the clear, to be read; whoever checks it compares the two.
 
 The keys follow from the deployment's secrets by HKDF (RFC 5869), so that there is nothing to store: as long as a secret
 is listed, receipts made under it can be checked.
@@ -89,6 +90,9 @@ def compose(facts: Facts) -> dict[str, Any]:
                 "party_id": facts.origin,
                 "party_name": facts.site,
                 "party_role": "pii_controller",
+                "party_type": "website operator",
+                # A postal address is no setting: it stands in the notice.
+                "party_address": facts.notice,
                 "party_url": facts.origin,
                 "party_contact": facts.contact,
             }
@@ -108,6 +112,7 @@ def compose(facts: Facts) -> dict[str, Any]:
 
 
 def _purpose(facts: Facts, grant: Grant, until: datetime) -> dict[str, Any]:
+    countries = sorted({country for _, _, country, _ in grant.services if country})
     return {
         "purpose": grant.name,
         "purpose_type": grant.purpose,
@@ -119,8 +124,10 @@ def _purpose(facts: Facts, grant: Grant, until: datetime) -> dict[str, Any]:
         ],
         "pii_controllers": [facts.origin],
         "collection_method": facts.surface,
-        "processing_methods": ["loaded by the browser from the recipients named"],
-        "storage_locations": sorted({country for _, _, country, _ in grant.services if country}),
+        "processing_method": ["loaded by the browser from the recipients named"],
+        # Where the recipients are at home. Of what nothing is known the privacy notice has to speak.
+        "storage_locations": countries or [facts.notice],
+        "jurisdiction": countries or [facts.notice],
         "retention_period": until.isoformat(),
         "services": [service for service, _, _, _ in grant.services],
         "recipient_third_parties": [

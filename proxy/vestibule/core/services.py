@@ -6,6 +6,9 @@ from dataclasses import dataclass, replace
 
 from vestibule.core.consent import Choice, Purpose, State
 
+UNKNOWN = "unknown:"
+"""What the name of a host begins with that nothing names, where pages and choices name services."""
+
 
 @dataclass(frozen=True, slots=True)
 class Cookie:
@@ -86,10 +89,16 @@ class Verdict:
     source: str
     host: str
 
+    @property
+    def key(self) -> str:
+        """What pages and choices name it by: the service, or ``unknown:HOST``."""
+        return self.service or UNKNOWN + self.host
+
     def open(self, choice: Choice | None) -> bool:
         """Whether it may run for a visitor with this choice (None: nothing was chosen yet)."""
         if self.state is State.ASK:
-            return choice is not None and choice.grants(self.purpose, self.service)
+            # Most choices are by purpose alone: for them no name is made up.
+            return choice is not None and choice.grants(self.purpose, self.key if choice.services else None)
         return self.state is State.ALLOW
 
     @property

@@ -12,6 +12,7 @@ path; then the block lists; then ``unknown``.
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
@@ -19,7 +20,7 @@ from typing import Protocol, TypeVar
 
 from vestibule.core.consent import Choice, Purpose, State
 from vestibule.core.patterns import tidy_path
-from vestibule.core.services import PURPOSES, Cookie, Service, Verdict
+from vestibule.core.services import PURPOSES, UNKNOWN, Cookie, Service, Verdict
 from vestibule.core.signatures import Signatures
 from vestibule.core.sources import Sources
 from vestibule.core.tables import CookieTable, Host, HostTable, RelayTable, is_address
@@ -28,6 +29,8 @@ __all__ = ["BlockList", "Cookie", "Rules", "Service", "Verdict"]
 
 _K = TypeVar("_K")
 _V = TypeVar("_V")
+_HOST = re.compile(r"(?:[a-z0-9._-]{1,100}|\[[0-9a-f:.]{2,45}\])(?::[0-9]{1,5})?")
+"""Hosts that can be let in by themselves: what a visitor sends of one goes into their cookie and into policies."""
 
 
 class BlockList(Protocol):
@@ -158,6 +161,15 @@ class Rules:
         """Return the verdict on a service as a whole (with no host), None where there is no such service."""
         return self._rules.get(id_)
 
+    def named(self, name: str) -> Verdict | None:
+        """Return the verdict on what pages and choices name: a service, or ``unknown:HOST`` where nothing names the
+        host; None for any other name."""
+        if not name.startswith(UNKNOWN):
+            return self._rules.get(name)
+        host = name[len(UNKNOWN) :]
+        verdict = self.decide(host, "/", "frame") if _HOST.fullmatch(host) else None
+        return verdict if verdict is not None and verdict.key == name and verdict.source != "first party" else None
+
     def services_in_use(self) -> tuple[tuple[Service, State], ...]:
         """Return what visitors are told of: the services that the configuration lists and does not block, by purpose
         (necessary first), then by name."""
@@ -173,6 +185,8 @@ class Rules:
     def everything_open(self, choice: Choice | None) -> bool:
         """Whether nothing at all is closed under this choice, so that no policy is needed."""
         if self._lists or not self._unknown_verdict("").open(choice):
+            return False
+        if choice is not None and any(name.startswith(UNKNOWN) and not on for name, on in choice.services.items()):
             return False
         return all(rule.open(choice) for rule in self._rules.values())
 
@@ -312,28 +326,44 @@ class Rules:
     def _sources(self, choice: Choice | None) -> tuple[str, ...]:
         if self._unknown is State.ALLOW or self.everything_open(choice):
             return ("*",)
-        # What the catalogue knows of the site's own hosts is for others' sites.
-        hosts = {host: entry for host, entry in self._hosts.hosts.items() if not self._is_own(host, "")}
-        closed = {host for host, entry in hosts.items() if entry.whole and not self._rules[entry.whole].open(choice)}
+        opened = {id_ for id_, rule in self._rules.items() if rule.open(choice)}
+        closed = {host for host, entry in self._foreign if entry.whole and entry.whole not in opened}
         closed.update(name for name, rule in self._cname.items() if not rule.open(choice))
         sources = Sources(closed)
         for domain in sorted(self._own_domains - closed):
             sources.add(domain, wide=True)
         for host in sorted(self._own - closed):
             sources.add(host)
-        for host, entry in sorted(hosts.items(), key=self._importance):
-            if entry.whole and self._rules[entry.whole].open(choice):
+        for host in self._let_in(choice):
+            sources.add(host)
+        for host, entry in self._foreign:
+            if entry.whole in opened:
                 sources.add(host, bare=entry.bare, wide=entry.wide)
                 continue
             for pattern, id_ in entry.paths:
-                if self._rules[id_].open(choice):
+                if id_ in opened:
                     for path in pattern.sources():
                         sources.add(host, path, bare=entry.bare, wide=entry.wide)
         return sources.collected()
 
-    def _importance(self, item: tuple[str, Host]) -> tuple[bool, int, str]:
-        host, entry = item
-        return not entry.serves(self._listed), entry.rank, host
+    def _let_in(self, choice: Choice | None) -> Iterable[str]:
+        """Return the hosts that nothing names and that a choice lets in by themselves."""
+        for name, on in choice.services.items() if choice is not None else ():
+            verdict = self.named(name) if on and name.startswith(UNKNOWN) else None
+            if verdict is not None and verdict.open(choice):
+                yield verdict.host
+
+    @cached_property
+    def _foreign(self) -> tuple[tuple[str, Host], ...]:
+        """The hosts that services name, those first that the configuration lists, then those that services name first;
+        else as the catalogue has them, what was reviewed first. What it knows of the site's own hosts is for others'
+        sites."""
+        hosts = [(host, entry) for host, entry in self._hosts.hosts.items() if not self._is_own(host, "")]
+        return tuple(sorted(hosts, key=self._importance))
+
+    def _importance(self, item: tuple[str, Host]) -> tuple[bool, int]:
+        entry = item[1]
+        return not entry.serves(self._listed), entry.rank
 
 
 def _readings(path: str) -> frozenset[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from vestibule.core.html.judge import BY_URL, ByUrl, Gated
 from vestibule.core.html.unless import Unless
-from vestibule.core.trackers import Verdict
+from vestibule.core.services import UNKNOWN, Verdict
 from vestibule.core.urls import resolve
 from vestibule.privacy.policy import SitePolicy
 from vestibule.privacy.verdicts import host_of, verdict_of
@@ -73,7 +73,7 @@ class Gate:
         return None if verdict is None or verdict.open(self._choice) else self._hold(verdict, "inline")
 
     def _hold(self, verdict: Verdict | None, reason: str) -> Gated | None:
-        service = (verdict.service or f"unknown:{verdict.host}") if verdict else "unknown:"
+        service = verdict.key if verdict else UNKNOWN
         purpose = verdict.purpose.value if verdict else "marketing"
         if len(self.blocked) < MAX_BLOCKED:
             self.blocked[(service, purpose, reason)] = None

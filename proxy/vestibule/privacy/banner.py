@@ -10,6 +10,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
+from typing import TypeVar
 
 from vestibule.assets import Asset
 from vestibule.core.consent import ASKED, Purpose, State
@@ -17,12 +18,13 @@ from vestibule.core.csp import Parts
 from vestibule.core.html.rewriter import Gated
 from vestibule.core.trackers import Service
 from vestibule.privacy import declaration, looks
-from vestibule.privacy.guard import Guard, joined, purposes
+from vestibule.privacy.guard import Guard, digest, joined, purposes, written
 from vestibule.privacy.policy import SitePolicy
 from vestibule.privacy.rendering import environment
 from vestibule.privacy.texts import Texts, choose, fill
 from vestibule.privacy.visitor import SIGNAL_NAMES, Visitor
 
+_K = TypeVar("_K")
 _NEXT = "\ue000next\ue000"
 _BASE = "\ue000base\ue000"
 _MAX_CACHED = 256
@@ -95,8 +97,7 @@ class Banner:
         before a choice, for the script to show."""
         choice, link, texts = visitor.effective, self._policy.config.banner.link, self._policy.texts(tag)
         if link.place == "none":
-            # The script is told by it what to clear.
-            return f'<p id="vestibule-settings"{self.clearing(visitor)} hidden></p>'
+            return f'<p id="vestibule-settings"{self.clues(visitor)} hidden></p>'
         words = self._policy.worded(link.text, tag) or texts["banner"]["settings"]
         parts = [f'<a href="{visitor.origin}/_privacy/?lang={tag}">{escape(words)}</a>']
         if choice is None or not choice.refuses_all:
@@ -107,7 +108,7 @@ class Banner:
             parts.append(f"<span>{escape(signal)}</span>")
         hidden = " hidden" if choice is None else ""
         return (
-            f'<p id="vestibule-settings"{self.clearing(visitor)} lang="{tag}" dir="{texts.direction}"{hidden}>'
+            f'<p id="vestibule-settings"{self.clues(visitor)} lang="{tag}" dir="{texts.direction}"{hidden}>'
             f"{' '.join(parts)}</p>"
         )
 
@@ -129,16 +130,22 @@ class Banner:
         Google's consent mode counts only from before its tags. It is small, and never changes at its address."""
         parts = self.parts(visitor.origin)
         choice = escape(json.dumps(purposes(visitor.effective), separators=(",", ":")), quote=False)
+        told = ' data-again="1"' if again else ""
+        if visitor.effective is not None and self.guard.speaks_to_google:
+            told += f' data-google="{" ".join(self.guard.consent_mode(visitor.effective))}"'
         return (
             f'<script src="{parts.script}" integrity="{parts.script_hash}" crossorigin="anonymous"'
-            f" id=\"vestibule-script\" data-choice='{choice}'{' data-again=1' if again else ''}></script>"
+            f" id=\"vestibule-script\" data-choice='{choice}'{told}></script>"
         )
 
-    def clearing(self, visitor: Visitor) -> str:
-        """The attribute that tells the script which keys of the browser's storage to remove. Not in the head: there it
+    def clues(self, visitor: Visitor) -> str:
+        """The attributes that tell the script under which choice the page was made, whether that holds for other hosts
+        too, and by which name to ask for the keys of the browser's storage that are to go. Not in the head: there they
         might push the page's ``<meta charset>`` out of the bytes in which browsers look for it."""
         leftovers = self.guard.leftovers(visitor.effective)
-        return f' data-clear="{escape(leftovers)}"' if leftovers else ""
+        shared = ' data-shared="1"' if self._policy.cookie_domain(visitor.host) else ""
+        clear = f' data-clear="{digest(leftovers)}"' if leftovers else ""
+        return f' data-state="{escape(written(visitor.effective))}"{shared}{clear}'
 
     def placeholder(self, visitor: Visitor, target: str, gated: Gated, language: str = "") -> bytes:
         """What stands in the place of a frame that is not loaded: whose it is, and a button that lets it in."""
@@ -146,7 +153,7 @@ class Banner:
         key = (tag, gated.service)
         template = self._placeholders.get(key)
         if template is None:
-            verdict = self._policy.rules.verdict(gated.service)
+            verdict = self._policy.rules.named(gated.service)
             texts = self._policy.texts(tag)
             template = (
                 environment()
@@ -161,19 +168,10 @@ class Banner:
                     text=fill(texts["placeholder"]["text"], service=gated.name),
                     load=fill(texts["placeholder"]["load"], service=gated.name),
                     asked=verdict is not None and verdict.state is State.ASK,
-                    never=self._never(gated),
                 )
             )
-            if len(self._placeholders) < _MAX_CACHED:
-                self._placeholders[key] = template
+            _remember(self._placeholders, key, template)
         return _fill(template, visitor.origin, target).encode()
-
-    def _never(self, gated: Gated) -> bool:
-        """Whether no choice opens it."""
-        verdict = self._policy.rules.verdict(gated.service)
-        if verdict is None:  # a host that nothing names, or that a list does
-            verdict = self._policy.rules.decide(gated.service.removeprefix("unknown:"), "/", "frame")
-        return verdict.state is State.BLOCK
 
     def _banner(self, tag: str, visitor: Visitor, target: str) -> str:
         key = (tag, visitor.added, visitor.asked_again)
@@ -181,8 +179,7 @@ class Banner:
         if template is None:
             make = self._render_new if visitor.added else self._render_first
             template = make(tag, visitor)
-            if len(self._banners) < _MAX_CACHED:
-                self._banners[key] = template
+            _remember(self._banners, key, template)
         return _fill(template, visitor.origin, target)
 
     def _render_first(self, tag: str, visitor: Visitor) -> str:
@@ -248,6 +245,7 @@ class Banner:
                     tag=tag,
                     title=fill(texts["notice"]["title"], date=texts.date(notice.effective)),
                     text=self._policy.worded(notice.text, tag),
+                    spoken=self._policy.spoken(notice.text, tag),
                     effective=notice.effective.isoformat(),
                     policy_url=self._policy_url(),
                     base=_BASE,
@@ -259,6 +257,13 @@ class Banner:
     def _policy_url(self) -> str:
         url = self._policy.config.policy.url
         return url if url.startswith("https:") else _BASE + url
+
+
+def _remember(cache: dict[_K, str], key: _K, template: str) -> None:
+    """Keep a template; a full cache starts anew, which costs less than keeping count of use."""
+    if len(cache) >= _MAX_CACHED:
+        cache.clear()
+    cache[key] = template
 
 
 def _fill(template: str, origin: str, target: str) -> str:

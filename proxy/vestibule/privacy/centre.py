@@ -52,7 +52,8 @@ def switches(policy: SitePolicy, choice: Choice | None) -> tuple[Group, ...]:
     it is shown, nothing more is let in than was."""
     found = []
     for purpose in ASKED:
-        services = [service for service in policy.asked if service.purpose is purpose]
+        asked = (*policy.asked, *policy.let_in_besides(choice))
+        services = [service for service in asked if service.purpose is purpose]
         opened = {each.id: choice is not None and choice.grants(purpose, each.id) for each in services}
         whole = choice is not None and purpose in choice.purposes and all(opened.values())
         found.append(
@@ -82,7 +83,7 @@ def render(policy: SitePolicy, banner: Banner, visitor: Visitor, tag: str, done:
             policy_url=config.policy.url,
             style=f"/_privacy/centre.css?v={banner.centre_style.digest}",
             script=Markup(banner.script_tag(visitor)),  # noqa: S704 - made by us, escaped there
-            clearing=Markup(banner.clearing(visitor)),  # noqa: S704
+            clues=Markup(banner.clues(visitor)),  # noqa: S704
             lead=fill(words["centre"]["lead"], site=config.site.name),
             done=words["centre"][done] if done in _DONE else words["sign_in"][done] if done in _SIGNED_OUT else "",
             sign_in=sign_in.section(policy, visitor, words),

@@ -88,8 +88,7 @@ def render(banner: Banner, visitor: Visitor, embed: Embed, target: str) -> bytes
     """The document, UTF-8. target: its own path and query, to which the button leads back."""
     language = choose(visitor.language)
     shown = embed.verdict.open(visitor.effective)
-    service = embed.verdict.service or f"unknown:{embed.verdict.host}"
-    gated = Gated(service, embed.verdict.name, embed.verdict.purpose.value)
+    gated = Gated(embed.verdict.key, embed.verdict.name, embed.verdict.purpose.value)
     page = (
         environment()
         .get_template("frame.html")

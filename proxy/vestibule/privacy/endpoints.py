@@ -19,7 +19,7 @@ from vestibule.privacy import answers, centre, embedding, held, removing, sign_i
 from vestibule.privacy.answers import Header
 from vestibule.privacy.banner import Banner
 from vestibule.privacy.forms import MAX_BODY, Answer, parse_answer, read_form, to_choice
-from vestibule.privacy.guard import purposes
+from vestibule.privacy.guard import digest, parse_written, purposes, written
 from vestibule.privacy.keeping import cookie, forgotten, remembered
 from vestibule.privacy.origin import from_own_pages, local_path
 from vestibule.privacy.policy import SitePolicy
@@ -98,6 +98,7 @@ class Endpoints:
         self._routes: dict[str, dict[str, Handler]] = {
             "/_privacy/": {"GET": self._centre},
             "/_privacy/consent": {"GET": self._state, "POST": self._choose},
+            "/_privacy/clear": {"GET": self._clear},
             "/_privacy/receipt": {"GET": self._receipt},
             "/_privacy/data": {"GET": self._data},
             "/_privacy/erase": {"POST": self._erase},
@@ -150,7 +151,22 @@ class Endpoints:
     # The choice
 
     async def _state(self, exchange: Exchange) -> None:
-        await answers.answer_json(exchange.send, 200, self._as_json(exchange.visitor.effective, exchange.visitor))
+        """The state; with ``before``, what a page says it was made under, also whether that page has lost something."""
+        visitor = exchange.visitor
+        told = self._as_json(visitor.effective, visitor)
+        if exchange.query.startswith("before="):
+            before = parse_written(parse_qs(exchange.query[:MAX_BODY]).get("before", [""])[0])
+            told |= self._for_script(visitor.effective) | {"lost": self._banner.guard.loses(before, visitor.effective)}
+        await answers.answer_json(exchange.send, 200, told)
+
+    async def _clear(self, exchange: Exchange) -> None:
+        """Which keys of the browser's storage may not stay: it has a name (``v``) by which it may be cached."""
+        leftovers = self._banner.guard.leftovers(exchange.visitor.effective)
+        named = exchange.query == f"v={digest(leftovers)}"
+        cached = ((b"cache-control", b"private, max-age=31536000, immutable"),) if named else answers.PRIVATE
+        body = json.dumps({"clear": leftovers}).encode()
+        headers = (*cached, *answers.SECURITY)
+        await answers.answer(exchange.send, 200, body, "application/json", headers, head=exchange.method == "HEAD")
 
     async def _choose(self, exchange: Exchange) -> None:
         visitor = exchange.visitor
@@ -195,7 +211,12 @@ class Endpoints:
             return
         after, _ = self._policy.without_added(choice)
         guard = self._banner.guard
-        told = {"open": guard.opened(given.held, after, visitor), "lost": guard.loses(visitor.effective, after)}
+        told = {
+            **self._for_script(after),
+            "open": guard.opened(given.held, after, visitor),
+            "lost": guard.loses(visitor.effective, after),
+            "clear": guard.leftovers(after),
+        }
         # What is told is what their cookie says from now on.
         now = replace(visitor, choice=after, kept=choice)
         await answers.answer_json(exchange.send, 200, {**self._as_json(after, now), **told}, headers)
@@ -203,10 +224,16 @@ class Endpoints:
     async def _ask_again(self, exchange: Exchange, given: Answer) -> None:
         if exchange.wants_json:
             # The script loads the page anew, which asks.
-            told = {**self._as_json(exchange.visitor.effective, exchange.visitor), "open": [], "lost": True}
+            effective = exchange.visitor.effective
+            told = {**self._as_json(effective, exchange.visitor), **self._for_script(effective)}
+            told |= {"open": [], "lost": True, "clear": ""}
             await answers.answer_json(exchange.send, 200, told)
         else:
             await self._lead_back(exchange, given.next, ())
+
+    def _for_script(self, choice: Choice | None) -> dict[str, object]:
+        """What only our script in pages wants to know."""
+        return {"state": written(choice), "consent_mode": self._banner.guard.consent_mode(choice)}
 
     @staticmethod
     async def _lead_back(exchange: Exchange, target: str, headers: Iterable[Header]) -> None:
@@ -369,7 +396,7 @@ class Endpoints:
         for host, path, kind in _violations(body):
             verdict = self._policy.rules.decide(host, path, kind)
             if not verdict.open(exchange.visitor.effective):
-                exchange.counter.blocked(verdict.service or f"unknown:{verdict.host}", verdict.purpose.value, "csp")
+                exchange.counter.blocked(verdict.key, verdict.purpose.value, "csp")
         await answers.answer(exchange.send, 204, b"", "", ())
 
 

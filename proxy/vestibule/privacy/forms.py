@@ -8,11 +8,15 @@ from dataclasses import dataclass, field, replace
 from urllib.parse import parse_qs
 
 from vestibule.core.consent import ASKED, Choice, Purpose, State, Surface
+from vestibule.core.services import UNKNOWN
 from vestibule.privacy.policy import SitePolicy
 from vestibule.privacy.texts import languages
 
 MAX_BODY = 16 << 10
 MAX_FIELDS = 256
+MAX_HOSTS = 16
+"""Hosts that nothing names and that one choice lets in by themselves: the cookie must stay small. Beyond, those that
+were let in last are kept."""
 _ASKED = {purpose.value: purpose for purpose in ASKED}
 _KINDS = frozenset(("accept", "reject", "save", "add", "accept-new", "reject-new", "save-new"))
 
@@ -129,10 +133,12 @@ def to_choice(policy: SitePolicy, answer: Answer, before: Choice | None, now: in
     services = {
         name: on
         for name, on in choice.services.items()
-        if (verdict := policy.rules.verdict(name)) is not None
+        if (verdict := policy.rules.named(name)) is not None
         and verdict.state is State.ASK
         and on != (verdict.purpose in choice.purposes)
     }
+    for name in [name for name in services if name.startswith(UNKNOWN)][:-MAX_HOSTS]:
+        del services[name]
     choice = replace(choice, services=services)
     if choice.refuses_all:
         # A refusal is like any other: nothing tells two apart.

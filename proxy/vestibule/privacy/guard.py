@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from collections.abc import Iterable
+from typing import Final
 
 from vestibule.assets import static
-from vestibule.core.consent import ASKED, Choice, State
+from vestibule.core.consent import ASKED, Choice, Purpose, State
+from vestibule.core.services import UNKNOWN
 from vestibule.privacy.policy import SitePolicy
 from vestibule.privacy.verdicts import verdict_of
 from vestibule.privacy.visitor import Visitor
 
 GOOGLE = ("google-analytics", "google-tag-manager", "google-ads", "doubleclick")
 """Services that read Google's consent mode (version 2)."""
+_CONSENT_MODE: Final = (
+    (Purpose.PREFERENCES, (), ("functionality_storage", "personalization_storage")),
+    (Purpose.STATISTICS, ("google-analytics",), ("analytics_storage",)),
+    (Purpose.MARKETING, ("google-ads", "doubleclick"), ("ad_storage", "ad_user_data", "ad_personalization")),
+)
+"""Its consent types, with the purpose they are for and the services of Google's that need them (Google, "Consent mode
+reference", consent types)."""
 MAX_HELD = 200
 """Things held back that are answered for at once; beyond, they count as closed."""
 _MAX_CACHED = 128
@@ -29,11 +39,14 @@ class Guard:
         self._listed = tuple(verdict for verdict in listed if verdict is not None)
         self._leftovers: dict[object, str] = {}
 
+        asks = any(verdict.service in GOOGLE and verdict.state is State.ASK for verdict in self._listed)
+        self.speaks_to_google = asks and not policy.observe
+        """Whether Google's consent mode is spoken: where services that read it are asked for."""
+
     @property
     def parts(self) -> tuple[str, ...]:
         """The scripts that pages need, in order. A part that could do nothing under this configuration is not sent."""
-        asks = any(verdict.service in GOOGLE and verdict.state is State.ASK for verdict in self._listed)
-        return ("google.js", "banner.js") if asks and not self._policy.observe else ("banner.js",)
+        return ("google.js", "banner.js") if self.speaks_to_google else ("banner.js",)
 
     @property
     def later(self) -> tuple[str, ...]:
@@ -41,6 +54,17 @@ class Guard:
         config = self._policy.config
         unlocked = config.csp != "enforce" or self._policy.observe or State(config.trackers.unknown) is State.ALLOW
         return ("revive.js", "answer.js") if unlocked else ("answer.js",)
+
+    def consent_mode(self, choice: Choice | None) -> list[str]:
+        """The types of Google's consent mode that a choice grants: those that an open service needs; by the purpose
+        where none of the services that need it is asked for."""
+        asked = {service.id: service.purpose for service in self._policy.asked}
+        granted: list[str] = []
+        for purpose, services, types in _CONSENT_MODE:
+            named = [(asked[each], each) for each in services if each in asked] or [(purpose, "")]
+            if choice is not None and any(choice.grants(own, each or None) for own, each in named):
+                granted += types
+        return granted
 
     def leftovers(self, choice: Choice | None) -> str:
         """A regular expression (in JavaScript too) for the keys of local and session storage that listed services
@@ -67,19 +91,21 @@ class Guard:
         addresses that the policy refused."""
         return [name for name in list(held)[:MAX_HELD] if self._is_open(name, choice, visitor)]
 
-    def loses(self, before: Choice | None, after: Choice) -> bool:
+    def loses(self, before: Choice | None, after: Choice | None) -> bool:
         """Whether something was open that is closed now: what of it runs in a page can only be stopped by leaving."""
         if before is None:
             return False
-        return not before.purposes <= after.purposes or any(
-            verdict.open(before) and not verdict.open(after) for verdict in self._listed
+        besides = (self._policy.rules.named(name) for name in before.services)
+        return not before.purposes <= (after.purposes if after is not None else frozenset()) or any(
+            verdict is not None and verdict.open(before) and not verdict.open(after)
+            for verdict in (*self._listed, *besides)
         )
 
     def _is_open(self, name: str, choice: Choice, visitor: Visitor) -> bool:
         if "://" in name:
             verdict = verdict_of(self._policy, visitor, name, "csp")
-        elif name.startswith("unknown:"):
-            host = name.removeprefix("unknown:")
+        elif name.startswith(UNKNOWN):
+            host = name.removeprefix(UNKNOWN)
             verdict = self._policy.rules.decide(host, "/") if host else None
         else:
             verdict = self._policy.rules.verdict(name)
@@ -110,6 +136,30 @@ def epilogue(script: bytes, policy: str) -> bytes:
 def purposes(choice: Choice | None) -> dict[str, bool] | None:
     """A choice as scripts see it; None before there is one."""
     return None if choice is None else {purpose.value: choice.grants(purpose) for purpose in ASKED}
+
+
+def written(choice: Choice | None) -> str:
+    """A choice as a page keeps it, to be told later whether it lost something: the purposes that are granted, then the
+    services that differ from theirs (``+youtube -hotjar``); a refusal is ``none``, and empty is no choice."""
+    if choice is None:
+        return ""
+    purposes = [purpose.value for purpose in ASKED if purpose in choice.purposes]
+    services = [("+" if on else "-") + name for name, on in sorted(choice.services.items())]
+    return " ".join((*purposes, *services)) or "none"
+
+
+def parse_written(text: str) -> Choice | None:
+    """The choice that a page says it was made under. What is not understood is left out: it only says what is to be
+    compared, and grants nothing."""
+    words = text.split(" ")[:MAX_HELD]
+    services = {word[1:]: word[0] == "+" for word in words if word[:1] in ("+", "-")}
+    purposes = frozenset(purpose for purpose in ASKED if purpose.value in words)
+    return Choice(purposes, "", 0, services=services) if text else None
+
+
+def digest(text: str) -> str:
+    """A name for a text that may be cached for good."""
+    return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 
 def _expression(patterns: set[str], kept: set[str]) -> str:

@@ -162,10 +162,13 @@ class SitePolicy:
 
     def worded(self, by_language: dict[str, str], tag: str) -> str:
         """A text of the configuration in a language, else in English, else the first that there is; empty for none."""
-        for wanted in (tag, tag.partition("-")[0], "en"):
-            if wanted in by_language:
-                return by_language[wanted]
-        return next(iter(by_language.values()), "")
+        return by_language.get(self.spoken(by_language, tag), "")
+
+    @staticmethod
+    def spoken(by_language: dict[str, str], tag: str) -> str:
+        """The language that :meth:`worded` finds a text in; empty for none."""
+        wanted = (tag, tag.partition("-")[0], "en")
+        return next((each for each in wanted if each in by_language), next(iter(by_language), ""))
 
     def notice(self, now: int) -> Notice | None:
         """The material change that is to be announced: from its date until it takes effect. now: seconds, UTC."""
@@ -212,5 +215,20 @@ class SitePolicy:
         ), added
 
     def open_count(self, choice: Choice | None) -> int:
-        """How many of the services that are asked for may be loaded."""
-        return sum(choice is not None and choice.grants(each.purpose, each.id) for each in self.asked)
+        """How many of the services that are asked for may be loaded, and of what was let in besides."""
+        asked = sum(choice is not None and choice.grants(each.purpose, each.id) for each in self.asked)
+        return asked + len(self.let_in_besides(choice))
+
+    def let_in_besides(self, choice: Choice | None) -> tuple[Service, ...]:
+        """What a choice lets in by itself that no form names (under ``unknown: ask``): services that the configuration
+        does not list, and hosts that nothing names, as services of which only the name is known."""
+        if choice is None:
+            return ()
+        listed = {service.id for service in self.asked}
+        found = []
+        for name in sorted(choice.services):
+            verdict = self.rules.named(name) if name not in listed and choice.services[name] else None
+            if verdict is not None and verdict.state is State.ASK:
+                service = self.rules.service(name)
+                found.append(service or Service(id=name, name=verdict.host, purpose=verdict.purpose))
+        return tuple(found)

@@ -27,7 +27,7 @@ def granted(policy: SitePolicy, choice: Choice) -> dict[Purpose, list[Service]]:
     for purpose in ASKED:
         services = [
             service
-            for service in policy.asked
+            for service in (*policy.asked, *policy.let_in_besides(choice))
             if service.purpose is purpose and choice.grants(purpose, service.id) and _was_shown(policy, choice, service)
         ]
         if services or purpose in choice.purposes:
