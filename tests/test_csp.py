@@ -9,11 +9,12 @@ PARTS = Parts(
     script=f"{ORIGIN}/_privacy/banner.js?v=1",
     script_hash="sha256-AAA=",
     answer=f"{ORIGIN}/_privacy/answer.js",
+    count=f"{ORIGIN}/_privacy/count.js",
     style=f"{ORIGIN}/_privacy/banner.css?v=2",
     style_hash="sha256-BBB=",
     origin=ORIGIN,
 )
-JS = f"{ORIGIN}/_privacy/banner.js {ORIGIN}/_privacy/answer.js"
+JS = f"{ORIGIN}/_privacy/banner.js {ORIGIN}/_privacy/answer.js {ORIGIN}/_privacy/count.js"
 CSS, BASE = f"{ORIGIN}/_privacy/banner.css", f"{ORIGIN}/_privacy/"
 
 

@@ -19,7 +19,7 @@ from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
 from tests.servers import ROOT, serve_asgi
-from tests.sites import SECRET, SITE_YAML, Front, Recording, configured, front
+from tests.sites import SECRET, SITE_YAML, Front, Header, Recording, configured, front
 from vestibule.config import load
 from vestibule.core.consent import ASKED, Choice, Purpose
 from vestibule.core.errors import LinkError
@@ -380,7 +380,7 @@ def test_our_own_cookies_are_erased_however_many_there_are(tmp_path: Path, domai
     assert "Max-Age=0" in first
 
 
-@pytest.mark.parametrize("name", ["banner.js", "answer.js", "banner.css", "centre.css"])
+@pytest.mark.parametrize("name", ["banner.js", "answer.js", "count.js", "banner.css", "centre.css"])
 def test_the_parts_never_change_their_meaning(site: Front, name: str) -> None:
     answer = site.ask(f"/_privacy/{name}?v=1")
     assert answer.status == 200
@@ -395,6 +395,25 @@ def test_a_pixel_counts_and_holds_nothing(site: Front) -> None:
     (hit,) = site.told()
     assert (hit.kind, hit.event, hit.query) == ("pixel", (("name", "newsletter-11"),), "")
     assert site.ask("/_privacy/pixel/a%20b.gif").status == 404
+
+
+BEACON = '{"kind": "event", "name": "export", "value": "csv"}'
+
+
+def test_beacons_count_with_consent_to_statistics_only(site: Front) -> None:
+    def chosen(fields: str) -> Header:
+        return "Cookie", site.post("/_privacy/consent", fields).all("set-cookie")[0].partition(";")[0]
+
+    granted, others = chosen("choice=save&purpose=statistics"), chosen("choice=save&purpose=marketing")
+    site.recording.hits.clear()
+    assert [site.post("/_privacy/event", BEACON, *cookies).status for cookies in ((), (others,))] == [403, 403]
+    assert site.post("/_privacy/event", "no beacon", granted).status == 400
+    assert site.ask("/_privacy/event").status == 405
+    assert site.post("/_privacy/event", BEACON, granted, ("Sec-Fetch-Site", "cross-site")).status == 403
+    answer = site.post("/_privacy/event", BEACON, granted)
+    assert (answer.status, answer.body, answer.get("set-cookie")) == (204, b"", None)
+    (hit,) = site.told()
+    assert (hit.kind, hit.event) == ("event", (("name", "export"), ("value", "csv")))
 
 
 def test_reports_are_counted_by_service(site: Front) -> None:

@@ -42,6 +42,7 @@ const settle = (guard, { purposes, state, consent_mode }) => {
   show("#vestibule", !purposes);
   show("#vestibule-settings", purposes);
   tell("google", consent_mode);
+  guard.count();
   tell("change", { ...purposes });
 };
 

@@ -8,17 +8,19 @@
   const page = document, script = page.currentScript, { origin, search } = new URL(script.src);
   // What both files know: whose address begins ours, the choice, what the policy refused, whether a reload of the page
   // repeats nothing but a GET, and what the choice is called, which other tabs are told.
+  // What no request shows is counted in a third file, for those who agreed to statistics.
   const guard = {
     base: origin + "/_privacy/", choice: JSON.parse(script.dataset.choice), refused: new Set(), again: script.dataset.again,
-    say() { try { channel.postMessage(guard.state); } catch {} }
+    say() { try { channel.postMessage(guard.state); } catch {} },
+    count() { if (guard.choice?.statistics) load("count").then(({ count }) => count(guard)).catch(() => {}); }
   };
   const { base, refused } = guard;
   let plain, channel, said = 0;
 
   // The second file, of the same version by the same query. Under 'strict-dynamic' only an element may load it, and
   // where the site demands trusted types only import(): whichever it was, the module is there once.
-  const load = () => new Promise((done, failed) => {
-    const src = base + "answer.js" + search;
+  const load = (name) => new Promise((done, failed) => {
+    const src = base + name + ".js" + search;
     const end = () => done(import(src));
     try {
       const element = Object.assign(page.createElement("script"), { type: "module", src, onload: end, onerror: failed });
@@ -26,7 +28,7 @@
       element.remove();
     } catch { end(); }
   });
-  const call = (name, ...more) => load().then((answers) => answers[name](guard, ...more));
+  const call = (name, ...more) => load("answer").then((answers) => answers[name](guard, ...more));
   const quietly = (...all) => call(...all).catch(() => {});
 
   // A page that is there follows when another tab answers. Which of two is behind neither can know: one that finds
@@ -44,6 +46,7 @@
     const { state, shared, clear } = page.getElementById("vestibule-settings")?.dataset || {};
     guard.state ??= state;
     join();
+    guard.count();
     // Of other hosts that share the choice no tab hears.
     if (shared) page.addEventListener("visibilitychange", () => page.hidden || follow());
     // What refused services left in the browser's storage goes.

@@ -18,6 +18,7 @@ from starlette.routing import Route
 from tests.browser.conftest import PATIENCE, NewContext
 from tests.browser.foreign import Foreign
 from tests.sites import SITE_YAML, configured, front
+from vestibule.core.hits import Hit
 
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
 
@@ -96,10 +97,15 @@ Start = Callable[[str], Page]
 
 @dataclasses.dataclass
 class Site:
-    """Vestibule in front of the pages above. sent: how often the form was."""
+    """Vestibule in front of the pages above. sent: how often the form was. hits: what was counted."""
 
     url: str
     sent: list[str]
+    hits: list[Hit]
+
+    def told(self) -> list[tuple[str, dict[str, str]]]:
+        """What was counted by itself, but for choices."""
+        return [(hit.kind, dict(hit.event or ())) for hit in self.hits if hit.kind not in ("", "consent", "blocked")]
 
 
 def running(folder: Path, csp: str, trackers: str) -> Iterator[Site]:
@@ -119,7 +125,7 @@ def running(folder: Path, csp: str, trackers: str) -> Iterator[Site]:
     app = Starlette(routes=[Route("/{path:path}", page, methods=["GET", "POST"])])
     config = configured(folder, SITE_YAML + f"csp: {csp}\n", trackers)
     with front("middleware", config, folder / "state", app, dev=True) as vestibule:
-        yield Site(vestibule.url.replace("127.0.0.1", "localhost"), sent)
+        yield Site(vestibule.url.replace("127.0.0.1", "localhost"), sent, vestibule.recording.hits)
 
 
 @pytest.fixture(scope="module")
@@ -189,6 +195,44 @@ def frame_of(page: Page, start: str) -> Frame:
 
 def reached(page: Page, foreign: Foreign, *hosts: str) -> None:
     until(page, lambda: foreign.hosts >= set(hosts), f"{hosts}, contacted were {foreign.hosts}")
+
+
+# -- what no request shows
+
+
+def test_it_is_counted_once_statistics_were_agreed_to(locked: Site, start: Start) -> None:
+    def use(page: Page) -> None:
+        page.evaluate("history.pushState(null, '', '/virtual?secret=1')")
+        page.evaluate("document.dispatchEvent(new CustomEvent('vestibule:event', {detail: {name: 'export'}}))")
+        page.evaluate(
+            "document.body.insertAdjacentHTML('beforeend', '<a id=out href=//partner.example/x><b>out</b></a>');"
+            "document.getElementById('out').onclick = () => false; document.querySelector('#out b').click();"
+            "history.back()"
+        )
+
+    locked.hits.clear()
+    page = start(locked.url + "/plain")
+    use(page)
+    page.wait_for_url(locked.url + "/plain")
+    answer(page, "accept")
+    until(page, lambda: bool(locked.told()), "the first beacon")
+    ((kind, first),) = locked.told()
+    screen = page.evaluate("screen.width + 'x' + screen.height")
+    zone = page.evaluate("Intl.DateTimeFormat().resolvedOptions().timeZone")
+    assert (kind, first) == ("client", {"timezone": zone, "screen": screen, "page": "/plain"})
+    use(page)
+    until(page, lambda: len(locked.told()) > 4, "all beacons")
+    assert locked.told()[1:] == [
+        ("view", {"page": "/virtual", "previous": "/plain"}),
+        ("event", {"name": "export", "page": "/virtual"}),
+        ("outbound", {"host": "partner.example", "page": "/virtual"}),
+        ("view", {"page": "/plain", "previous": "/virtual"}),
+    ]
+    page.goto(locked.url + "/plain")
+    until(page, lambda: len(locked.told()) > 5, "the next page's")
+    page.goto(locked.url + "/strict/plain")
+    until(page, lambda: len(locked.told()) > 6, "that of a page with a strict policy")
+    assert [kind for kind, _ in locked.told()[5:]] == ["client", "client"]
 
 
 # -- in place, under the lock

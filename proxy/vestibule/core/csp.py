@@ -40,12 +40,13 @@ def lock(first_party: Iterable[str], allowed: Iterable[str], report: str, *, sec
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What of Vestibule's own a page loads: absolute addresses, and the integrity hashes of script and style. answer:
-    the script that the first one imports; what a trusted script imports is trusted under 'strict-dynamic'."""
+    """What of Vestibule's own a page loads: absolute addresses, and the integrity hashes of script and style. answer,
+    count: the scripts that the first one imports; what a trusted script imports is trusted under 'strict-dynamic'."""
 
     script: str
     script_hash: str
     answer: str
+    count: str
     style: str
     style_hash: str
     origin: str
@@ -112,7 +113,7 @@ def _without_reports(directives: dict[str, list[str]], keep: Callable[[str], boo
 def _open(directives: dict[str, list[str]], parts: Parts) -> None:
     base = parts.origin + "/_privacy/"
     for need, sources, digest in (
-        ("script-src-elem", (parts.script, parts.answer), parts.script_hash),
+        ("script-src-elem", (parts.script, parts.answer, parts.count), parts.script_hash),
         ("style-src-elem", (parts.style,), parts.style_hash),
         ("connect-src", (base,), ""),
         ("form-action", (base,), ""),

@@ -55,8 +55,9 @@ class Banner:
         self.centre_style = Asset.of("centre.css", looks.style("centre.css", looks.of_centre(own.theme)))
         self.script = Asset.of("banner.js", joined(self.guard.parts))
         self.answer = Asset.of("answer.js", joined(self.guard.later))
-        # The first fetches the second by its own query, so that it names both.
-        self._version = f"{self.script.digest}{self.answer.digest}"
+        self.count = Asset.of("count.js", joined(("count.js",)))
+        # The first fetches the others by its own query, so that it names them all.
+        self._version = f"{self.script.digest}{self.answer.digest}{self.count.digest}"
         self._banners: dict[object, str] = {}
         self._notices: dict[object, str] = {}
         self._placeholders: dict[tuple[str, str], str] = {}
@@ -67,6 +68,7 @@ class Banner:
             script=f"{origin}/_privacy/banner.js?v={self._version}",
             script_hash=self.script.integrity,
             answer=f"{origin}/_privacy/answer.js",
+            count=f"{origin}/_privacy/count.js",
             style=f"{origin}/_privacy/banner.css?v={self.style.digest}",
             style_hash=self.style.integrity,
             origin=origin,

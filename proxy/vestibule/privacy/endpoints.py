@@ -12,7 +12,8 @@ from urllib.parse import parse_qs, urlsplit
 
 from starlette.types import Receive, Scope, Send
 
-from vestibule.core.consent import ASKED, Choice
+from vestibule.core import beacons
+from vestibule.core.consent import ASKED, Choice, Purpose
 from vestibule.core.errors import LinkError
 from vestibule.core.pixels import PIXEL, is_pixel_name
 from vestibule.privacy import answers, centre, embedding, held, removing, sign_in
@@ -106,9 +107,11 @@ class Endpoints:
             "/_privacy/notice": {"POST": self._notice},
             "/_privacy/sign-out": {"POST": self._sign_out},
             "/_privacy/frame": {"GET": self._frame},
+            "/_privacy/event": {"POST": self._event},
             "/_privacy/csp": {"POST": self._report},
             "/_privacy/banner.js": {"GET": self._script},
             "/_privacy/answer.js": {"GET": self._answer_script},
+            "/_privacy/count.js": {"GET": self._count_script},
             "/_privacy/banner.css": {"GET": self._style},
             "/_privacy/centre.css": {"GET": self._centre_style},
             "/.well-known/gpc.json": {"GET": self._gpc},
@@ -360,6 +363,9 @@ class Endpoints:
     async def _answer_script(self, exchange: Exchange) -> None:
         await self._asset(exchange, self._banner.answer.content, self._banner.answer.content_type)
 
+    async def _count_script(self, exchange: Exchange) -> None:
+        await self._asset(exchange, self._banner.count.content, self._banner.count.content_type)
+
     async def _style(self, exchange: Exchange) -> None:
         await self._asset(exchange, self._banner.style.content, self._banner.style.content_type)
 
@@ -390,6 +396,19 @@ class Endpoints:
             return
         exchange.counter.event("pixel", (("name", name),))
         await answers.answer(exchange.send, 200, PIXEL, "image/gif", answers.PRIVATE, head=exchange.method == "HEAD")
+
+    async def _event(self, exchange: Exchange) -> None:
+        """What a page tells by itself: counted only for visitors who agreed to statistics."""
+        told = beacons.read(await answers.read_body(exchange.receive, MAX_BODY))
+        choice = exchange.visitor.effective
+        if choice is None or not choice.grants(Purpose.STATISTICS):
+            await answers.answer_text(exchange.send, 403, "Nothing is counted here without consent to statistics.")
+        elif told is None:
+            await answers.answer_text(exchange.send, 400, "That is no beacon: see docs/consent-api.md.")
+        else:
+            for kind, event in told:
+                exchange.counter.event(kind, event)
+            await answers.answer(exchange.send, 204, b"", "", answers.PRIVATE)
 
     async def _report(self, exchange: Exchange) -> None:
         body = await answers.read_body(exchange.receive, MAX_REPORT)
