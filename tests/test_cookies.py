@@ -17,6 +17,7 @@ from vestibule.core.cookies import (
     harden,
     kept,
     parse_cookie,
+    removal,
     serialize_cookie,
     store,
     temporary,
@@ -245,6 +246,25 @@ def test_a_session_is_temporary_or_kept() -> None:
     assert str(kept(cookie, 60)) == "s=1; Path=/; Max-Age=60"
 
 
+@pytest.mark.parametrize(
+    "life",
+    [
+        "Max-Age=0",
+        "max-age=0; MAX-AGE=x",
+        "Max-Age=0; Max-Age=",
+        "Max-Age=-1; Max-Age=+500",
+        "Expires=Thu, 01 Jan 1970 00:00:00 GMT; Expires=junk",
+        "Max-Age=0; Max-Age=" + "9" * 1100,
+    ],
+)
+def test_a_removal_is_one_for_all_browsers(life: str) -> None:
+    """Chromium goes by the last attribute of a name, though it cannot read that, and reads ``+500``."""
+    cookie = SetCookie.parse(f"a=secret; {life}; Path=/app; Secure")
+    assert cookie is not None
+    assert cookie.removes(1000)
+    assert str(removal(cookie)) == "a=; Path=/app; Secure; Expires=Thu, 01 Jan 1970 00:00:00 GMT; Max-Age=0"
+
+
 latin_line = st.text(st.characters(max_codepoint=255, blacklist_characters="\x00\r\n"), max_size=60)
 
 
@@ -340,11 +360,48 @@ def test_a_cookie_is_expired_wherever_it_may_have_been_set() -> None:
 def test_a_host_cookie_is_expired_as_browsers_demand() -> None:
     assert expiries("__Host-x", "relaso.com", "relaso.com", "/a/b", secure=True) == (
         "__Host-x=; Path=/; Max-Age=0; Secure",
+        "__Host-x=; Path=/; Max-Age=0; Secure; Partitioned",
     )
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "x=1; Secure; Path=/; Partitioned",
+        "__Http-x=1; Secure; HttpOnly; Path=/",
+        "__Host-Http-x=1; Secure; HttpOnly; Path=/",
+        "__Host-Http-x=1; Secure; HttpOnly; Path=/; Partitioned",
+        "__host-x=1; Secure; Path=/",
+        "__SECURE-x=1; Secure; Path=/a; Domain=relaso.com",
+    ],
+)
+def test_what_expires_a_cookie_is_taken_by_browsers(header: str) -> None:
+    before = stored(header)
+    assert before is not None
+    removals = [stored(each) for each in expiries(before.name, "www.relaso.com", "relaso.com", "/a/b", secure=True)]
+    same = [
+        each
+        for each in removals
+        if each is not None
+        and (each.name, each.domain, each.host_only, each.path, each.partitioned)
+        == (before.name, before.domain, before.host_only, before.path, before.partitioned)
+    ]
+    assert [each.ends for each in same] == [0]
+
+
+def test_on_plain_http_no_removal_asks_for_https() -> None:
+    assert not [each for each in expiries("x", "relaso.com", "relaso.com", "/a/b", secure=False) if "Secure" in each]
 
 
 def test_pairs_are_written_as_they_came() -> None:
     assert serialize_cookie([Pair("a", "1"), Pair("", "x")]) == "a=1; x"
+    assert str(Pair("", "x")) == "x"
+
+
+@pytest.mark.parametrize("value", ["", "=", "session=forged"])
+def test_what_has_no_name_gets_none_by_being_written(value: str) -> None:
+    assert parse_cookie(serialize_cookie([Pair("a", "1"), Pair("", value)])) == (Pair("a", "1"), Pair("", value))
+    assert str(Pair("", value)) == f"={value}"
 
 
 @pytest.mark.parametrize(

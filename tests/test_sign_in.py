@@ -45,6 +45,8 @@ from vestibule.core.sign_in import (
     ticked,
 )
 from vestibule.middleware import ConsentMiddleware
+from vestibule.middleware import sign_in as signing
+from vestibule.middleware.sign_in import NAMED_WITHIN, Said
 from vestibule.recorder.revoking import PAGE, Log
 
 DAY = 86_400
@@ -109,6 +111,10 @@ def test_an_address_is_not_in_its_mark_and_its_letter_case_does_not_matter() -> 
     assert KEEPER.marks(account="Ines@Relaso.com") == KEEPER.marks(account=MAIL)
     assert KEEPER.marks(account=MAIL) != KEEPER.marks(series=MAIL)
     assert all(len(mark) == 32 and mark.isalnum() for mark in KEEPER.marks(account=MAIL, series="s"))
+    upper, lower = ("ÉMILE@relaso.com", "émile@relaso.com")
+    marks = [KEEPER.marks(account=each.encode().decode("latin-1")) for each in (upper, lower)]
+    assert marks[0] == marks[1], "addresses come as UTF-8"
+    assert KEEPER.marks(account="\xe9@x"), "or as something else"
     assert Keeper(["a secret for tests"], "other.example").marks(account=MAIL) != KEEPER.marks(account=MAIL)
 
 
@@ -131,6 +137,8 @@ def test_how_long_a_token_lives(now: int, keep_for: int, lives: bool) -> None:
 def test_no_address_is_shown_by_accident() -> None:
     assert MAIL not in repr(KEEP)
     assert "sort" not in repr(KEEP)
+    assert MAIL not in repr(Said(MAIL, '{"sort": 1}'))
+    assert "sort" not in repr(Said(MAIL, '{"sort": 1}'))
 
 
 def forged(count: int) -> Iterator[str]:
@@ -237,6 +245,11 @@ def test_accounts(value: bytes, account: str | None) -> None:
         (b'{"a": "' + b"x" * (MAX_PREFERENCES - 8) + b'"}', False),
         (b'{"a":\r\n1}', False),
         (b'{"a":' * 500, False),
+        (b'{"a": NaN}', False),
+        (b'{"a": -Infinity}', False),
+        (b'{"a": 1e999}', False),
+        (b'{"a": "\\ud800"}', False),
+        (b'{"a": "\xff"}', False),
     ],
 )
 def test_preferences(value: bytes, good: bool) -> None:
@@ -398,6 +411,7 @@ class House:
     sessions: dict[str, str] = field(default_factory=dict)
     seen: list[list[tuple[str, str]]] = field(default_factory=list)
     slow: Slow = field(default_factory=Slow)
+    quiet_logout: bool = False
 
     async def page(self, request: Request) -> Response:
         self.seen.append([(name.lower(), value) for name, value in request.headers.items()])
@@ -430,8 +444,8 @@ class House:
         return response
 
     async def logout(self, request: Request) -> Response:
-        if request.method == "GET":
-            return PlainTextResponse("by POST", 405)
+        if request.method != "POST":
+            return Response(status_code=204) if self.quiet_logout else PlainTextResponse("by POST", 405)
         response = RedirectResponse("/", 303)
         self.sessions.pop(request.cookies.get("session", ""), None)
         response.delete_cookie("session")
@@ -443,7 +457,12 @@ class House:
         response.delete_cookie("session")
         return response
 
+    async def report(self, request: Request) -> Response:
+        self.seen.append([(name.lower(), value) for name, value in request.headers.items()])
+        return Response(b"%PDF", media_type="application/pdf", headers={"Cache-Control": "public, max-age=600"})
+
     async def wait(self, request: Request) -> Response:
+        self.seen.append([(name.lower(), value) for name, value in request.headers.items()])
         self.slow.reached.set()
         await asyncio.to_thread(self.slow.go.wait, 10)
         response = HTMLResponse("<!doctype html>late")
@@ -462,9 +481,10 @@ class House:
         return Starlette(
             routes=[
                 Route("/login", self.login, methods=["GET", "POST"]),
-                Route("/logout", self.logout, methods=["GET", "POST"]),
+                Route("/logout", self.logout, methods=["GET", "POST", "OPTIONS"]),
                 Route("/leave", self.leave),
                 Route("/wait", self.wait),
+                Route("/report", self.report),
                 Route("/app/", self.app),
                 Route("/{path:path}", self.page, methods=["GET", "POST"]),
             ]
@@ -543,6 +563,7 @@ class Place:
         self.house.sessions.clear()
         self.house.seen.clear()
         self.house.slow = Slow()
+        self.house.quiet_logout = False
         self.clock.now += 1000 * DAY
         return self
 
@@ -730,6 +751,18 @@ def test_two_accounts_in_one_answer_are_none(inside: Place) -> None:
     assert inside.account() is None
 
 
+def test_a_box_of_a_sign_in_that_failed_is_not_for_whoever_comes_later(inside: Place) -> None:
+    """Another person signs in on that computer, without the box, by another way than the form."""
+    visitor = inside.new()
+    visitor.sign_in(keep=True, wrong="softly")
+    assert visitor.keep
+    inside.clock.now += NAMED_WITHIN / 1000
+    headers = [("Vestibule-Account", "other@relaso.com"), ("Set-Cookie", "session=theirs; Max-Age=99999")]
+    answer = visitor.ask("/page?" + urlencode(headers))
+    assert not visitor.keep
+    assert "max-age" not in cookie_of(answer, "session").lower()
+
+
 # -- time
 
 
@@ -799,6 +832,47 @@ def test_an_answer_that_comes_after_the_sign_out_in_another_tab_renews_nothing(p
     assert "max-age" not in cookie_of(answer, "session").lower()
 
 
+@pytest.mark.parametrize("how", ["logout", "centre", "erased"])
+def test_a_clock_that_was_set_back_takes_nothing_from_a_sign_out(inside: Place, how: str) -> None:
+    visitor = inside.new()
+    visitor.sign_in(keep=True)
+    copy = visitor.keep
+    inside.clock.now -= 60
+    if how == "logout":
+        visitor.post("/logout")
+    else:
+        path = "/_privacy/sign-out" if how == "centre" else "/_privacy/erase"
+        visitor.post(path, {}, ("Sec-Fetch-Site", "same-origin"))
+    inside.clock.now += 120
+    inside.front.ask("/page", ("X-Forwarded-Proto", "https"), ("Cookie", f"__Host-keep={copy}"))
+    assert inside.account() is None
+
+
+@pytest.mark.parametrize("method", ["HEAD", "OPTIONS"])
+def test_to_look_at_the_way_out_is_not_to_leave(inside: Place, method: str) -> None:
+    visitor = inside.new()
+    visitor.sign_in(keep=True)
+    inside.house.quiet_logout = True
+    assert visitor.ask("/logout", method=method).status == 204
+    assert visitor.keep
+
+
+def test_who_holds_a_cookie_that_is_over_learns_nothing_and_ends_nothing(inside: Place) -> None:
+    thief, owner = inside.new(), inside.new()
+    thief.sign_in(keep=True)
+    copy = list(thief.jar.stored)
+    thief.post("/logout")
+    owner.sign_in(keep=True)
+    thief.jar.stored = list(copy)
+    assert json.loads(thief.ask("/_privacy/data").body)["sign_in"] is None
+    assert MAIL not in thief.ask("/_privacy/").text
+    thief.jar.stored = list(copy)
+    thief.post("/_privacy/sign-out", {}, ("Sec-Fetch-Site", "same-origin"))
+    owner.jar.stored = [each for each in owner.jar.stored if each.name != "session"]
+    owner.ask("/page")
+    assert inside.account() == MAIL
+
+
 @pytest.mark.parametrize("how", ["site", "centre"])
 def test_everywhere_is_every_device_at_once(place: Place, how: str) -> None:
     one, two, stranger = place.new(), place.new(), place.new()
@@ -858,6 +932,20 @@ def test_what_it_holds_is_told_to_its_owner(inside: Place) -> None:
     assert (held["account"], held["preferences"]) == (MAIL, {"sort": "value"})
 
 
+@pytest.mark.parametrize(("mode", "told"), [("navigate", True), ("", True), ("cors", False), ("no-cors", False)])
+def test_no_script_reads_what_the_cookie_keeps_from_it(inside: Place, mode: str, told: bool) -> None:
+    visitor = inside.new()
+    visitor.sign_in(keep=True)
+    how = (("Sec-Fetch-Mode", mode), ("Sec-Fetch-Dest", "empty" if mode else ""))
+    for path in ("/_privacy/", "/_privacy/data"):
+        text = visitor.ask(path, *how).text
+        assert (MAIL in text) == told, path
+        for name in ("__Host-keep", "session"):
+            value = visitor.jar.value(name)
+            assert value
+            assert told or value not in text, (path, name)
+
+
 # -- the choice
 
 
@@ -912,6 +1000,49 @@ def test_what_was_withdrawn_is_not_restored(place: Place) -> None:
     forget_choice(visitor)
     visitor.ask("/page")
     assert "marketing=0" in told_consent(place)
+
+
+@pytest.mark.parametrize("lost", [False, True])
+def test_a_late_page_writes_no_choice_over_one_that_was_made_meanwhile(place: Place, lost: bool) -> None:
+    visitor = place.new()
+    choose(visitor, "accept")
+    visitor.sign_in(keep=True)
+    forget_choice(visitor)
+    place.clock.now += 16 * DAY
+    late: list[Answer] = []
+    other = Browser(visitor.front, visitor.clock, jar=Jar(NOW, stored=list(visitor.jar.stored)))
+    tab = threading.Thread(target=lambda: late.append(other.ask("/wait")))
+    tab.start()
+    assert place.house.slow.reached.wait(10)
+    choose(visitor, "reject")
+    place.house.slow.go.set()
+    tab.join(10)
+    for value in late[0].all("set-cookie"):
+        visitor.jar.receive(value, visitor.host, "/wait", secure=True)
+    assert "marketing=1" in told_consent(place), "it began with the choice that was restored"
+    if lost:
+        # Nor is the older one kept with the sign-in, which the late page renewed.
+        forget_choice(visitor)
+    visitor.ask("/page")
+    assert "marketing=0" in told_consent(place)
+
+
+def test_a_page_that_takes_its_time_restores_a_choice_for_itself_only(
+    inside: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The other tab may have been with another worker, of which nothing is known here."""
+    visitor = inside.new()
+    choose(visitor, "accept")
+    visitor.sign_in(keep=True)
+    forget_choice(visitor)
+    monkeypatch.setattr(signing, "PROMPT", 0.0)
+    visitor.ask("/page")
+    assert "marketing=1" in told_consent(inside)
+    assert visitor.jar.value("__Host-vestibule") is None
+    monkeypatch.setattr(signing, "PROMPT", 60.0)
+    other = Browser(visitor.front, visitor.clock, jar=Jar(NOW, stored=list(visitor.jar.stored)))
+    other.ask("/page?" + urlencode({"Vestibule-Preferences": "{}"}))
+    assert other.jar.value("__Host-vestibule")
 
 
 def test_their_language_comes_first_where_the_site_knows_it(inside: Place) -> None:
@@ -1001,6 +1132,25 @@ def test_two_cookies_that_could_both_be_true_are_none(inside: Place) -> None:
     assert inside.account() == MAIL
 
 
+def test_of_two_that_could_be_true_a_sign_out_ends_both(inside: Place) -> None:
+    mine, theirs = inside.new(secure=False), inside.new(secure=False)
+    mine.sign_in(keep=True)
+    theirs.sign_in(keep=True, email="other@relaso.com")
+    inside.front.ask("/logout", ("Cookie", f"keep={theirs.keep}; keep={mine.keep}"), method="POST", body=b"")
+    for keep in (mine.keep, theirs.keep):
+        inside.front.ask("/page", ("Cookie", f"keep={keep}"))
+        assert inside.account() is None
+
+
+def test_among_many_none_is_looked_for(inside: Place) -> None:
+    visitor = inside.new(secure=False)
+    visitor.sign_in(keep=True)
+    for others, account in ((7, MAIL), (8, None)):
+        jar = "; ".join([*(f"keep={'A' * (40 + number)}" for number in range(others)), f"keep={visitor.keep}"])
+        inside.front.ask("/page", ("Cookie", jar))
+        assert inside.account() == account
+
+
 def test_on_https_only_the_prefixed_name_counts(inside: Place) -> None:
     visitor = inside.new()
     visitor.sign_in(keep=True)
@@ -1031,6 +1181,26 @@ def test_a_cookie_that_is_one_visitors_own_is_kept_by_no_cache(inside: Place) ->
     assert "private" in (answer.get("cache-control") or "")
     assert "public" not in ",".join(answer.all("cache-control"))
     assert answer.get("surrogate-control") is None
+
+
+def test_an_answer_to_somebody_who_is_remembered_is_kept_by_no_cache(inside: Place) -> None:
+    visitor = inside.new()
+    visitor.sign_in(keep=True)
+    visitor.jar.stored = [each for each in visitor.jar.stored if each.name != "session"]
+    answer = visitor.ask("/report")
+    assert inside.account() == MAIL
+    assert "private" in (answer.get("cache-control") or "")
+    assert "public" not in ",".join(answer.all("cache-control"))
+
+
+@pytest.mark.parametrize("life", ["Max-Age=0; Max-Age=x", "Max-Age=0; Max-Age=%2B9999", "Max-Age=-1; Max-Age="])
+@pytest.mark.parametrize("name", ["nobody", "theme", "session"])
+def test_no_cookie_is_set_in_the_words_of_its_removal(inside: Place, name: str, life: str) -> None:
+    answer = inside.front.ask(f"/page?Set-Cookie={name}=secret%3B+{life.replace('; ', '%3B+')}")
+    removed = cookie_of(answer, name).split("; ")
+    assert removed[0] == f"{name}="
+    assert {"Expires=Thu, 01 Jan 1970 00:00:00 GMT", "Max-Age=0"} <= set(removed)
+    assert len([part for part in removed if part.startswith("Max-Age")]) == 1
 
 
 # -- cookies turned off

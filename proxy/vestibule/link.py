@@ -228,6 +228,8 @@ class Mirror:
         if more and rows:
             return True
         self._known = self._coming
+        # What the recorder tells need not be held twice: this worker's own list is for what is not told yet.
+        self._own.leave_to(self._known)
         return False
 
 

@@ -9,6 +9,10 @@ from pathlib import Path
 
 import pytest
 from playwright.sync_api import BrowserContext, Page
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import HTMLResponse
+from starlette.routing import Route
 
 from demo.site import create_app
 from tests.browser.conftest import NewContext
@@ -215,3 +219,48 @@ def test_refused_cookies_are_absent_after_every_page(house: House, new_context: 
         )
         page.goto(house.url + path, wait_until="load")
         assert names(context) == allowed, path
+
+
+ODD = (
+    "nobody_a=1; Max-Age=0; Max-Age=x",
+    "nobody_b=1; Max-Age=0; Max-Age=+5000",
+    "nobody_c=1; Expires=Thu, 01 Jan 1970 00:00:00 GMT; Expires=junk",
+    "relaso_session=1; Max-Age=-1; Max-Age=",
+)
+STAYS_PUT = (
+    "chips=1; Secure; Partitioned; Path=/",
+    "deep=1; Secure; Partitioned",
+    "__Secure-nobody=1; Secure; Path=/",
+    "__Host-nobody=1; Secure; Path=/; Partitioned",
+)
+
+
+def test_no_cookie_stays_by_the_words_in_which_it_was_set(
+    config: Config, new_context: NewContext, tmp_path: Path
+) -> None:
+    """Removals that Chromium takes for none, and cookies that it takes no plain removal for."""
+
+    sets = {"/odd": ODD, "/before": ("__Http-nobody=1; Secure; HttpOnly; Path=/",)}
+
+    async def site(request: Request) -> HTMLResponse:
+        response = HTMLResponse("<!doctype html><title>x</title>")
+        for cookie in sets.get(request.url.path, ()):
+            response.headers.append("Set-Cookie", cookie)
+        return response
+
+    app = Starlette(routes=[Route("/{path:path}", site)])
+    whole = ConsentMiddleware(app, config, secrets=[SECRET], sender=Recording(), state=tmp_path, dev=True)
+    with serve_asgi(app) as bare, serve_asgi(whole) as url:
+        bare, url = (each.replace("127.0.0.1", "localhost") for each in (bare, url))
+        context = new_context()
+        page = context.new_page()
+        page.goto(url + "/odd")
+        assert names(context) == set()
+        # What scripts and older servers may set on https only; browsers take localhost for as good.
+        page.goto(url + "/folder/")
+        page.evaluate("cookies => cookies.forEach(cookie => { document.cookie = cookie })", list(STAYS_PUT))
+        page.goto(bare + "/before")  # cookies are of all ports
+        assert names(context) == {"chips", "deep", "__Secure-nobody", "__Host-nobody", "__Http-nobody"}
+        context.set_extra_http_headers({"X-Forwarded-Proto": "https"})
+        page.goto(url + "/folder/next")
+        assert names(context) == set()

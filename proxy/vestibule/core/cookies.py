@@ -40,17 +40,15 @@ class Pair(NamedTuple):
     value: str
 
     def __str__(self) -> str:
-        return f"{self[0]}={self[1]}" if self[0] else self[1]
+        return f"{self[0]}={self[1]}" if self[0] else _nameless(self[1])
 
 
 def parse_cookie(header: str) -> tuple[Pair, ...]:
     """Read a ``Cookie`` header: pairs in the order in which they stand, duplicates kept."""
-    pairs = []
     if _is_tidy(header):
-        for part in header.split("; "):
-            name, equals, value = part.partition("=")
-            pairs.append(_make(Pair, (name, value) if equals else ("", name)))
-        return tuple(pairs)
+        parts = [part.partition("=") for part in header.split("; ")]
+        return tuple([_make(Pair, (name, value) if equals else ("", name)) for name, equals, value in parts])
+    pairs = []
     for part in header.split(";"):
         name, equals, value = part.strip(_WHITESPACE).partition("=")
         if equals:
@@ -65,23 +63,20 @@ _ODD_ENDS = frozenset(" ;")
 
 
 def _is_tidy(header: str) -> bool:
-    """Whether a header is as browsers write it: pairs with ``; `` between them, and no other space at their ends."""
-    return not (
-        not header
-        or header[0] in _ODD_ENDS
-        or header[-1] in _ODD_ENDS
-        or "\t" in header
-        or "  " in header
-        or " =" in header
-        or "= " in header
-        or " ;" in header
-        or header.count(";") != header.count("; ")
-    )
+    """Whether a header is as browsers write most: pairs with ``; `` between them, and no other space."""
+    if not header or header[0] in _ODD_ENDS or header[-1] in _ODD_ENDS or "\t" in header:
+        return False
+    return header.count(" ") == header.count(";") == header.count("; ")
 
 
 def serialize_cookie(pairs: Iterable[Pair]) -> str:
     """Write a ``Cookie`` header."""
-    return "; ".join([f"{name}={value}" if name else value for name, value in pairs])
+    return "; ".join([f"{name}={value}" if name else _nameless(value) for name, value in pairs])
+
+
+def _nameless(value: str) -> str:
+    """A cookie without a name, so that nobody takes the beginning of its value for one."""
+    return f"={value}" if not value or "=" in value else value
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,6 +268,13 @@ def _is_read_by_scripts(name: str) -> bool:
     return name.lower().removeprefix("__host-").removeprefix("__secure-") in READ_BY_SCRIPTS
 
 
+def removal(cookie: SetCookie) -> SetCookie:
+    """What removes the cookie, in the words that all browsers read alike. Which of two contradicting attributes counts,
+    and what is a number or a date, they don't agree on: what removes it here could set it there."""
+    bare = SetCookie(cookie.name, "", cookie.attributes)
+    return bare.replace("Expires", EPOCH).replace("Max-Age", "0")
+
+
 def temporary(cookie: SetCookie) -> SetCookie:
     """The cookie as one that ends with the browser."""
     return cookie.replace("Expires", None).replace("Max-Age", None)
@@ -338,6 +340,20 @@ class CookiePolicy:
         # Cookie names come from the network: the cache is bounded.
         self.decide: Callable[[str], CookieVerdict] = lru_cache(maxsize=2048)(self._decide)
 
+    def sift(self, pairs: Iterable[Pair], choice: Choice | None) -> tuple[list[Pair], list[Pair]]:
+        """Those that pass under this choice, and those that don't. The same as ``decide`` and ``passes`` for each, in
+        one go, since every request with cookies comes by."""
+        decide, allow, ask = self.decide, State.ALLOW, State.ASK
+        passing, refused = [], []
+        for pair in pairs:
+            verdict = decide(pair[0])
+            state = verdict.state
+            if state is allow or (state is ask and choice is not None and verdict.passes(choice)):
+                passing.append(pair)
+            else:
+                refused.append(pair)
+        return passing, refused
+
     def _decide(self, name: str) -> CookieVerdict:
         if not name:
             return CookieVerdict(name, Purpose.MARKETING, State.BLOCK, None, "a cookie without a name")
@@ -399,6 +415,7 @@ def expiries(name: str, host: str, registrable: str, path: str, *, secure: bool)
 
     A browser names a cookie only, not its domain and path, so each variant is expired, the likeliest first: for ``/``,
     then each folder of ``path`` (four in all); host-only, then for every domain from ``registrable`` down to ``host``.
+    On https all of these once more for partitioned cookies, which are others of the same name.
     """
     domains: list[str | None] = [None]
     if not name.startswith("__Host-"):
@@ -413,9 +430,13 @@ def expiries(name: str, host: str, registrable: str, path: str, *, secure: bool)
             folders.append(f"{folders[-1].rstrip('/')}/{segment}")
     # Browsers take a prefixed cookie's removal only with the attributes that its prefix asks for. Otherwise it is as
     # short as it can be, since many fit into few headers then.
-    suffix = "; Secure" if secure and name.lower().startswith("__") else ""
+    needs = "; Secure" if secure and name.lower().startswith("__") else ""
+    if needs and name.lower().startswith(("__http-", "__host-http-")):
+        needs += "; HttpOnly"
+    partitioned = (f"{needs or '; Secure'}; Partitioned",) if secure else ()
     return tuple(
         f"{name}=; Path={folder}{f'; Domain={domain}' if domain else ''}; Max-Age=0{suffix}"
+        for suffix in (needs, *partitioned)
         for folder in (folders[:1] if name.startswith("__Host-") else folders)
         for domain in domains
     )

@@ -56,6 +56,10 @@ class Revocations:
             self.raise_floor(gone[-1][1])
             self._times = dict(newest[len(gone) :])
 
+    def leave_to(self, other: Revocations) -> None:
+        """Forget what another list covers as well."""
+        self._times = {mark: time for mark, time in self._times.items() if other._times.get(mark, -1) < time}
+
     def raise_floor(self, time: int) -> None:
         self.floor = max(self.floor, time)
 

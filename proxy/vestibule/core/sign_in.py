@@ -24,6 +24,7 @@ import struct
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import Enum
+from itertools import accumulate
 from typing import NamedTuple
 from urllib.parse import parse_qs
 
@@ -48,8 +49,8 @@ STAMPED = 300
 _MAX_FIELDS = 500
 _EARLY = 300
 _VERSION = 1
-_TIMES = struct.Struct(">BQQQ")
-_LENGTH = struct.Struct(">H")
+_HEAD = struct.Struct(">BQQQ5H")
+"""The version, three times, and the lengths of the five texts that follow."""
 _ACCOUNT = re.compile(rb"[^\x00-\x20\x7f\",;<>()@]+@[^\x00-\x20\x7f\",;<>()@]+")
 _TO_STANDARD = bytes.maketrans(b"-_+/=", b"+/!!!")
 
@@ -96,7 +97,8 @@ class Standing(Enum):
 class SignIn:
     """What a visitor's keep cookie means. when: they came with it, milliseconds since the epoch. newest: it was sealed
     by the newest secret. restored: the choice that holds comes from it. dropped: names of the site's session cookies
-    that were over with it."""
+    that were over with it. doubtful: where several came, what each of them holds; they end together, and count for
+    nothing else. shown: its owner may be looking, not a script, so that what it holds may be told."""
 
     standing: Standing
     when: int
@@ -104,6 +106,8 @@ class SignIn:
     newest: bool = True
     restored: bool = False
     dropped: tuple[str, ...] = ()
+    doubtful: tuple[Keep, ...] = ()
+    shown: bool = True
 
     @property
     def live(self) -> Keep | None:
@@ -149,15 +153,13 @@ class Keeper:
     def fits(self, keep: Keep) -> bool:
         """Whether its token is short enough for a cookie with its choice."""
         texts = (keep.series, keep.account, keep.choice, keep.language, keep.preferences)
-        size = NONCE_BYTES + 16 + _TIMES.size + sum(_LENGTH.size + len(text) for text in texts)
+        size = NONCE_BYTES + 16 + _HEAD.size + sum(map(len, texts))
         return (size * 4 + 2) // 3 <= MAX_TOKEN
 
     def _seal(self, keep: Keep, choice: str, nonce: bytes) -> str:
-        parts = [_TIMES.pack(_VERSION, keep.signed_in, keep.issued, keep.expires)]
-        for text in (keep.series, keep.account, choice, keep.language, keep.preferences):
-            data = text.encode("latin-1")
-            parts.append(_LENGTH.pack(len(data)) + data)
-        sealed = nonce + self._ciphers[0].encrypt(nonce, b"".join(parts), self._context)
+        texts = (keep.series, keep.account, choice, keep.language, keep.preferences)
+        head = _HEAD.pack(_VERSION, keep.signed_in, keep.issued, keep.expires, *map(len, texts))
+        sealed = nonce + self._ciphers[0].encrypt(nonce, head + "".join(texts).encode("latin-1"), self._context)
         return base64.urlsafe_b64encode(sealed).rstrip(b"=").decode("ascii")
 
     def open(self, token: str) -> Opened | None:
@@ -203,9 +205,9 @@ class Keeper:
         """The hashes (32 hex digits each) by which a series, an account or both are revoked: one for each secret, so
         that a revocation outlives the change of the newest. The letter case of an address does not matter."""
         named = [f"series\n{series}"] if series else []
-        named += [f"account\n{account.encode('latin-1').lower().decode('latin-1')}"] if account else []
+        named += [f"account\n{folded(account)}"] if account else []
         return tuple(
-            hashlib.blake2b(name.encode("latin-1"), key=key, digest_size=16).hexdigest()
+            hashlib.blake2b(name.encode("utf-8", "surrogateescape"), key=key, digest_size=16).hexdigest()
             for key in self._marking
             for name in named
         )
@@ -222,25 +224,24 @@ def _is_only(token: str) -> bool:
 
 
 def _unpack(data: bytes) -> Keep | None:
-    try:
-        version, signed_in, issued, expires = _TIMES.unpack_from(data)
-    except struct.error:
+    if len(data) < _HEAD.size:
         return None
-    texts, at = [], _TIMES.size
-    for _ in range(5):
-        end = at + _LENGTH.size
-        if end > len(data):
-            return None
-        (length,) = _LENGTH.unpack_from(data, at)
-        texts.append(data[end : end + length].decode("latin-1"))
-        at = end + length
-    if version != _VERSION or at != len(data):
+    version, signed_in, issued, expires, *lengths = _HEAD.unpack_from(data)
+    text = data[_HEAD.size :].decode("latin-1")
+    if version != _VERSION or sum(lengths) != len(text):
         return None
-    series, account, choice, language, preferences = texts
+    series, account, choice, language, preferences = (
+        text[end - length : end] for end, length in zip(accumulate(lengths), lengths, strict=True)
+    )
     return Keep(series, signed_in, issued, expires, account, choice, language, preferences)
 
 
 # -- what a site says
+
+
+def folded(account: str) -> str:
+    """An address as it is compared: its letter case does not matter."""
+    return account.encode("latin-1").decode("utf-8", "surrogateescape").lower()
 
 
 def read_account(value: bytes) -> str | None:
@@ -255,7 +256,9 @@ def read_preferences(value: bytes) -> str | None:
     if len(value) > MAX_PREFERENCES or any(byte < 0x20 or byte == 0x7F for byte in value):
         return None
     try:
-        found = json.loads(value)
+        found = json.loads(value.decode())
+        # Python reads more than JSON is: NaN, numbers beyond all bounds, halves of characters.
+        json.dumps(found, allow_nan=False, ensure_ascii=False).encode()
     except (ValueError, RecursionError):
         return None
     return value.decode("latin-1") if isinstance(found, dict) else None

@@ -160,8 +160,7 @@ class ConsentMiddleware:
 
     async def _relay(self, asked: Asked, verdict: Verdict, send: Send) -> bool:
         """Answer in place of a service that is closed, unless it is only observed."""
-        service = verdict.service or f"unknown:{verdict.host}"
-        _Counter(self._sender, asked).blocked(service, verdict.purpose.value, "relay")
+        _Counter(self._sender, asked).blocked(verdict.key, verdict.purpose.value, "relay")
         if asked.snapshot.policy.observe:
             return False
         await answers.answer(send, 204, b"", "", answers.PRIVATE)

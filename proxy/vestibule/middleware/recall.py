@@ -8,7 +8,7 @@ longer than the configuration that it follows from.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from starlette.types import Scope
 
@@ -18,6 +18,7 @@ from vestibule.core.memo import Recent
 from vestibule.middleware.request import Header, Prepared, prepare
 from vestibule.middleware.snapshot import Snapshot
 from vestibule.privacy.endpoints import is_own
+from vestibule.privacy.origin import is_navigation
 from vestibule.privacy.visitor import CHOICE_COOKIE, Visitor, read
 
 KEPT = 2.0
@@ -77,7 +78,10 @@ class Recall:
         if visitor.cookies:
             visitor = snapshot.sign_ins.recognise(visitor, now)
         prepared = prepare(snapshot, visitor, headers)
-        return Known(visitor, visitor.effective, client.address, prepared, dict(headers))
+        sent = dict(headers)
+        if visitor.sign_in is not None and not is_navigation(sent):
+            visitor = replace(visitor, sign_in=replace(visitor.sign_in, shown=False))
+        return Known(visitor, visitor.effective, client.address, prepared, sent)
 
 
 def _may_be_kept(known: Known, headers: tuple[Header, ...]) -> bool:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import NamedTuple
 
 from vestibule.core import caching
 from vestibule.core.codings import CODINGS
-from vestibule.core.consent import ASKED
-from vestibule.core.cookies import serialize_cookie
+from vestibule.core.consent import ASKED, Choice
+from vestibule.core.cookies import Pair, serialize_cookie
 from vestibule.middleware.snapshot import Snapshot
 from vestibule.privacy.endpoints import is_own
 from vestibule.privacy.policy import SitePolicy
@@ -88,7 +89,7 @@ def prepare(snapshot: Snapshot, visitor: Visitor, headers: Sequence[Header]) -> 
         if kind.runs and name in (b"range", b"if-range", b"if-modified-since"):
             continue
         kept.append(item)
-    cookies, refused = _cookies(snapshot.policy, visitor)
+    cookies, refused = sifted(snapshot.policy, visitor.cookies, visitor.effective)
     if cookies:
         kept.append((b"cookie", cookies))
     kept.append((b"accept-encoding", _accepted(headers)))
@@ -132,22 +133,18 @@ def _kind(headers: Sequence[Header]) -> Kind:
     return Kind(document, destination == b"document", worker, document or worker or destination in _WORKERS)
 
 
-def _cookies(policy: SitePolicy, visitor: Visitor) -> tuple[bytes, tuple[str, ...]]:
-    if not visitor.cookies:
+def sifted(policy: SitePolicy, pairs: Sequence[Pair], choice: Choice | None) -> tuple[bytes, tuple[str, ...]]:
+    """The site's cookies among those of a request, as they are sent on under a choice, and the names of the refused."""
+    if not pairs:
         return b"", ()
-    choice = visitor.effective
-    kept, refused = [], []
-    for pair in visitor.cookies:
-        if is_own(pair.name):
-            continue
-        if policy.cookies.decide(pair.name).passes(choice):
-            kept.append(pair)
-        else:
-            refused.append(pair.name)
-            if policy.observe:
-                kept.append(pair)
+    theirs = [pair for pair in pairs if not _own(pair[0])]
+    kept, refused = policy.cookies.sift(theirs, choice)
+    cookies = serialize_cookie(theirs if policy.observe else kept).encode("latin-1")
     # One without a name cannot be removed by its name.
-    return serialize_cookie(kept).encode("latin-1"), tuple(filter(None, dict.fromkeys(refused)))
+    return cookies, tuple(filter(None, dict.fromkeys([pair[0] for pair in refused])))
+
+
+_own = lru_cache(maxsize=2048)(is_own)
 
 
 def _accepted(headers: Sequence[Header]) -> bytes:

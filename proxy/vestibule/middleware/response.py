@@ -12,7 +12,7 @@ from starlette.types import Message, Send
 
 from vestibule.core import caching
 from vestibule.core.codings import CODINGS, CodingError, Decoder, Encoder
-from vestibule.core.cookies import SetCookie
+from vestibule.core.cookies import SetCookie, removal
 from vestibule.core.csp import open_meta, open_own
 from vestibule.core.html import encoding
 from vestibule.core.html.elements import refresh_target
@@ -431,7 +431,7 @@ class Responder:
         cookies = list(self._passage.cookies)
         if (self._prepared.document or rewritten) and not self._policy.observe:
             cookies.extend(self._snapshot.endpoints.removals(self._visitor, self._prepared.refused, self._target))
-        if not rewritten and (cookies or self._differs):
+        if not rewritten and (cookies or self._differs or self._passage.told):
             kept = caching.only_for_one(kept)
         kept.extend(cookies)
         lock = self._snapshot.lock(self._visitor) if rewritten else self._prepared.lock
@@ -454,7 +454,7 @@ class Responder:
         if verdict.passes(self._visitor.effective):
             return str(self._passage.cookie(cookie, verdict)).encode("latin-1")
         if cookie.removes(self._visitor.now):
-            return str(cookie).encode("latin-1")
+            return str(removal(cookie)).encode("latin-1")
         if len(self.seen.cookies) < 32:
             self.seen.cookies[verdict.service or f"cookie:{cookie.name}"] = verdict.purpose.value
         return value if self._policy.observe else None

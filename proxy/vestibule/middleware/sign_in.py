@@ -8,18 +8,20 @@ from __future__ import annotations
 
 import logging
 import secrets
+import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from starlette.types import Message, Receive, Scope, Send
 
-from vestibule.core.cookies import CookieVerdict, SetCookie, harden, kept, store, temporary
+from vestibule.core.cookies import CookieVerdict, SetCookie, harden, kept, removal, store, temporary
 from vestibule.core.sign_in import (
     MAX_LOOK,
     NONCE_BYTES,
     Keep,
     Standing,
+    folded,
     language_of,
     read_account,
     read_preferences,
@@ -41,6 +43,14 @@ log = logging.getLogger("vestibule")
 ARRIVED = "vestibule-signed-in"
 """The parameter by which a browser says that it was led on after signing in."""
 
+NAMED_WITHIN = 3_600_000
+"""Milliseconds after the box was ticked within which the site says whose sign-in it was."""
+
+PROMPT = 1.0
+"""Seconds within which an answer may still write back the choice that its request began with; and that it takes at
+most until a browser has taken in another one."""
+
+_MAX_CHOSEN = 1024
 _ARRIVED = ARRIVED.encode()
 _SAFE = ("GET", "HEAD")
 _SEE_OTHER = (301, 302, 303)
@@ -50,8 +60,8 @@ _SEE_OTHER = (301, 302, 303)
 class Said:
     """What an answer of the site says about signing in. signs_out: empty, ``1`` or ``everywhere``."""
 
-    account: str = ""
-    preferences: str = ""
+    account: str = field(default="", repr=False)
+    preferences: str = field(default="", repr=False)
     signs_out: str = ""
 
 
@@ -90,6 +100,7 @@ class SignIns:
         self.field = config.login.field
         self.keep_for = config.keep_for
         self.on = bool(config.cookies)
+        self._chosen: dict[str, tuple[float, str]] = {}
 
     def recognise(self, visitor: Visitor, now: float) -> Visitor:
         """See ``privacy.sign_in.recognise``."""
@@ -100,11 +111,26 @@ class SignIns:
         marks = self.policy.keeper.marks(series=keep.series, account=keep.account)
         return sign_in.is_over(self.policy, self.revoked, keep, marks, now)
 
-    async def revoke(self, when: int, *, series: str = "", account: str = "") -> None:
-        """Revoke at once here, and within seconds everywhere. when: milliseconds since the epoch."""
-        marks = self.policy.keeper.marks(series=series, account=account)
+    async def revoke(self, when: int, keep: Keep | None, account: str = "") -> None:
+        """Revoke a sign-in, an account or both, at once here and within seconds everywhere. when: milliseconds since
+        the epoch."""
+        marks = self.policy.keeper.marks(series=keep.series if keep is not None else "", account=account)
+        when = when if keep is None else sign_in.moment(when, keep)
         if marks and not await sign_in.revoke(self.policy, self._keep, marks, when):
             log.warning("a sign-out holds in one process only: neither the recorder nor the journal took it")
+
+    def chosen(self, keep: Keep, token: str) -> None:
+        """Remember the choice that is just being made under a sign-in; of many the oldest are forgotten."""
+        self._chosen.pop(keep.series, None)
+        if len(self._chosen) >= _MAX_CHOSEN:
+            del self._chosen[next(iter(self._chosen))]
+        self._chosen[keep.series] = (time.monotonic(), token)
+
+    def chosen_since(self, keep: Keep, begun: float) -> str | None:
+        """The token of the choice that was made in this process under a sign-in, if it may not have been known yet to
+        the browser that began a request (by the monotonic clock)."""
+        when, token = self._chosen.get(keep.series, (-PROMPT, ""))
+        return token if begun < when + PROMPT else None
 
     def cookie(self, visitor: Visitor, keep: Keep) -> Header:
         return sign_in.keep_cookie(self.policy, visitor, keep, secrets.token_bytes(NONCE_BYTES))
@@ -173,13 +199,16 @@ class Passage:
         self._prepared = prepared
         self._method: str = scope["method"]
         self._login = self._method == "POST" and scope["path"] == sign_ins.login
-        self._logout = scope["path"] == sign_ins.logout
+        self._logout = scope["path"] == sign_ins.logout and self._method not in ("HEAD", "OPTIONS")
         self._type = b""
         self._body = bytearray()
         self._when = int(now * 1000)
+        self._begun = time.monotonic()
         self._keep = visitor.sign_in.live if visitor.sign_in is not None else None
         self._life = self._left()
         self._set: frozenset[str] = frozenset()
+        self.told = False
+        """Whether the site was told who comes: its answer is one visitor's own."""
         self.cookies: list[Header] = []
         self.matters = self._login or self._logout or visitor.sign_in is not None
         """Whether this answer may begin or end something, whatever it says."""
@@ -200,6 +229,7 @@ class Passage:
             or any(self._sign_ins.is_session(pair.name) for pair in self._visitor.cookies)
         ):
             return []
+        self.told = True
         found = [(b"vestibule-account", keep.account.encode("latin-1"))]
         if keep.preferences:
             found.append((b"vestibule-preferences", keep.preferences.encode("latin-1")))
@@ -246,15 +276,19 @@ class Passage:
             return cookie
         if verdict.harden:
             cookie = harden(cookie, secure=self._visitor.secure, http_only=verdict.http_only)
-        if verdict.session and not cookie.removes(self._visitor.now):
-            cookie = temporary(cookie) if self._life is None else kept(cookie, self._life)
-        return cookie
+        if not verdict.session:
+            return cookie
+        if cookie.removes(self._visitor.now):
+            return removal(cookie)
+        return temporary(cookie) if self._life is None else kept(cookie, self._life)
 
     async def _sign_out(self, said: Said) -> None:
         keep, self._keep = self._known(), None
         account = (said.account or (keep.account if keep else "")) if said.signs_out == "everywhere" else ""
         if keep is not None or account:
-            await self._sign_ins.revoke(self._when, series=keep.series if keep else "", account=account)
+            await self._sign_ins.revoke(self._when, keep, account)
+        for each in self._visitor.sign_in.doubtful if self._visitor.sign_in is not None else ():
+            await self._sign_ins.revoke(self._when, each)
         self._remove()
 
     async def _sign_in(self, said: Said, *, sets: bool) -> None:
@@ -273,7 +307,7 @@ class Passage:
             await self._go_on(said)
             return
         if before is not None:
-            await self._sign_ins.revoke(self._when, series=before.series)
+            await self._sign_ins.revoke(self._when, before)
 
     async def _go_on(self, said: Said) -> None:
         """An answer to somebody who may be kept signed in."""
@@ -290,21 +324,39 @@ class Passage:
             return
         if not sign_ins.revoked.fresh:
             return
-        if said.account and keep.account and said.account.lower() != keep.account.lower():
+        if said.account and not self._may_be(keep, said.account):
             self._keep = None
-            await sign_ins.revoke(self._when, series=keep.series)
+            await sign_ins.revoke(self._when, keep)
             self._remove()
             return
         changed = replace(keep, account=keep.account or said.account)
         changed = self._with_preferences(changed, said.preferences or None)
+        later = sign_ins.chosen_since(keep, self._begun)
+        if later is not None:
+            changed = sign_ins.with_choice(changed, later)
         if self._prepared.top and self._method in _SAFE:
             changed = self._renewed(changed)
-            if found.restored and visitor.kept is not None:
-                self.cookies.append(keeping.cookie(sign_ins.policy, visitor, visitor.kept))
-            elif visitor.kept is not None:
-                changed = sign_ins.with_choice(changed, self._choice())
+            if visitor.kept is not None and later in (None, self._choice()):
+                changed = self._with_own_choice(changed, restored=found.restored)
         if changed != keep or (not found.newest and self._prepared.top):
             self._write(changed)
+
+    def _with_own_choice(self, keep: Keep, *, restored: bool) -> Keep:
+        """The keep with the choice in their browser, or that from the keep back in their browser: but not by a page
+        that took its time, which could write it over another one, made meanwhile in another tab and with another
+        worker. Until one comes promptly, each request reads it from the keep cookie."""
+        if not restored:
+            return self._sign_ins.with_choice(keep, self._choice())
+        if self._visitor.kept is not None and time.monotonic() - self._begun < PROMPT:
+            self.cookies.append(keeping.cookie(self._sign_ins.policy, self._visitor, self._visitor.kept))
+        return keep
+
+    def _may_be(self, keep: Keep, account: str) -> bool:
+        """Whether an account may be the one that was kept signed in. One that had no name yet takes that of the sign-in
+        it belongs to, and not of whoever signs in later by another way."""
+        if not keep.account:
+            return self._when - keep.signed_in < NAMED_WITHIN
+        return folded(keep.account) == folded(account)
 
     def _renewed(self, keep: Keep) -> Keep:
         now, keep_for = self._visitor.now, self._sign_ins.keep_for
@@ -403,9 +455,10 @@ def following(sign_ins: SignIns, visitor: Visitor, send: Send) -> Send:
             ]
             named = {cookie.name: cookie for cookie in cookies if cookie is not None}
             if own in named:
-                await sign_ins.revoke(when, series=keep.series)
+                await sign_ins.revoke(when, keep)
             elif choice in named:
                 token = "" if named[choice].removes(visitor.now) else named[choice].value
+                sign_ins.chosen(keep, token)
                 header = sign_ins.cookie(visitor, sign_ins.with_choice(keep, token))
                 message = {**message, "headers": [*message["headers"], header]}
         await send(message)

@@ -19,7 +19,9 @@ from vestibule.privacy.visitor import SIGNAL_NAMES, Visitor
 
 PROMISED_DAYS = 30
 """Days within which whoever writes has an answer (GDPR art. 12 (3): one month)."""
-_SHOWN = 60
+_SHOWN = 8
+"""Characters of a cookie's value: enough to know it by, too few to be of use to a script that got hold of the page. The
+whole is in `/_privacy/data`, which browsers save instead of showing it."""
 _DONE = ("saved", "erased", "objected", "counted")
 _SIGNED_OUT = ("everywhere_done", "everywhere_failed")
 

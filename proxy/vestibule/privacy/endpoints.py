@@ -22,7 +22,7 @@ from vestibule.privacy.banner import Banner
 from vestibule.privacy.forms import MAX_BODY, Answer, parse_answer, read_form, to_choice
 from vestibule.privacy.guard import digest, parse_written, purposes, written
 from vestibule.privacy.keeping import cookie, forgotten, remembered
-from vestibule.privacy.origin import from_own_pages, local_path
+from vestibule.privacy.origin import from_own_pages, is_navigation, local_path
 from vestibule.privacy.policy import SitePolicy
 from vestibule.privacy.receipts import receipt
 from vestibule.privacy.recording import consent_record
@@ -37,6 +37,12 @@ WELL_KNOWN = ("/.well-known/gpc.json", "/.well-known/vestibule.json")
 MAX_REPORT = 32 << 10
 GPC_SINCE = "2026-11-22"
 """The day since which Global Privacy Control has been answered as it is now (the specification's ``lastUpdate``)."""
+
+
+_ALONE: tuple[Header, ...] = ((b"cross-origin-opener-policy", b"noopener-allow-popups"),)
+"""A page that opens the centre in a window gets no hold of it to read there (HTML Standard, section 7.1.3.1)."""
+_FOR_EYES = frozenset({"/_privacy/", "/_privacy/data"})
+"""What tells the values of cookies: read by a script in a page, it would say what ``HttpOnly`` keeps from scripts."""
 
 
 class Counter(Protocol):
@@ -137,6 +143,8 @@ class Endpoints:
             if handler is None:
                 allow = ", ".join(sorted(methods)).encode()
                 await answers.answer_text(exchange.send, 405, "Not allowed here.", [(b"allow", allow)])
+            elif exchange.path in _FOR_EYES and not is_navigation(exchange.headers):
+                await answers.answer_text(exchange.send, 403, "This is for you to read, not for a script.")
             elif method == "POST" and not self._is_own(exchange):
                 await answers.answer_text(exchange.send, 403, self._words(exchange)["error"]["foreign"])
             else:
@@ -280,7 +288,7 @@ class Endpoints:
         query = parse_qs(exchange.query[:500], max_num_fields=20) if exchange.query.count("&") < 20 else {}
         language = choose(exchange.visitor.language, exchange.asked_language)
         page = centre.render(self._policy, self._banner, exchange.visitor, language, query.get("done", [""])[0])
-        headers = (*answers.PRIVATE, *answers.SECURITY)
+        headers = (*answers.PRIVATE, *answers.SECURITY, *_ALONE)
         await answers.answer(
             exchange.send, 200, page, "text/html; charset=utf-8", headers, head=exchange.method == "HEAD"
         )

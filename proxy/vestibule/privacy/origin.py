@@ -18,6 +18,13 @@ def from_own_pages(headers: Mapping[bytes, bytes], origin: str) -> bool:
     return headers.get(b"origin", b"").strip().lower() == origin.lower().encode("latin-1")
 
 
+def is_navigation(headers: Mapping[bytes, bytes]) -> bool:
+    """Whether a browser itself asks, for a window, a frame or a download, and no script that would read the answer.
+    ``navigate`` is the one mode that scripts cannot ask for (Fetch, section 2.2.5); browsers without Fetch Metadata
+    cannot be told apart."""
+    return headers.get(b"sec-fetch-mode", b"navigate").strip() == b"navigate"
+
+
 def local_path(target: str) -> str:
     """``target`` if it is a path on this site, else ``/``: never an address of another one.
 

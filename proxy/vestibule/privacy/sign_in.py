@@ -24,6 +24,9 @@ from vestibule.privacy.rendering import environment
 from vestibule.privacy.texts import Texts, choose, fill
 from vestibule.privacy.visitor import KEEP_COOKIE, Visitor, cookie_name
 
+MAX_TOKENS = 8
+"""Keep cookies of one request that are opened; a browser has one, and whoever sends more of them has none."""
+
 
 class Revoked(Protocol):
     """What has been revoked, as far as this process knows (``link.Mirror`` is it)."""
@@ -51,10 +54,13 @@ def recognise(policy: SitePolicy, revoked: Revoked, visitor: Visitor, when: int)
     tokens = {pair.value for pair in visitor.cookies if pair.name == name}
     if not tokens:
         return visitor
+    if len(tokens) > MAX_TOKENS:
+        return replace(visitor, sign_in=SignIn(Standing.UNREADABLE, when))
     opened = [found for token in tokens if (found := policy.open_keep(token)) is not None]
     if len(opened) != 1:
         # Of two that could both be true, another host or path may have set one.
-        return replace(visitor, sign_in=SignIn(Standing.UNREADABLE, when))
+        doubtful = tuple(found.keep for found in opened)
+        return replace(visitor, sign_in=SignIn(Standing.UNREADABLE, when, doubtful=doubtful))
     (found,) = opened
     if is_over(policy, revoked, found.keep, found.marks, visitor.now):
         dropped = tuple(pair.name for pair in visitor.cookies if policy.cookies.decide(pair.name).session)
@@ -130,15 +136,20 @@ async def revoke(policy: SitePolicy, keeping: Keeping, marks: Sequence[str], whe
     return True
 
 
+def moment(when: int, keep: Keep) -> int:
+    """The time with which to revoke a sign-in: never before it began, though a clock was set back in between."""
+    return max(when, keep.signed_in)
+
+
 async def sign_out_everywhere(policy: SitePolicy, keeping: Keeping, visitor: Visitor) -> tuple[bool, list[Header]]:
     """End a visitor's sign-in on all devices. Returns whether the others will learn of it, and the headers that remove
-    the cookies here."""
+    the cookies here. Whoever holds a cookie that is over can end nothing with it."""
     headers = [removal(policy, visitor), *session_removals(policy, visitor)]
-    if visitor.sign_in is None or visitor.sign_in.keep is None:
+    if visitor.sign_in is None or visitor.sign_in.live is None:
         return True, headers
-    keep = visitor.sign_in.keep
+    keep = visitor.sign_in.live
     marks = policy.keeper.marks(series=keep.series, account=keep.account)
-    return await revoke(policy, keeping, marks, visitor.sign_in.when), headers
+    return await revoke(policy, keeping, marks, moment(visitor.sign_in.when, keep)), headers
 
 
 # -- what visitors see
@@ -146,7 +157,7 @@ async def sign_out_everywhere(policy: SitePolicy, keeping: Keeping, visitor: Vis
 
 def section(policy: SitePolicy, visitor: Visitor, texts: Texts) -> Markup:
     """What the centre says of being kept signed in; empty for whom it does not concern."""
-    keep = visitor.sign_in.live if visitor.sign_in is not None else None
+    keep = _told(visitor)
     if keep is None:
         return Markup("")
     words = texts["sign_in"]
@@ -159,8 +170,8 @@ def section(policy: SitePolicy, visitor: Visitor, texts: Texts) -> Markup:
 
 
 def data(visitor: Visitor) -> dict[str, object] | None:
-    """What the keep cookie holds, for themselves, as JSON would have it; None without one that can be read."""
-    keep = visitor.sign_in.keep if visitor.sign_in is not None else None
+    """What the keep cookie holds, for themselves, as JSON would have it; None without one that counts."""
+    keep = _told(visitor)
     if keep is None:
         return None
     return {
@@ -170,6 +181,12 @@ def data(visitor: Visitor) -> dict[str, object] | None:
         "since": datetime.fromtimestamp(keep.signed_in // 1000, UTC).isoformat(),
         "until": datetime.fromtimestamp(keep.expires, UTC).isoformat(),
     }
+
+
+def _told(visitor: Visitor) -> Keep | None:
+    """What may be told of a sign-in: nothing to a script, which would read in the page what its cookie keeps from it,
+    and nothing to whoever comes with a cookie that is over."""
+    return visitor.sign_in.live if visitor.sign_in is not None and visitor.sign_in.shown else None
 
 
 def _text(written: str) -> str:
