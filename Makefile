@@ -8,10 +8,10 @@ PIP := $(BIN)/python -m pip install --disable-pip-version-check --no-input --ret
 PIP_LOG := $(VENV)/pip.log
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test soak check format bench build docs catalogue clean lock
+.PHONY: help install run test soak check format bench build docs screenshots catalogue schema clean lock
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 install: $(STAMP) ## create .venv and install what requirements.lock names
 
@@ -47,14 +47,21 @@ format: $(STAMP) ## format the code and mend what the linter can
 bench: $(STAMP) ## measure, and print ratios
 	@$(BIN)/python -m bench
 
-build: $(STAMP) ## build wheel and sdist into dist/
+build: $(STAMP) ## build wheel and sdist, the bill of materials and the licences into dist/
 	@$(BIN)/python -m build --no-isolation
+	@$(BIN)/python -m tools.bill dist
 
-docs: $(STAMP) ## take the screenshots in docs/ from the running demo
+docs: $(STAMP) ## build the documentation into site/
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
+
+screenshots: $(STAMP) ## take the screenshots in docs/ from the running demo
 	@$(BIN)/python -m docs.screenshots
 
 catalogue: $(STAMP) ## write the generated part of the catalogue anew (npm fetches its sources)
 	@$(BIN)/python -m tools.catalogue
+
+schema: $(STAMP) ## write config/schema/ anew from the settings' models
+	@$(BIN)/python -m vestibule.config.schema
 
 lock: $(STAMP) ## write requirements.lock anew from pyproject.toml
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --all-extras --group dev pyproject.toml -o requirements.lock

@@ -62,7 +62,7 @@ listen: 127.0.0.1:{port}
 dashboard: {{listen: "127.0.0.1:{admin}"}}
 policy: {{revision: "1", url: /privacy, contact: privacy@bench.example}}
 cookies: {{declare: {{session: {{purpose: necessary}}}}}}
-store: clickhouse://nobody:nothing@127.0.0.1:9/none
+store: clickhouse://127.0.0.1:9/none
 """
 _TRACKERS = "unknown: block\nservices: {google-analytics: ask, google-tag-manager: ask, youtube: ask}\n"
 _UVICORN = """

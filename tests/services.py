@@ -12,7 +12,7 @@ from pathlib import Path
 from tests.servers import Running, vestibule_process, wait_until
 
 SECRET = "a secret that is long enough for tests"
-AWAY = "clickhouse://nobody:nothing@127.0.0.1:9/none"
+AWAY = "clickhouse://nobody@127.0.0.1:9/none"
 """A store that is not there: the recorder starts at once, counts into its spool, and waits."""
 
 

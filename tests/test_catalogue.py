@@ -38,9 +38,24 @@ def of(category: str) -> Iterator[Service]:
 
 
 def test_there_is_enough() -> None:
-    assert len(CATALOGUE.services) >= 150
-    assert sum(len(service.hosts) + len(service.paths) for service in CATALOGUE.services) >= 1000
+    assert len(CATALOGUE.services) >= 2000
+    assert sum(len(service.hosts) for service in CATALOGUE.services) >= 3000
     assert len({cookie.pattern for service in CATALOGUE.services for cookie in service.cookies}) >= 600
+
+
+def test_those_that_matter_are_reviewed() -> None:
+    reviewed = [service for service in CATALOGUE.services if service.id in CATALOGUE.by_hand]
+    assert len(reviewed) >= 150
+    assert catalogue.reviewed().services == tuple(reviewed)
+    assert all(service.policy and service.sentence and service.provider for service in reviewed)
+    for what in ("hosts", "inline", "cookies", "country"):
+        assert sum(bool(getattr(service, what)) for service in reviewed) >= 150, what
+    lasting = [cookie for service in reviewed for cookie in service.cookies if cookie.duration is not None]
+    assert len({cookie.pattern for cookie in lasting}) >= 600
+
+
+def test_the_ids_alone_are_those_of_all() -> None:
+    assert catalogue.ids() == {service.id for service in CATALOGUE.services}
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
@@ -65,7 +80,9 @@ def test_what_a_service_says(category: str) -> None:
         assert re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", service.id)
         assert service.name.strip() == service.name != ""
         assert service.provider.strip() == service.provider != ""
-        assert re.fullmatch(r"https://[a-z0-9.-]+(/\S*)?", service.policy)
+        assert re.fullmatch(r"https://[a-z0-9.-]+(/\S*)?", service.policy) or (
+            service.policy == "" and service.id not in CATALOGUE.by_hand
+        )
         assert re.fullmatch(r"[A-Z][^\n]{8,110}\.", service.sentence), service.id
         assert service.country in catalogue.continents() or service.country == ""
         assert service.hosts or service.paths or service.inline or service.relays
@@ -94,6 +111,7 @@ def test_purposes_follow_categories(category: str) -> None:
         ("utility", Purpose.PREFERENCES),
         ("cdn", Purpose.PREFERENCES),
         ("hosting", Purpose.PREFERENCES),
+        ("other", Purpose.MARKETING),
     ],
 )
 def test_mapping_of_categories(category: str, purpose: Purpose) -> None:
@@ -102,6 +120,31 @@ def test_mapping_of_categories(category: str, purpose: Purpose) -> None:
 
 def test_only_payment_is_necessary() -> None:
     assert [name for name, purpose in catalogue.PURPOSES.items() if purpose is Purpose.NECESSARY] == ["payment"]
+
+
+def test_what_nobody_reviewed_is_never_necessary() -> None:
+    necessary = {service.id for service in CATALOGUE.services if service.purpose is Purpose.NECESSARY}
+    assert necessary <= CATALOGUE.by_hand
+
+
+def test_what_nobody_reviewed_stays_what_it_was() -> None:
+    """Without a line in the configuration a known host is closed as an unknown one is, only with a name."""
+    plain = Rules(
+        catalogue.reviewed().services,
+        states={},
+        unknown=State.BLOCK,
+        first_party=["site.example"],
+        registrable=SUFFIXES.privatesuffix,
+    )
+    others = [service for service in CATALOGUE.services if service.id not in CATALOGUE.by_hand]
+    for service in others:
+        for host in service.hosts:
+            name = host.removeprefix("*.")
+            before, now = plain.decide(name, "/"), RULES.decide(name, "/")
+            assert (before.service, before.state) == (None, State.BLOCK), name
+            assert (now.service, now.state) == (service.id, State.BLOCK), name
+    assert RULES.services_in_use() == ()
+    assert RULES.allowed_hosts(None) == plain.allowed_hosts(None)
 
 
 SHARED_SUFFIXES = {"githubusercontent.com", "ladesk.com", "notion.site", "csb.app"}

@@ -104,6 +104,28 @@ class TestCheck:
         assert (ended.code, len(ended.err.splitlines())) == (1, 1)
         assert str(shell.folder) in ended.err
 
+    def test_explains_every_setting(self, shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("VESTIBULE_STORE", "clickhouse://user:hunter2@host:8123/db")
+        ended = shell("check", "--explain")
+        assert (ended.code, ended.err) == (0, "")
+        lines = ended.out.splitlines()
+        for setting, origin in (
+            ("site.name: example.test", "line 1"),
+            ("site.hosts: [example.test, www.example.test]", "line 1"),
+            ("cookies.declare.session.purpose: necessary", "line 4"),
+            ("store: clickhouse://…host:8123/db", "environment: VESTIBULE_STORE"),
+            ("consent.keep_for: 180d", "default"),
+            ("limits.body_bytes: 10GiB", "default"),
+            ("unknown: block", "line 2"),
+            ("services.hotjar: block", "line 6"),
+            ("custom.partner-widget.hosts: [widget.partner.example]", "line 8"),
+        ):
+            assert lines[lines.index(setting) + 1].startswith(f"    {origin}"), setting
+        assert "hunter2" not in ended.out
+        assert lines[-1] == f"{shell.folder}/: fine"
+        meanings = [line for line in lines if line.startswith("    ")]
+        assert all(" - " in line for line in meanings)
+
 
 class TestExplain:
     @pytest.mark.parametrize(
@@ -314,7 +336,7 @@ class TestStore:
         assert run("users", "remove", "anna") == Ended(1, "", "users: there is no user named anna\n")
 
     def test_a_store_that_is_away_is_one_line(self, run: Callable[..., Ended], tmp_path: Path) -> None:
-        away = "clickhouse://somebody:password@127.0.0.1:9/counts"
+        away = "clickhouse://somebody@127.0.0.1:9/counts"
         (tmp_path / "config" / "site.yaml").write_text(f"{SITE}store: {away}\n")
         ended = run("users", "list")
         assert ended == Ended(1, "", "store: 127.0.0.1:9 does not answer: connection refused\n")

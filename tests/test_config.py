@@ -223,6 +223,55 @@ def test_problems_of_the_environment_name_the_variable(tmp_path: Path, name: str
     assert problems(written(tmp_path), {name: value}) == [f"environment:0: {name}: {problem}"]
 
 
+@pytest.mark.parametrize(
+    ("line", "problem"),
+    [
+        (
+            "store: clickhouse://user:s3cret@host:8123/db",
+            "store: holds a password, and secrets are not kept in files: set VESTIBULE_STORE in the environment",
+        ),
+        (
+            "store: clickhouse://host:8123/db?password=s3cret",
+            "store: holds a password, and secrets are not kept in files: set VESTIBULE_STORE in the environment",
+        ),
+        (
+            "policy: {contact: '-----BEGIN PRIVATE KEY-----'}",
+            "policy.contact: holds a private key, and secrets are not kept in files",
+        ),
+        (
+            "secret: abc",
+            "secret: unknown setting; secrets are not kept in files: VESTIBULE_SECRET is set in the environment",
+        ),
+        (
+            "sign_in: {password: abc}",
+            "sign_in.password: unknown setting; secrets are not kept in files: VESTIBULE_SECRET is set in the"
+            " environment",
+        ),
+    ],
+)
+def test_secrets_are_refused_in_files(tmp_path: Path, line: str, problem: str) -> None:
+    found = problems(written(tmp_path, f"{SITE}{line}\n"))
+    assert found == [f"site.yaml:5: {problem}"]
+    assert "s3cret" not in found[0]
+
+
+def test_secrets_come_from_the_environment(tmp_path: Path) -> None:
+    store = "clickhouse://user:s3cret@host:8123/db"
+    assert load(written(tmp_path, f"{SITE}store: chdb:///x\n"), {"VESTIBULE_STORE": store}).store == store
+    load(written(tmp_path, f"{SITE}store: clickhouse://user@host:8123/db\n"), {})
+
+
+@pytest.mark.parametrize(
+    ("line", "problem"),
+    [
+        ('policy: {contact: "a\\uD83D"}', "policy.contact: holds half a character (a lone surrogate)"),
+        ('analytics: {pages: {"/\\uD83D": /x}}', "analytics.pages./\\ud83d: holds half a character (a lone surrogate)"),
+    ],
+)
+def test_half_a_character_is_a_problem(tmp_path: Path, line: str, problem: str) -> None:
+    assert problems(written(tmp_path, f"{SITE}{line}\n")) == [f"site.yaml:5: {problem}"]
+
+
 def test_a_password_is_not_repeated_in_a_message(tmp_path: Path) -> None:
     found = problems(written(tmp_path, SITE + "store: clickhous://user:s3cret@host/db\n"))
     assert len(found) == 1

@@ -501,7 +501,7 @@ def test_a_front_server_may_connect_by_a_unix_socket(upstream: tuple[Upstream, s
             os.kill(worker, signal.SIGKILL)
         assert b"/again" in ask_at(path, "/again"), "the listener is the supervisor's"
         wait_until(lambda: len(started.children("vestibule.worker")) == 2, "both workers")
-        wait_until(lambda: log.read_text().count("/again") == 1, "the line")
+        wait_until(lambda: log.exists() and log.read_text().count("/again") == 1, "the line")
         assert log.read_text().count('"198.51.100.0/24"') <= 8
         started.running.process.terminate()
         assert started.running.process.wait(20) == 0

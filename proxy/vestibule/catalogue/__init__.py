@@ -1,15 +1,19 @@
 """Shipped knowledge: third-party services with their hosts, scripts and cookies, and the country of an address.
 
-Services are kept as JSON under ``services/``, one file a category, one block a service, edited by hand; what each
-key means is said at :class:`vestibule.core.trackers.Service`. A category stands for a purpose (``PURPOSES``); a block
-may name a stricter ``purpose``; nothing is necessary but what takes payments. Sources: ``NOTICE``.
+Services come in two layers, and a service is in one of them only. Those that matter most are kept as JSON under
+``services/``, one file a category, one block a service, reviewed by hand; what each key means is said at
+:class:`vestibule.core.trackers.Service`. The others are in ``known.json``, one a line, which ``make catalogue`` writes
+(``tools/catalogue.py``): name, category, hosts, and what little else the sources know.
+
+A category stands for a purpose (``PURPOSES``); a reviewed block may name a stricter ``purpose``; nothing is necessary
+but what takes payments, and that only where it was reviewed. Sources: ``NOTICE``.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,6 +28,7 @@ PURPOSES: Mapping[str, Purpose] = {
     "tag-manager": Purpose.MARKETING,
     "analytics": Purpose.STATISTICS,
     "monitoring": Purpose.STATISTICS,
+    "other": Purpose.MARKETING,
     "cdn": Purpose.PREFERENCES,
     "chat": Purpose.PREFERENCES,
     "consent": Purpose.PREFERENCES,
@@ -38,16 +43,40 @@ PURPOSES: Mapping[str, Purpose] = {
 }
 """What a category of services is for, where its block says nothing else."""
 
+SENTENCES: Mapping[str, str] = {
+    "advertising": "Shows advertisements and measures what becomes of them.",
+    "marketing": "Addresses visitors for the site's marketing and measures what becomes of it.",
+    "social": "Connects the page with a social network.",
+    "tag-manager": "Loads further scripts that are chosen elsewhere.",
+    "analytics": "Counts visits and follows how pages are used.",
+    "monitoring": "Watches how fast pages are, and what goes wrong on them.",
+    "cdn": "Provides code libraries and files that pages are built with.",
+    "chat": "Lets visitors talk to the people behind the site.",
+    "consent": "Asks visitors for their consent.",
+    "embeds": "Shows content of others in the page.",
+    "fonts": "Provides fonts that pages are set in.",
+    "hosting": "Provides parts of the page from the provider's own servers.",
+    "maps": "Shows maps.",
+    "other": "Does something for the page that nobody has looked at yet.",
+    "security": "Tells people from programs.",
+    "utility": "Provides a function that the page makes use of.",
+    "video": "Plays videos.",
+}
+"""What visitors read of a service that nobody has reviewed, by its category."""
+
 _FOLDER = Path(__file__).parent
+_KNOWN = "known.json"
 _SECONDS = {"s": 1, "min": 60, "h": 3600, "d": 86400, "mo": 2_628_000, "y": 31_536_000}
 _DURATION = re.compile(r"([0-9]{1,4})(s|min|h|d|mo|y)")
 
 
 @dataclass(frozen=True, slots=True)
 class Catalogue:
-    """All services, by category, then in the order of the files."""
+    """All services: those reviewed by hand, by category, then in the order of the files; then the others, by id."""
 
     services: tuple[Service, ...]
+    by_hand: frozenset[str] = frozenset()
+    """The ids of those that were reviewed."""
     _by_id: dict[str, Service] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -71,14 +100,21 @@ class Catalogue:
 
 
 def load() -> Catalogue:
-    """Read the catalogue: a few milliseconds; the caller keeps it."""
-    services: list[Service] = []
-    for category in sorted(PURPOSES):
-        file = _FOLDER / "services" / f"{category}.json"
-        if file.exists():
-            blocks = json.loads(file.read_text("utf-8"))
-            services.extend(_service(id_, category, block) for id_, block in blocks.items())
-    return Catalogue(tuple(services))
+    """Read the whole catalogue: some ten milliseconds; the caller keeps it."""
+    by_hand = reviewed()
+    others = [_known(id_, block) for id_, block in _read(_KNOWN).items()]
+    return Catalogue((*by_hand.services, *others), by_hand.by_hand)
+
+
+def reviewed() -> Catalogue:
+    """Read the layer that was reviewed by hand, alone."""
+    services = [_service(id_, category, block) for category, id_, block in _reviewed_blocks()]
+    return Catalogue(tuple(services), frozenset(service.id for service in services))
+
+
+def ids() -> frozenset[str]:
+    """Return the ids of all services, for a fraction of what loading them takes."""
+    return frozenset((*(id_ for _, id_, _ in _reviewed_blocks()), *_read(_KNOWN)))
 
 
 def country_database() -> Path:
@@ -106,6 +142,39 @@ def duration(text: str | None) -> int | None:
     if match is None:
         raise ValueError(f"not a duration: {text!r}")
     return int(match[1]) * _SECONDS[match[2]]
+
+
+def _read(name: str) -> dict[str, dict[str, Any]]:
+    blocks: dict[str, dict[str, Any]] = json.loads((_FOLDER / name).read_text("utf-8"))
+    return blocks
+
+
+def _reviewed_blocks() -> Iterator[tuple[str, str, dict[str, Any]]]:
+    for category in sorted(PURPOSES):
+        if (_FOLDER / "services" / f"{category}.json").exists():
+            for id_, block in _read(f"services/{category}.json").items():
+                yield category, id_, block
+
+
+def _known(id_: str, block: Mapping[str, Any]) -> Service:
+    """A service of ``known.json``: how long its cookies last is not known."""
+    category = block["category"]
+    purpose = PURPOSES[category]
+    return Service(
+        id=id_,
+        name=block["name"],
+        purpose=purpose,
+        provider=block.get("provider", block["name"]),
+        policy=block.get("policy", ""),
+        sentence=SENTENCES[category],
+        hosts=tuple(block.get("hosts", ())),
+        cookies=tuple(
+            Cookie(pattern, purpose, None, id_, third_party=key == "third_party_cookies")
+            for key in ("cookies", "third_party_cookies")
+            for pattern in block.get(key, ())
+        ),
+        category=category,
+    )
 
 
 def _service(id_: str, category: str, block: Mapping[str, Any]) -> Service:

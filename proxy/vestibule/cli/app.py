@@ -25,6 +25,8 @@ users_app = typer.Typer(help="Who may sign in to the dashboard.", no_args_is_hel
 app.add_typer(trackers_app, name="trackers")
 app.add_typer(stats_app, name="stats")
 app.add_typer(users_app, name="users")
+catalogue_app = typer.Typer(help="What is known of third parties.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(catalogue_app, name="catalogue")
 
 
 class Earlier(StrEnum):
@@ -63,6 +65,15 @@ class ReportForm(StrEnum):
     TEXT = "text"
     HTML = "html"
     SLACK = "slack"
+
+
+class ScanForm(StrEnum):
+    """How the findings of a scan are written."""
+
+    TABLE = "table"
+    JSON = "json"
+    SARIF = "sarif"
+    JUNIT = "junit"
 
 
 class TrackerState(StrEnum):
@@ -131,15 +142,80 @@ def recorder(config: ConfigDir = CONFIG, state: StateDir = STATE, dev: Dev = Fal
     serving.recorder(config, state, dev)
 
 
+Browser = Annotated[bool, typer.Option("--browser", help="Visit the pages in Chromium, too (needs Playwright).")]
+Pages = Annotated[int, typer.Option("--pages", min=1, max=1000, help="Pages at most.")]
+Delay = Annotated[float, typer.Option("--delay", min=0, max=60, help="Seconds between requests; on this machine none.")]
+Seconds = Annotated[float, typer.Option("--time", min=1, max=86_400, help="Seconds after which no page is begun.")]
+
+
 @app.command()
-def check(config: ConfigDir = CONFIG, state: StateDir = STATE) -> None:  # noqa: ARG001 - every command takes both
+def init(
+    url: Annotated[str, typer.Argument(metavar="URL", help="The site as it answers today.")],
+    browser: Browser = False,
+    pages: Pages = 20,
+    delay: Delay = 1.0,
+    seconds: Seconds = 300.0,
+    force: Annotated[bool, typer.Option("--force", help="Write over a configuration that is there.")] = False,
+    config: ConfigDir = CONFIG,
+    state: StateDir = STATE,  # noqa: ARG001 - every command takes both
+) -> None:
+    """Read a site and write a first configuration for it.
+
+    Every third party and cookie found is named and explained in it. robots.txt is honoured.
+    """
+    from vestibule.cli import starting
+    from vestibule.scan.crawling import Bounds
+
+    starting.init(config, url, browser=browser, bounds=Bounds(pages, delay, seconds), force=force)
+
+
+@app.command()
+def scan(
+    url: Annotated[str, typer.Argument(metavar="URL", help="The site; site.upstream if left out.")] = "",
+    browser: Browser = False,
+    pages: Pages = 20,
+    delay: Delay = 1.0,
+    seconds: Seconds = 300.0,
+    form: Annotated[ScanForm, typer.Option("--format", help="table, json, sarif or junit.")] = ScanForm.TABLE,
+    config: ConfigDir = CONFIG,
+    state: StateDir = STATE,  # noqa: ARG001 - every command takes both
+) -> None:
+    """Find the third parties, cookies and storage of a site, with the verdict of today's configuration.
+
+    Exit status 1 if anything is unknown. robots.txt is honoured. Scan the site itself, not what Vestibule makes of it.
+    """
+    from vestibule.cli import scanning
+    from vestibule.scan.crawling import Bounds
+
+    bounds = Bounds(pages, delay, seconds)
+    raise typer.Exit(scanning.scan(config, url, browser=browser, bounds=bounds, form=form.value))
+
+
+@app.command()
+def check(
+    explain: Annotated[bool, typer.Option("--explain", help="Print every setting: value, origin, meaning.")] = False,
+    config: ConfigDir = CONFIG,
+    state: StateDir = STATE,  # noqa: ARG001 - every command takes both
+) -> None:
     """Print every problem of the configuration.
 
     One a line, as file:line: setting: message; exit status 1 if there is any.
     """
     from vestibule.cli import checking
 
-    checking.check(config)
+    checking.check(config, explain=explain)
+
+
+@catalogue_app.command("show")
+def catalogue_show(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="An id; or a part of a name, a provider or a host.")],
+    config: ConfigDir = CONFIG,  # noqa: ARG001 - every command takes both
+    state: StateDir = STATE,  # noqa: ARG001 - every command takes both
+) -> None:
+    """Print what is known of a service: hosts, scripts, cookies, purpose, provider."""
+    from vestibule.cli import showing
+
+    showing.show(name)
 
 
 @app.command()
@@ -291,6 +367,19 @@ def users_remove(
     staff.remove(config, state, name)
 
 
+@users_app.command("token")
+def users_token(
+    owner: Annotated[str, typer.Argument(metavar="NAME", help="Whose it is: it may what they may.")],
+    name: Annotated[str, typer.Option(help="What it is for.")] = "token",
+    config: ConfigDir = CONFIG,
+    state: StateDir = STATE,
+) -> None:
+    """Print a new API token of a user."""
+    from vestibule.cli import staff
+
+    staff.token(config, state, owner, name)
+
+
 @app.command("verify-receipt")
 def verify_receipt(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A consent receipt; - for stdin.")],
@@ -370,3 +459,18 @@ def report(
     from vestibule.cli import reporting
 
     reporting.report(config, state, span=span.value, form=form.value, mail=mail, language=language)
+
+
+@app.command()
+def annotate(
+    text: Annotated[
+        str, typer.Argument(metavar="[TEXT]", help="What happened; the notes are listed if left out.")
+    ] = "",
+    day: Annotated[str, typer.Option(metavar="DATE", help="YYYY-MM-DD; today if left out.")] = "",
+    config: ConfigDir = CONFIG,
+    state: StateDir = STATE,
+) -> None:
+    """Note something on a day: a release, a campaign. It is shown on the dashboard's graphs."""
+    from vestibule.cli import annotating
+
+    annotating.annotate(config, state, text=text, day=day)

@@ -1,15 +1,89 @@
-"""``vestibule check``."""
+"""``vestibule check``: whether the configuration is fine, and what it says in whole."""
 
 from __future__ import annotations
 
 import os
+import re
+from collections.abc import Iterator, Mapping
 from datetime import date
+from enum import Enum
 from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
 
 from vestibule import config
+from vestibule.config import Config
+
+_SECRETS = re.compile(r"(?<=://)[^/@\s]*@|(?<=password=)[^&\s]+")
 
 
-def check(directory: Path) -> None:
-    """Print that the folder is fine, or raise ConfigError with all that is not."""
-    config.load(directory, os.environ, today=date.today())
+def check(directory: Path, *, explain: bool = False) -> None:
+    """Print that the folder is fine, or raise ConfigError with all that is not. explain: every setting before it, its
+    value, where that is written, and what it means."""
+    found = config.load(directory, os.environ, today=date.today())
+    if explain:
+        for line in explained(found, directory, os.environ):
+            print(line)
     print(f"{directory}/: fine")
+
+
+def explained(found: Config, directory: Path, environ: Mapping[str, str]) -> Iterator[str]:
+    """Every setting in the order of the files, without secrets: ``setting: value``, then origin and meaning."""
+    from vestibule.config.documents import read
+    from vestibule.config.environment import override
+    from vestibule.config.models import SiteFile, TrackersFile
+
+    site, trackers = (read(directory / name, [], optional=True) for name in (config.SITE, config.TRACKERS))
+    site_lines, tracker_lines = dict(site.lines), dict(trackers.lines)
+    overridden = override(site, trackers, environ, [])
+    for name, model, values, lines in (
+        (config.SITE, SiteFile, found, site_lines),
+        (config.TRACKERS, TrackersFile, found.trackers, tracker_lines),
+    ):
+        yield f"# {directory / name}"
+        for path, value, meaning in _settings(model, values):
+            line = lines.get(path)
+            origin = f"line {line}" if line else "default"
+            origin = f"environment: {overridden[path]}" if path in overridden else origin
+            yield f"{'.'.join(path)}: {_shown(value)}"
+            yield f"    {origin}" + (f" - {meaning}" if meaning else "")
+        yield ""
+
+
+def _settings(
+    model: type[BaseModel], values: BaseModel, path: tuple[str, ...] = ()
+) -> Iterator[tuple[tuple[str, ...], object, str]]:
+    for name, field in model.model_fields.items():
+        value = getattr(values, name)
+        here = (*path, field.alias or name)
+        if isinstance(value, BaseModel):
+            yield from _settings(type(value), value, here)
+        elif isinstance(value, dict) and value:
+            for key, each in value.items():
+                if isinstance(each, BaseModel):
+                    yield from _settings(type(each), each, (*here, str(key)))
+                else:
+                    yield (*here, str(key)), each, field.description or ""
+        else:
+            yield here, _readable(value, field), field.description or ""
+
+
+def _readable(value: object, field: Any) -> object:
+    from vestibule.config.reference import readable
+
+    return readable(value, field) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+def _shown(value: object) -> str:
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, Enum):
+        return str(value.value)
+    if isinstance(value, tuple):
+        return f"[{', '.join(map(_shown, value))}]"
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{key}: {_shown(each)}" for key, each in value.items()) + "}"
+    return _SECRETS.sub("…", str(value)) if value != "" else '""'

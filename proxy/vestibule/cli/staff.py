@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import getpass
 import re
+import secrets
 import sys
+import time
 from pathlib import Path
 
 from vestibule.cli.asking import ask
@@ -40,6 +42,16 @@ def remove(directory: Path, state: Path, name: str) -> None:
     if not ask(directory, state, "remove_user", name=name):
         raise VestibuleError(f"users: there is no user named {name}")
     print(f"{name} is removed")
+
+
+def token(directory: Path, state: Path, owner: str, name: str) -> None:
+    """Print a new API token of a user; it can't be shown again. Raises VestibuleError where there is no such user."""
+    from vestibule.dashboard.keys import digest
+
+    id_ = secrets.token_hex(6)
+    made = f"vst_{id_}_{secrets.token_urlsafe(32)}"
+    ask(directory, state, "add_token", id=id_, owner=owner, name=name, digest=digest(made), created=int(time.time()))
+    print(made)
 
 
 def _password() -> str:

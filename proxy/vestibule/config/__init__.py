@@ -11,7 +11,15 @@ from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
 
-from vestibule.config.checks import check_domain, check_notice, check_services, check_theme, check_upstream
+from vestibule.config.checks import (
+    check_domain,
+    check_notice,
+    check_oidc,
+    check_secrets,
+    check_services,
+    check_theme,
+    check_upstream,
+)
 from vestibule.config.documents import read
 from vestibule.config.environment import override
 from vestibule.config.lists import named, read_lists
@@ -51,6 +59,8 @@ def load(directory: Path | str, environ: Mapping[str, str], *, today: date | Non
     values = validate(SiteFile, site, problems, overridden)
     rules = validate(TrackersFile, trackers, problems, overridden)
     problems.extend(check_services(trackers))
+    for document in (site, trackers):
+        problems.extend(check_secrets(document, overridden))
     pages = (*values.site.hosts, *values.site.first_party) if values is not None else ()
     filters, lists = read_lists(folder, trackers, pages, problems)
     if values is not None:
@@ -58,6 +68,7 @@ def load(directory: Path | str, environ: Mapping[str, str], *, today: date | Non
         problems.extend(check_theme(values, site))
         problems.extend(check_domain(values, site))
         problems.extend(check_upstream(values, site))
+        problems.extend(check_oidc(values, site, environ))
         problems.extend(check_texts(values, site))
         if values.geoip is not None and not values.geoip.is_file():
             problems.append(Problem(site.file, site.line(("geoip",)), "geoip", f"no such file: {values.geoip}"))

@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+import importlib.util
+import re
 import ssl
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from datetime import date, timedelta
 
 from publicsuffixlist import PublicSuffixList
 
 from vestibule import catalogue
-from vestibule.config.documents import Document
+from vestibule.config.documents import Document, SettingPath, scalars
 from vestibule.config.models import SiteFile
 from vestibule.config.wording import suggest
 from vestibule.core.contrast import CONTROL, TEXT, contrast
 from vestibule.core.errors import Problem
 
+OIDC_SECRET = "VESTIBULE_OIDC_SECRET"  # noqa: S105
 NOTICE_DAYS = 30
 """Days by which a material change is announced ahead of taking effect."""
 
 
+_PASSWORD = re.compile(r"^clickhouse://(?:[^/@\s]*:[^/@\s]+@|\S*[?&]password=[^&])")
+_PRIVATE_KEY = re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----")
 _NEEDED = (
     ("text", "background", TEXT),
     ("soft", "background", TEXT),
@@ -77,6 +82,22 @@ def check_upstream(values: SiteFile, document: Document) -> Iterator[Problem]:
         yield Problem(document.file, document.line(("site", "upstream_ca")), "site.upstream_ca", message)
 
 
+def check_oidc(values: SiteFile, document: Document, environ: Mapping[str, str]) -> Iterator[Problem]:
+    """Signing in by OpenID Connect needs the extra, the client's secret, and a role for somebody."""
+    oidc = values.dashboard.oidc
+    if oidc is None:
+        return
+    message = ""
+    if importlib.util.find_spec("authlib") is None:
+        message = 'needs the extra "oidc": pip install "vestibule[oidc]"'
+    elif not environ.get(OIDC_SECRET):
+        message = f"needs the client's secret in {OIDC_SECRET}: secrets are not kept in files"
+    elif not (oidc.viewers or oidc.engineers or oidc.officers):
+        message = "lets nobody in: name values of the claim under viewers, engineers or officers"
+    if message:
+        yield Problem(document.file, document.line(("dashboard", "oidc")), "dashboard.oidc", message)
+
+
 def check_domain(values: SiteFile, document: Document) -> Iterator[Problem]:
     """A choice can be shared only among hosts of a domain that someone registered (RFC 6265bis, section 5.7)."""
     domain = values.cookies.domain
@@ -90,9 +111,23 @@ def check_domain(values: SiteFile, document: Document) -> Iterator[Problem]:
         yield Problem(document.file, line, "cookies.domain", message)
 
 
+def check_secrets(document: Document, overridden: Collection[SettingPath]) -> Iterator[Problem]:
+    """Secrets are given in the environment: files are read by many, and kept in version control."""
+    for path, value in scalars(document.data):
+        if path in overridden or not isinstance(value, str):
+            continue
+        message = ""
+        if path == ("store",) and _PASSWORD.search(value):
+            message = "holds a password, and secrets are not kept in files: set VESTIBULE_STORE in the environment"
+        elif _PRIVATE_KEY.search(value):
+            message = "holds a private key, and secrets are not kept in files"
+        if message:
+            yield Problem(document.file, document.line(path), ".".join(map(str, path)), message)
+
+
 def check_services(document: Document) -> Iterator[Problem]:
     """Every service that ``trackers.yaml`` names must be known; looked at even where other settings are wrong."""
-    known = {service.id for service in catalogue.load().services}
+    known = catalogue.ids()
     custom = _names(document, "custom")
     for name in _names(document, "services"):
         if name not in known and name not in custom:
@@ -104,8 +139,8 @@ def check_services(document: Document) -> Iterator[Problem]:
             message = "is a service of the catalogue; set it under services, or take another name"
             yield Problem(document.file, document.line(("custom", name)), f"custom.{name}", message)
     for host, hidden in _names(document, "cname").items():
-        if hidden not in known and hidden not in custom:
-            message = f"no service named {hidden}{suggest(str(hidden), known)}"
+        if isinstance(hidden, str) and hidden not in known and hidden not in custom:
+            message = f"no service named {hidden}{suggest(hidden, known)}"
             yield Problem(document.file, document.line(("cname", host)), f"cname.{host}", message)
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -19,6 +20,7 @@ MAX_FILE = 1 << 20
 """A configuration file larger than this many bytes is refused unread."""
 
 SettingPath = tuple[str | int, ...]
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +77,24 @@ def read(path: Path, problems: list[Problem], *, optional: bool = False) -> Docu
         problems.append(Problem(file, 1, path.stem, f"must hold settings (key: value), not {shown(data)}"))
         return empty
     lines: dict[SettingPath, int] = {}
-    plain = _plain(data, (), lines)
-    return Document(file, plain, lines)
+    document = Document(file, _plain(data, (), lines), lines)
+    for setting, value in scalars(document.data):
+        if any(_SURROGATE.search(part) for part in (*map(str, setting), value) if isinstance(part, str)):
+            name = ".".join(map(str, setting)).encode("ascii", "backslashreplace").decode()
+            problems.append(Problem(file, document.line(setting), name, "holds half a character (a lone surrogate)"))
+    return document
+
+
+def scalars(value: object, path: SettingPath = ()) -> Iterator[tuple[SettingPath, object]]:
+    """Every single value of a document's data, with the path of its setting."""
+    if isinstance(value, dict):
+        for key, below in value.items():
+            yield from scalars(below, (*path, key))
+    elif isinstance(value, list):
+        for index, below in enumerate(value):
+            yield from scalars(below, (*path, index))
+    else:
+        yield path, value
 
 
 def _plain(node: Any, path: SettingPath, lines: dict[SettingPath, int]) -> Any:

@@ -13,7 +13,9 @@ from vestibule.config.wording import suggest
 from vestibule.core.errors import Problem
 
 PREFIX = "VESTIBULE_"
-OTHERS = frozenset(f"{PREFIX}{name}" for name in ("SECRET", "CORPUS", "READY_FD", "ADMIN_FD", "AGAIN"))
+OTHERS = frozenset(
+    f"{PREFIX}{name}" for name in ("SECRET", "OIDC_SECRET", "METRICS_TOKEN", "CORPUS", "READY_FD", "ADMIN_FD", "AGAIN")
+)
 """Variables of the product that are no settings of the files."""
 
 

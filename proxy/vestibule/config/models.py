@@ -17,7 +17,9 @@ from vestibule.config.values import (
     CookieName,
     Duration,
     Font,
+    FrameOrigin,
     Host,
+    Issuer,
     Language,
     Listen,
     ListFile,
@@ -282,11 +284,30 @@ class Limits(Model):
     spool: Size = Field(default=1 << 30, description="Bytes of what waits for the store.")
 
 
+class Oidc(Model):
+    """Signing in to the dashboard by OpenID Connect. The client's secret is VESTIBULE_OIDC_SECRET."""
+
+    issuer: Issuer = Field(description="The provider's address, as its discovery document names it.")
+    client_id: Text = Field(description="What the provider calls the dashboard.")
+    url: FrameOrigin = Field(
+        description="Where browsers reach the dashboard. The provider sends them back to URL/login/oidc/callback."
+    )
+    name: Text = Field("OpenID Connect", description="What the button calls it: Sign in with NAME.")
+    claim: Text = Field("groups", description="The claim that decides the role; email counts only where verified.")
+    viewers: tuple[Text, ...] = Field((), description="Values of the claim that make a viewer.")
+    engineers: tuple[Text, ...] = Field((), description="Values of the claim that make an engineer.")
+    officers: tuple[Text, ...] = Field((), description="Values of the claim that make an officer.")
+
+
 class Dashboard(Model):
     """The admin app."""
 
     listen: Listen = Field("127.0.0.1:8081", description="Its own listener; never the public one.")
     hosts: tuple[Host, ...] = Field((), description="Names it is reached by, besides addresses and localhost.")
+    networks: tuple[Network, ...] = Field((), description="Whose addresses it answers; none: all.")
+    edit: bool = Field(False, description="Engineers may change states in trackers.yaml from the dashboard.")
+    embed: tuple[FrameOrigin, ...] = Field((), description="Origins whose pages may frame shared links.")
+    oidc: Oidc | None = Field(None, description="Signing in by OpenID Connect, besides names and passwords.")
 
 
 class SiteFile(Model):

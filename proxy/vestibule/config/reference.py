@@ -46,7 +46,7 @@ def _default(field: FieldInfo) -> str:
     if isinstance(value, Enum):
         value = value.value
     if isinstance(value, int) and not isinstance(value, bool):
-        value = _readable(value, field)
+        value = readable(value, field)
     if value is None:
         return "`null`"
     if isinstance(value, tuple):
@@ -56,7 +56,7 @@ def _default(field: FieldInfo) -> str:
     return f"`{value}`" if value != "" else "empty"
 
 
-def _readable(value: int, field: FieldInfo) -> str:
+def readable(value: int, field: FieldInfo) -> str:
     """A duration or a size as one would write it; other numbers as they are."""
     names = {function.__name__ for item in field.metadata if (function := getattr(item, "func", None))}
     units = _UNITS if "_duration" in names else _SIZES if "_size" in names else ()

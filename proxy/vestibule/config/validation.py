@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar, get_args
@@ -13,6 +14,7 @@ from vestibule.config.wording import shown, suggest
 from vestibule.core.errors import Problem
 
 ENVIRONMENT = "environment"
+_SECRET = re.compile(r"secret|passw|token|api_?key|private_?key", re.IGNORECASE)
 M = TypeVar("M", bound=BaseModel)
 
 
@@ -43,6 +45,8 @@ def _location(loc: tuple[str | int, ...]) -> SettingPath:
 def _message(model: type[BaseModel], item: Any, path: SettingPath) -> str:
     kind, value = item["type"], item.get("input")
     if kind == "extra_forbidden":
+        if _SECRET.search(str(path[-1])):
+            return "unknown setting; secrets are not kept in files: VESTIBULE_SECRET is set in the environment"
         return f"unknown setting{suggest(str(path[-1]), _known(model, path[:-1]))}"
     if kind == "missing":
         return "is missing"

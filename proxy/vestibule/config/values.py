@@ -151,6 +151,25 @@ def _upstream(value: str) -> str:
     return value.rstrip("/")
 
 
+def _frame_origin(value: str) -> str:
+    if not value.startswith(("http://", "https://")) or re.search(r"[\s;,'\"*]", value):
+        raise ValueError("must be http://HOST[:PORT] or https://HOST[:PORT]")
+    return _upstream(value)
+
+
+def _issuer(value: str) -> str:
+    try:
+        parts = urlsplit(value)
+        _ = parts.port
+    except ValueError:
+        parts = None
+    if parts is None or not parts.hostname or parts.username is not None or parts.query or parts.fragment:
+        raise ValueError("must be the provider's https:// address, as its own documents name it")
+    if parts.scheme != "https" and not (parts.scheme == "http" and parts.hostname in ("127.0.0.1", "::1", "localhost")):
+        raise ValueError("must be an https:// address; http:// is for a provider on this machine")
+    return value
+
+
 def _path(value: str) -> str:
     if not value.startswith("/") or value.startswith("//"):
         raise ValueError("must be a path that begins with /")
@@ -220,6 +239,8 @@ def _language(value: str) -> str:
 
 Zone = Annotated[str, AfterValidator(_zone)]
 Origin = Annotated[str, AfterValidator(_upstream)]
+Issuer = Annotated[str, AfterValidator(_issuer)]
+FrameOrigin = Annotated[str, AfterValidator(_frame_origin)]
 PolicyUrl = Annotated[str, AfterValidator(_policy_url)]
 StoreUrl = Annotated[str, AfterValidator(_store)]
 Duration = Annotated[int, BeforeValidator(_duration), Field(gt=0)]
