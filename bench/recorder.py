@@ -1,9 +1,10 @@
 """What counting costs: the recorder's speed and memory, a release of a million cells, the import, the worker's share.
 
-Run: ``python -m bench recorder``, or ``python -m bench.recorder [load] [release] [import] [worker]``. The recorder runs
-in a process of its own, pinned to the first core; the load comes over its socket from the second. The engine (chDB) has
-threads of its own there: what it takes is part of the figures. *Above the engine* is the resident memory less that of
-a process that has only chDB and runs the same statements with the same data.
+Run: ``python -m bench recorder``, or ``python -m bench.recorder [load] [release] [import] [worker] [neighbours]``. The
+recorder runs in a process of its own; under load it is pinned to the first core, and the load comes over its socket
+from the second. The engine (chDB) has threads of its own there: what it takes is part of the figures. *Above the
+engine* is the resident memory less that of a process that has only chDB and runs the same statements with the same
+data.
 """
 
 from __future__ import annotations
@@ -60,11 +61,11 @@ def pinned(core: int) -> None:
 class Recording:
     """A recorder in a process of its own, with its loops and its socket, as ``vestibule.counting`` composes it."""
 
-    def __init__(self, folder: str, live_every: int = 900) -> None:
+    def __init__(self, folder: str, live_every: int = 900, cores: int = 1) -> None:
         self.folder, self.path = folder, f"{folder}/recorder.sock"
         context = multiprocessing.get_context("spawn")
         self._pipe, theirs = context.Pipe()
-        self._process = context.Process(target=recorder_process, args=(folder, theirs, live_every))
+        self._process = context.Process(target=recorder_process, args=(folder, theirs, live_every, cores))
         self._process.start()
         assert self._pipe.poll(60)
         assert self._pipe.recv() == "ready"
@@ -99,8 +100,9 @@ class Recording:
         return call(self.path, name, timeout=120)
 
 
-def recorder_process(folder: str, pipe: Any, live_every: int) -> None:
-    pinned(0)
+def recorder_process(folder: str, pipe: Any, live_every: int, cores: int) -> None:
+    if cores == 1:
+        pinned(0)
     import uvloop
 
     from vestibule.catalogue import country_database
@@ -184,9 +186,8 @@ def load() -> None:
 
 
 def release() -> None:
-    """A release of a million open cells, while views come in."""
-    pinned(1)
-    with tempfile.TemporaryDirectory() as folder, Recording(folder) as recording:
+    """A release of a million open cells, while views come in; on two cores, for the engine uses what there is."""
+    with tempfile.TemporaryDirectory() as folder, Recording(folder, cores=2) as recording:
         cells = recording.ask("fill")
         recording.lag()
         filled = memory(recording.pid)
@@ -195,9 +196,13 @@ def release() -> None:
         )
         sending.start()
         time.sleep(1)
-        times = [recording.ask("release") for _ in range(2)]
+        times, used = [], recording.cpu
+        for _ in range(2):
+            times.append(recording.ask("release"))
+        used = (recording.cpu - used) / 2
         sending.join()
         say(f"release of {cells:,.0f} open cells, 1,000 views a second coming in", f"{min(times):.1f} s", "≤ 5 s")
+        say("  processor time meanwhile, intake included", f"{used:.1f} s")
         say("  longest standstill of the intake", f"{recording.lag() * 1e3:,.0f} ms")
         say(
             "  the recorder's memory, filled and at the most", f"{filled['VmRSS']}, {memory(recording.pid)['VmHWM']} MB"
@@ -255,7 +260,7 @@ def engine_process(pipe: Any, cells: int) -> None:
         engine.close()
 
 
-async def send(path: str, traffic: Traffic, seconds: float, pace: float = 0) -> int:
+async def send(path: str, traffic: Traffic, seconds: float, pace: float = 0, site: str = SITE) -> int:
     """Send views for so long; return how many. pace: so many a second, 0 for as many as are taken."""
     _, writer = await asyncio.open_unix_connection(path)
     begun = time.monotonic()
@@ -263,7 +268,7 @@ async def send(path: str, traffic: Traffic, seconds: float, pace: float = 0) -> 
     while time.monotonic() < end:
         if pace:
             await asyncio.sleep(max(0.0, begun + sent / pace - time.monotonic()))
-        hits = [hit.to_json() for hit in traffic.views(500, time.time())]
+        hits = [hit._replace(site=site).to_json() for hit in traffic.views(500, time.time())]
         data = json.dumps({"hits": hits, "dropped": 0}, separators=(",", ":")).encode("ascii")
         writer.write(len(data).to_bytes(4, "big") + data)
         await writer.drain()
@@ -353,6 +358,74 @@ def worker() -> None:
         say(f"a worker's share of {name}", f"{best / number * 1e6:,.1f} µs", aim)
 
 
+def neighbours() -> None:
+    """What a recorder under full load does to the pages that a worker on another core serves: the best of rounds."""
+    from bench import _contestants as contestants
+
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        (folder / "www").mkdir()
+        (folder / "www" / "page.html").write_text("<!doctype html><title>Bench</title><p>" + "words " * 2000)
+        os.environ["VESTIBULE_STORE"] = f"chdb://{folder}/chdb"
+        with contestants.site(folder) as behind, contestants.vestibule(folder, behind) as ours:
+            pinned(contestants.PROXY)
+            asyncio.run(slowest(ours.port, 2))
+            for _ in range(200):
+                if (folder / "state" / "recorder.sock").exists():
+                    break
+                time.sleep(0.1)
+            idle = busy = 1e9
+            for _ in range(3):
+                idle = min(idle, asyncio.run(slowest(ours.port, 4)))
+                loading = multiprocessing.get_context("spawn").Process(
+                    target=loading_process, args=(f"{folder}/state/recorder.sock", "Bench", 7)
+                )
+                loading.start()
+                time.sleep(3)
+                busy = min(busy, asyncio.run(slowest(ours.port, 4)))
+                loading.join()
+                time.sleep(3)
+        say("p99 of a page, recorder idle and under full load", f"{idle * 1e3:.1f}, {busy * 1e3:.1f} ms")
+        say("  ratio", f"{busy / idle:.2f}", "≤ 1.5")
+
+
+def loading_process(path: str, site: str, seconds: float) -> None:
+    pinned(1)
+    asyncio.run(send(path, Traffic(random.Random(6)), seconds, site=site))
+
+
+async def slowest(port: int, seconds: float, rate: int = 120) -> float:
+    """The 99th percentile of seconds that a page takes, of so many asked for a second on a few connections."""
+    from bench._contestants import HOST
+
+    request = (
+        f"GET /page.html HTTP/1.1\r\nHost: {HOST}\r\nAccept: text/html\r\nSec-Fetch-Dest: document\r\n"
+        "Sec-Fetch-Mode: navigate\r\nSec-Fetch-Site: none\r\nUser-Agent: Mozilla/5.0\r\n\r\n"
+    ).encode()
+    taken: list[float] = []
+
+    async def client(offset: float) -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        end = (due := time.monotonic() + offset) + seconds
+        while due < end:
+            await asyncio.sleep(max(0.0, due - time.monotonic()))
+            begun = time.monotonic()
+            writer.write(request)
+            head = await reader.readuntil(b"\r\n\r\n")
+            assert head.startswith(b"HTTP/1.1 200"), head
+            if length := re.search(rb"(?i)content-length: *(\d+)", head):
+                await reader.readexactly(int(length[1]))
+            else:
+                await reader.readuntil(b"\r\n0\r\n\r\n")
+            taken.append(time.monotonic() - begun)
+            due += 4 / rate
+        writer.close()
+
+    await asyncio.gather(*(client(number / rate) for number in range(4)))
+    return sorted(taken)[len(taken) * 99 // 100]
+
+
 def cpu_of(process: int) -> float:
     """Seconds of processor time, of all threads."""
     fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
@@ -364,6 +437,7 @@ PARTS: dict[str, Callable[[], None]] = {
     "release": release,
     "import": importing,
     "worker": worker,
+    "neighbours": neighbours,
 }
 
 

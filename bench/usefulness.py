@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from itertools import combinations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bench.traffic import SITE, Traffic
 from vestibule.catalogue import country_database
@@ -56,9 +57,15 @@ def released(partial: Partial, k: int) -> list[Row]:
             pairs.setdefault((cell.a.dimension, cell.b.dimension), []).append(row)
     (root,) = singles.pop("")
     release = Release(KindSingles("view", root, {name: tuple(each) for name, each in singles.items()}), k)
-    for names in sorted(pairs):
-        a_values, b_values, counts, visitors = zip(*pairs[names], strict=True)
-        release.add(*names, Pairs(a_values, b_values, np.array(counts), np.array(visitors)))
+    places = {name: {single.value: place for place, single in enumerate(found)} for name, found in singles.items()}
+
+    def of(name: str, values: Sequence[str]) -> NDArray[np.int64]:
+        """The places of values among the singles of their dimension."""
+        return np.array([places[name][value] for value in values], dtype=np.int64)
+
+    for (a, b), counted in sorted(pairs.items()):
+        a_values, b_values, counts, visitors = zip(*counted, strict=True)
+        release.add(a, b, Pairs(of(a, a_values), of(b, b_values), np.array(counts), np.array(visitors)))
     return list(release.rows())
 
 

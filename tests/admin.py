@@ -24,6 +24,7 @@ from vestibule.dashboard.trackers import Desk
 SITE = "relaso.com"
 ZONE = ZoneInfo("Europe/Berlin")
 NOW = datetime(2026, 11, 22, 14, 37, tzinfo=ZONE)
+SNAPSHOT = int(NOW.timestamp()) - 7 * 60
 PASSWORD = "an arch of quiet stone"
 
 Rows = list[tuple[str, int, int]]
@@ -214,11 +215,21 @@ class MemoryBackend:
             at += step
         return {"points": points}
 
+    async def answers(self, asked: Sequence[Mapping[str, Any]]) -> Sequence[Mapping[str, Any] | None]:
+        found: list[Mapping[str, Any] | None] = []
+        for each in asked:
+            try:
+                found.append(await (self.breakdown(**each) if "by" in each else self.timeseries(**each)))
+            except StoreError:
+                found.append(None)
+        return found
+
     async def health(self) -> Mapping[str, Any]:
         if "health" in self.failing:
             raise StoreError("the store does not answer")
         spool = {"hashes": 12, "bytes": 4096, "shed": 0}
-        return {"store": "ok", "spool": spool, "facts": {"view": 9}, "dropped": 3, "config": self.config}
+        found = {"store": "ok", "spool": spool, "facts": {"view": 9}, "dropped": 3, "snapshot": SNAPSHOT}
+        return {**found, "config": self.config}
 
     async def consent_record(self, record: str) -> Mapping[str, Any] | None:
         self._fail("consent_record")

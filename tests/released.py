@@ -59,9 +59,15 @@ def _release(partial: Partial, kind: str, k: int, rounded: bool, whole: Release 
     (root,) = singles.pop("")
     dimensions = {name: tuple(found) for name, found in singles.items()}
     release = Release(KindSingles(kind, root, dimensions), k, rounded, whole)
-    for names in sorted(pairs):
-        a_values, b_values, counts, people = zip(*pairs[names], strict=True)
-        release.add(*names, Pairs(a_values, b_values, np.array(counts), np.array(people)))
+    places = {name: {single.value: place for place, single in enumerate(found)} for name, found in singles.items()}
+
+    def of(name: str, values: Sequence[str]) -> NDArray[np.int64]:
+        """The places of values among the singles of their dimension."""
+        return np.array([places[name][value] for value in values], dtype=np.int64)
+
+    for (a, b), counted in sorted(pairs.items()):
+        a_values, b_values, counts, people = zip(*counted, strict=True)
+        release.add(a, b, Pairs(of(a, a_values), of(b, b_values), np.array(counts), np.array(people)))
     return release
 
 

@@ -82,7 +82,8 @@ def serve_asgi(
         sock.bind(str(uds))
         url = f"unix:{uds}"
     else:
-        sock = socket.socket()
+        # Named, since asyncio switches delays (Nagle) off only where the protocol is known to be TCP.
+        sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         sock.bind(("127.0.0.1", 0))
         url = f"{'https' if tls else 'http'}://127.0.0.1:{sock.getsockname()[1]}"

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import importlib.util
+import json
+import os
 import re
+import shutil
+import subprocess
+import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -24,6 +30,7 @@ from vestibule.dashboard import Role, create_app, first_login_path
 from vestibule.dashboard import address as addresses
 from vestibule.dashboard.assets import Assets
 from vestibule.dashboard.chart import Point, bars, by_hour, counts_of, nice_top, pick_ticks
+from vestibule.dashboard.crawlers import kind_of
 from vestibule.dashboard.dimensions import keeps
 from vestibule.dashboard.guard import local_path
 from vestibule.dashboard.panels import BY_ID, PANELS, TABS, VIEWS, VIEWS_BY_ID
@@ -775,7 +782,13 @@ def test_from_the_first_link_to_the_numbers(tmp_path: Path) -> None:
         "VESTIBULE_ANALYTICS__LIVE_EVERY": "1s",
         "VESTIBULE_ANALYTICS__K": "5",
     }
-    arguments = ["recorder", "--config", str(ROOT / "demo" / "config"), "--state", str(tmp_path / "state"), "--dev"]
+    folder = tmp_path / "config"
+    shutil.copytree(ROOT / "demo" / "config", folder)
+    site = folder / "site.yaml"
+    own = {"edit": True, "embed": ["https://intranet.example"], "networks": ["127.0.0.0/8", "::1/128"]}
+    kept = [line for line in site.read_text("utf-8").splitlines() if not line.startswith("dashboard:")]
+    site.write_text("\n".join([*kept, f"dashboard: {json.dumps(own)}", ""]), "utf-8")
+    arguments = ["recorder", "--config", str(folder), "--state", str(tmp_path / "state"), "--dev"]
     with (
         vestibule_process(arguments, environ, ready=f"{url}/healthz") as recorder,
         httpx.Client(base_url=url, timeout=10, verify=False) as client,
@@ -815,6 +828,40 @@ def test_from_the_first_link_to_the_numbers(tmp_path: Path) -> None:
         assert 'vestibule_facts{name="view"} 49.0' in client.get("/metrics").text
         assert client.post("/setup", data=form, headers=OWN).status_code == 403
 
+        def run(*command: str) -> str:
+            done = subprocess.run(
+                [sys.executable, "-m", "vestibule", *command, f"--config={folder}", f"--state={tmp_path / 'state'}"],
+                env={**os.environ, **environ, "PYTHONPATH": str(ROOT / "proxy")},
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+            assert done.returncode == 0, done.stderr
+            return done.stdout.strip()
+
+        assert json.loads(run("stats", "breakdown", "--kind", "view", "--by", "page"))["rows"] == body["rows"]
+        run("annotate", "Autumn launch")
+        bearer = {"Authorization": f"Bearer {run('users', 'token', 'grace')}"}
+        client.cookies.clear()
+        answer = client.get("/api/v1/annotations", headers=bearer)
+        assert [note["text"] for note in answer.json()["annotations"]] == ["Autumn launch"]
+        assert client.get("/api/v1/annotations").status_code == 401
+        client.post("/login", data=form, headers=OWN)
+        assert texts(page(client), ".notes li bdi") == ["Autumn launch"]
+        link = first(LexborHTMLParser(client.post("/access/shares", data={"name": "x"}, headers=OWN).text), "#link")
+        shared = link.attributes["href"] or ""
+        audit = texts(page(client, "/access"), "#audit td:last-child")
+        assert [line.split()[0] for line in audit] == ["share.add", "token.add", "note.add", "user.add"][: len(audit)]
+        client.post("/trackers/set", data={"service": "hotjar", "state": "allow"}, headers=OWN)
+        assert "hotjar: allow" in (folder / "trackers.yaml").read_text("utf-8")
+        wait_until(lambda: "Configuration" in texts(page(client), ".notes")[0], "the reload to be noted by itself")
+        client.cookies.clear()
+        seen = client.get(shared)
+        assert "frame-ancestors https://intranet.example" in seen.headers["content-security-policy"]
+        assert texts(LexborHTMLParser(seen.text), "#pages tbody tr:not(.rare) th a") == ["/pricing", "/contact"]
+        run("users", "remove", "grace")
+        wait_until(lambda: client.get(question, headers=bearer).status_code == 401, "the token to go with its owner")
+
 
 @pytest.mark.parametrize(
     ("host", "status"),
@@ -840,3 +887,52 @@ def test_only_known_names_are_answered_for(host: str, status: int) -> None:
 
     assert asyncio.run(ask("/login")) in ((status,) if status == 421 else (200, 303))
     assert asyncio.run(ask("/healthz")) == status
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("Googlebot", "search"),
+        ("bingbot", "search"),
+        ("GPTBot", "ai"),
+        ("ClaudeBot", "ai"),
+        ("Applebot-Extended", "ai"),
+        ("Applebot", "search"),
+        ("facebookexternalhit", "preview"),
+        ("AhrefsBot", "seo"),
+        ("curl", "other"),
+        ("(unnamed bot)", "other"),
+    ],
+)
+def test_kinds_of_crawlers(name: str, kind: str) -> None:
+    assert kind_of(name) == kind
+
+
+def test_crawlers_are_shown_by_kind(ada: httpx.Client) -> None:
+    tree = page(ada, "/crawlers?tab-crawlers=bot-name-kinds")
+    assert texts(tree, "#crawlers tbody th .value")[:3] == ["Search engines", "AI", "Search optimisation"]
+    assert texts(tree, "#crawlers tbody td.strong")[:3] == ["5,500", "2,200", "900"], "their names' added up"
+    assert not tree.css("#crawlers tbody a"), "a kind is nothing that could be asked for"
+
+
+def test_today_says_as_of_when(ada: httpx.Client) -> None:
+    assert "as of 14:30" in texts(page(ada), ".mark")[0]
+
+
+def test_one_page_asks_the_store_twice_at_most(
+    house: Admin, ada: httpx.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever belongs together is asked together; only movements need to know the most read page first."""
+    asked: list[int] = []
+    answers = house.backend.answers
+
+    async def counted(questions: Sequence[Mapping[str, Any]]) -> Sequence[Mapping[str, Any] | None]:
+        asked.append(len(questions))
+        return await answers(questions)
+
+    monkeypatch.setattr(type(house.backend), "answers", lambda _, questions: counted(questions))
+    for view in VIEWS:
+        for query in ("", "?period=28d", "?period=today&where=country:DE"):
+            asked.clear()
+            page(ada, view.path + query)
+            assert len(asked) <= 2, (view.id, query, asked)

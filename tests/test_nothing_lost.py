@@ -96,7 +96,11 @@ class World:
 
     def __init__(self, folder: Path, rate: int = RATE) -> None:
         self.database = Server(folder / "clickhouse", free_port())
-        self.recorder = Process(folder, free_port(), self.database.dsn)
+        try:
+            self.recorder = Process(folder, free_port(), self.database.dsn)
+        except BaseException:
+            self.database.kill()
+            raise
         self.worker = Worker(folder, self.recorder.socket, rate)
         self.first = datetime.now(UTC).date()
 

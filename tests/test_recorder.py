@@ -20,6 +20,7 @@ import pytest
 from vestibule.core.errors import LinkError, StoreError
 from vestibule.core.visit import DIMENSIONS, Hit, Settings
 from vestibule.link import call
+from vestibule.recorder import service
 from vestibule.recorder.backend import Backend, Calls, RequestError
 from vestibule.recorder.lookups import Tables
 from vestibule.recorder.service import Plan, Recorder
@@ -255,6 +256,26 @@ def test_a_restart_changes_nothing(site: Site) -> None:
 
     site.run(before)
     site.run(after)
+
+
+def test_what_comes_late_is_on_disk_at_once(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What workers kept while there was no recorder has waited long enough."""
+    monkeypatch.setattr(service, "FLUSH_EVERY", 3600.0)
+
+    async def body(recorder: Recorder, calls: Calls) -> None:
+        recorder.run()
+        await recorder.hits(views({"/": 8}, NOON - 3000))
+        await asyncio.sleep(0.5)
+        assert (await recorder.figures())["spool"]["hashes"] == 0
+        await recorder.hits(views({"/": 8}, NOON - 3700))
+        for _ in range(600):
+            if (await recorder.figures())["spool"]["hashes"]:
+                break
+            await asyncio.sleep(0.05)
+        else:
+            pytest.fail("it was not written")
+
+    site.run(body)
 
 
 def test_while_the_store_is_away_nothing_is_lost(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -511,15 +532,15 @@ class Process:
     def __init__(self, folder: Path, port: int, store: str = "") -> None:
         self.folder = folder
         (folder / "config").mkdir(exist_ok=True)
-        (folder / "config" / "site.yaml").write_text(
-            CONFIG.format(store=store or f"chdb://{folder / 'store'}", port=port)
-        )
+        embedded = f"chdb://{folder / 'store'}"
+        (folder / "config" / "site.yaml").write_text(CONFIG.format(store=embedded, port=port))
         self.socket = str(folder / "state" / "recorder.sock")
         self.command = [sys.executable, "-m", "vestibule.counting"]
         self.command += ["--config", str(folder / "config"), "--state", str(folder / "state")]
         self.environ = {
             **os.environ,
             "VESTIBULE_SECRET": "secret of the tests",
+            "VESTIBULE_STORE": store or embedded,
             "PYTHONPATH": os.pathsep.join(sys.path),
         }
         self.start()

@@ -12,7 +12,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import linprog
 
-from vestibule.core.release import EXACT, RARE, KindSingles, Pairs, Part, Release, Row, Single, at_least, at_most, fold
+from vestibule.core.release import (
+    EXACT,
+    RARE,
+    KindSingles,
+    Pairs,
+    Part,
+    Release,
+    Row,
+    Single,
+    at_least,
+    at_most,
+    fold,
+)
 
 K = 5
 
@@ -52,11 +64,14 @@ class Day:
         }
         root = Single("", (), count[()], len(visitors[()]))
         release = Release(KindSingles("view", root, self.singles), k, rounded)
+        places = {
+            name: {single.value: place for place, single in enumerate(found)} for name, found in self.singles.items()
+        }
         for a, b in combinations(self.dimensions, 2):
             pairs = [key for key in count if len(key) == 2 and (key[0][0], key[1][0]) == (a, b)]
             counted = Pairs(
-                [key[0][1] for key in pairs],
-                [key[1][1] for key in pairs],
+                np.array([places[a][key[0][1]] for key in pairs], dtype=np.int64),
+                np.array([places[b][key[1][1]] for key in pairs], dtype=np.int64),
                 np.array([count[key] for key in pairs], dtype=np.int64),
                 np.array([len(visitors[key]) for key in pairs], dtype=np.int64),
             )

@@ -205,6 +205,71 @@ def test_other_days_and_sites_are_left_alone(store: Store) -> None:
     assert pages(store, DAY, NEXT)["/"] == 70
 
 
+def everything(store: Store, *, singly: bool = False) -> list[dict[str, Any]]:
+    """Answers to questions of all sorts about two days, asked together. singly: must be the same one by one."""
+    asked: dict[str, Any] = {"site": SITE, "kind": "view", "start": DAY, "end": NEXT}
+    filters = [("page", "/"), ("page", "/blog/*"), ("page", "/blog/* (others)"), ("country", "EU"), ("country", "XX")]
+    questions: list[Breakdown | TimeSeries] = [
+        *(Breakdown(**asked, by=by, level=level) for by in ("page", "country") for level in (None, 0, 1)),
+        *(Breakdown(**asked, by=by, where=where) for by in ("page", "hour") for where in filters if where[0] != by),
+        Breakdown(**asked, by="page", limit=1),
+        *(TimeSeries(**asked, interval=interval, timezone=BERLIN) for interval in ("minute", "hour", "day")),
+        *(
+            TimeSeries(**asked, interval=interval, timezone=BERLIN, where=where)
+            for interval in ("hour", "day")
+            for where in filters
+        ),
+    ]
+    answers = store.answers(questions)
+    if singly:
+        assert answers == [store.answers([question])[0] for question in questions]
+    return answers
+
+
+def test_an_archived_day_tells_the_same(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    add(store, views(NUMBERS), "b1")
+    add(store, views(NUMBERS, NEXT), "b2")
+    store.release(SITE, NEXT, k=5, owner="o")
+    assert not store.archive(SITE, LATER), "an open day is none to archive"
+    store.close_day(SITE, DAY, k=5, owner="o", now=LATER)
+    before = everything(store, singly=True)
+    assert [len(answer.get("rows", ())) for answer in before[:3]] == [3, 2, 3]
+
+    def cut(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    def tables() -> tuple[int, int]:
+        sql = "SELECT (SELECT count() FROM archive), (SELECT uniqExact(day) FROM cells)"
+        ((archived, days),) = store._client.query(sql).result_rows
+        return archived, days
+
+    with monkeypatch.context() as patched:
+        patched.setattr(store._client, "insert", cut)
+        with pytest.raises(KeyboardInterrupt):
+            store.archive(SITE, LATER)
+    copied, _ = tables()
+    assert copied > 0
+    assert everything(store) == before, "copied, but not noted"
+    for _ in range(2):
+        assert not store.archive(SITE, LATER)
+        assert everything(store) == before
+        assert tables() == (copied, 2), "once, and still in both"
+    store.archive(SITE, LATER.replace(day=26))
+    assert tables() == (copied, 1)
+    assert everything(store) == before
+    assert not store.archive("another", LATER)
+
+
+def test_years_are_archived_a_few_days_at_a_time(store: Store) -> None:
+    days = [date(2026, 10, number) for number in range(1, 13)]
+    for day in days:
+        add(store, views({("/", "DE"): 5}, day), f"b{day}")
+        store.close_day(SITE, day, k=5, owner="o", now=LATER)
+    assert store.archive(SITE, LATER)
+    assert not store.archive(SITE, LATER)
+    assert pages(store, days[0], days[-1]) == {"/": 60, "rare": 0}
+
+
 def test_a_site_s_name_may_be_anything(store: Store) -> None:
     site = "it's \\ a `site`"
     store.salt(site, DAY, bytes(SALT_BYTES))

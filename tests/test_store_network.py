@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 
 from tests.clickhouse_http import Server
 from tests.servers import free_port
-from tests.test_recorder import Clock, Site, pages, settle, tables, total, views
-from tests.test_store import DAY, LATER, NUMBERS, SITE, add, breakdown, timeseries
+from tests.test_recorder import Clock, Site, settle, tables, total, views
+from tests.test_store import DAY, LATER, NEXT, NOON, NUMBERS, SITE, add, breakdown, timeseries
 from tests.test_store import pages as stored_pages
 from tests.test_store import views as partial_of
 from vestibule.core.errors import StoreError
@@ -100,11 +103,22 @@ def test_a_server_that_was_killed_comes_back_with_everything(server: Server, sto
     assert store._client.query("SELECT sum(count) FROM totals").result_rows == [(102,)]
 
 
+def released(store: Store) -> list[tuple[Any, ...]]:
+    """All that is released, but for visits: they are each recorder's own."""
+    columns = "kind, a, a_value, b, b_value, part, path, count, visitors, provisional"
+    found = store._client.query(f"SELECT {columns} FROM cells WHERE kind != 'visit' ORDER BY ALL").result_rows
+    return [tuple(row) for row in found]
+
+
 def test_two_recorders_on_one_store_are_as_good_as_one(
     store: Store, server: Server, tmp_path: Path, tables: Tables
 ) -> None:
-    """Visitors spread over both count once, and either may close the day."""
-    hits = views({"/": 14, "/pricing": 9, "/a": 4, "/b": 3})
+    """Visitors spread over both count once, and either may close the day: the same released table, number by number."""
+    hits = views({"/": 14, "/pricing": 9, "/blog/a": 7, "/blog/b": 6, "/a": 4, "/b": 3})
+    hits = [
+        hit._replace(referrer="https://www.google.com/" if place % 2 else "", query="utm_campaign=x" * (place % 3 == 0))
+        for place, hit in enumerate(hits)
+    ]
     clock = Clock()
 
     async def run() -> None:
@@ -127,18 +141,55 @@ def test_two_recorders_on_one_store_are_as_good_as_one(
             await recorder.stop()
 
     asyncio.run(run())
-    both = breakdown(store, site=SITE, kind="view", by="page", start=DAY, end=DAY)
+    both = released(store)
+    assert len([row for row in both if row[3]]) > 20
 
     async def body(recorder: Recorder, calls: Calls) -> None:
         await recorder.hits([*hits, *hits])
         await settle(recorder)
         alone.clock.now = clock.now
         await calls("close_day", {"day": "2026-11-22"})
-        assert await total(calls) == 60
-        rare = both["rare"]["count"]
-        assert await pages(calls) == {row["value"]: row["count"] for row in both["rows"]} | (
-            {"rare": rare} if rare else {}
-        )
+        assert await total(calls) == 2 * len(hits)
+        assert await recorder.store.do(released) == both
 
     alone = Site(tmp_path, tables)
     alone.run(body)
+
+
+def test_two_sites_in_two_time_zones_close_their_own_days(
+    store: Store, server: Server, tmp_path: Path, tables: Tables
+) -> None:
+    """On one store, days of the same date end at different times, and each site's recorder closes its own only."""
+    clock, names = Clock(), {"auckland.example": "Pacific/Auckland", "relaso.com": "America/Los_Angeles"}
+
+    async def run() -> None:
+        recorders = {}
+        for name, zone in names.items():
+            (tmp_path / name).mkdir()
+            site = Site(tmp_path / name, tables, server.dsn)
+            settings = replace(site.plan.settings, hosts=frozenset({name}), timezone=ZoneInfo(zone))
+            plan = replace(site.plan, site=name, settings=settings, timezone=zone)
+            recorders[name] = Recorder(plan, site.folder, tables, clock=clock)
+            await recorders[name].start()
+            # 13:30 UTC is 02:30 of the next day in the one, 05:30 in the other.
+            hits = [hit._replace(site=name, host=name) for hit in views({"/": 9}, NOON + 5400)]
+            await recorders[name].hits(hits)
+            await recorders[name].flush()
+            await recorders[name].ship()
+        days = {site: day.isoformat() for site, day in store.open_days() if day in (DAY, NEXT)}
+        assert days["auckland.example"] == "2026-11-23"
+        closed: dict[str, str] = {}
+        for hours in (1, 21, 22, 24, 25, 30):
+            clock.now = NOON + hours * 3600
+            for name, recorder in recorders.items():
+                for day in await recorder.close_days():
+                    closed.setdefault(f"{name} {day}", datetime.fromtimestamp(clock.now, UTC).strftime("%dT%H"))
+        assert closed["auckland.example 2026-11-23"] == "23T13"
+        assert closed["relaso.com 2026-11-22"] == "23T10"
+        for recorder in recorders.values():
+            await recorder.stop()
+
+    asyncio.run(run())
+    for name, day in (("auckland.example", NEXT), ("relaso.com", DAY)):
+        answer = breakdown(store, site=name, kind="view", by="page", start=day, end=day)
+        assert [(row["value"], row["count"]) for row in answer["rows"]] == [("/", 9)]

@@ -201,6 +201,26 @@ def test_unknown_hosts(unknown: str, choice: Choice | None, expected: bool) -> N
     assert (verdict.service, verdict.name, verdict.purpose) == (None, "unheard.example", Purpose.MARKETING)
 
 
+def test_single_unknown_hosts_can_be_chosen() -> None:
+    made = rules({"count": "block"}, "ask")
+    one = Choice(frozenset(), "1", 0, services={"unknown:one.example": True})
+    assert made.decide("one.example", "/").open(one)
+    assert not made.decide("two.example", "/").open(one)
+    assert "one.example" in made.allowed_hosts(one)
+    assert "one.example" not in made.allowed_hosts(None)
+    assert not rules({}, "block").decide("one.example", "/").open(one)
+    assert "one.example" not in rules({}, "block").allowed_hosts(one)
+
+
+def test_where_one_host_is_refused_not_everything_is_open() -> None:
+    made = rules({}, "ask")
+    but_one = Choice(frozenset(ALL.purposes), "1", 0, services={"unknown:one.example": False})
+    assert made.everything_open(ALL)
+    assert not made.everything_open(but_one)
+    assert "*" not in made.allowed_hosts(but_one)
+    assert not made.decide("one.example", "/").open(but_one)
+
+
 def test_single_services_can_be_chosen() -> None:
     made = rules({"count": "ask", "tags": "ask"})
     choice = Choice(frozenset({Purpose.STATISTICS}), "1", 0, services={"count": False, "tags": True})

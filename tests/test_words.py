@@ -36,7 +36,7 @@ def in_code() -> Iterator[str]:
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
             if isinstance(node, ast.Call) and node.args and isinstance(node.args[0], ast.Constant):
                 name = node.func.id if isinstance(node.func, ast.Name) else getattr(node.func, "attr", "")
-                if name in ("words", "_words", "Refusal"):
+                if name in ("words", "_words", "Refusal", "ProviderError"):
                     yield str(node.args[0].value)
 
 

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 from vestibule.config import Config
+from vestibule.config.checks import OIDC_SECRET
 from vestibule.core import secret
 from vestibule.core.errors import LinkError, StoreError, VestibuleError
 from vestibule.journal import take_over
@@ -32,10 +33,23 @@ if TYPE_CHECKING:
     import uvicorn
     from starlette.applications import Starlette
 
+    from vestibule import dashboard
     from vestibule.recorder.backend import Calls
     from vestibule.recorder.service import Plan, Recorder
 
 log = logging.getLogger("vestibule.recorder")
+
+_JOURNAL_FIRST = 10.0
+"""Seconds that the journal may take before workers are answered."""
+
+NICE = 5
+"""How much later than the workers the recorder gets the processor, where there is not enough for both."""
+
+METRICS_TOKEN = "VESTIBULE_METRICS_TOKEN"  # noqa: S105
+"""The variable with the bearer token by which other machines may read ``/metrics``."""
+
+NOTED_WITHIN = 5.0
+"""Seconds that noting a changed configuration may take; where the store is away it is not noted."""
 
 
 def plan_of(config: Config, key: str) -> Plan:
@@ -85,16 +99,29 @@ def geoip_path(config: Config) -> Path | None:
 class Counting:
     """The recorder process."""
 
-    def __init__(self, live: Live, config: Config, state: Path, *, secrets: Sequence[str], supervised: bool) -> None:
+    def __init__(
+        self,
+        live: Live,
+        config: Config,
+        state: Path,
+        *,
+        secrets: Sequence[str],
+        supervised: bool,
+        folder: Path | None = None,
+    ) -> None:
+        """folder: the configuration's, where the dashboard may change it."""
         from vestibule.recorder.backend import Backend, Calls
+        from vestibule.recorder.office import Office
 
         self._state, self._secrets = state, tuple(secrets)
+        self._folder = folder
         self._supervised = supervised
         self._parent = os.getppid()
         self._follower = Follower(live, config, self._use, self._tell)
         self._recorder = compose(config, state, secrets[0])
         self._backend = Backend(self._recorder, self._config_health)
         self._calls = Calls(self._recorder, self._backend)
+        self._office = Office(self._recorder)
         self._app = self._dashboard(config)
         self._stopping = asyncio.Event()
         self._listening = asyncio.Event()
@@ -114,6 +141,9 @@ class Counting:
         try:
             self._recorder.run()
             recorder = self._recorder
+            # First what workers wrote meanwhile: they believe to know all that is revoked once they are answered.
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._take_over_now(), _JOURNAL_FIRST)
             await receiver.serve(str(path), recorder.hits, recorder.record, self._calls, recorder.refuse)
             ready()
             server = self._admin()
@@ -167,8 +197,21 @@ class Counting:
             live_every=config.analytics.live_every,
             observe=config.mode == "observe",
             hosts=(config.dashboard.listen.rpartition(":")[0], *config.dashboard.hosts),
+            networks=config.dashboard.networks,
+            embed=config.dashboard.embed,
+            keep_for=config.analytics.keep_for,
+            prove_for=config.consent.prove_for,
+            oidc=_oidc(config),
+            metrics_token=os.environ.get(METRICS_TOKEN) or None,
         )
-        return dashboard.create_app(self._backend, settings, staff=before.state.staff if before is not None else None)
+        editable = self._folder if config.dashboard.edit else None
+        return dashboard.create_app(
+            self._backend,
+            settings,
+            staff=before.state.staff if before is not None else None,
+            office=self._office,
+            desk=dashboard.ConfigDesk(config, editable, _change),
+        )
 
     async def _greet(self, server: uvicorn.Server, sockets: Sequence[socket.socket]) -> None:
         """Print the link by which the first account is made, once the store can say that there is none."""
@@ -188,12 +231,16 @@ class Counting:
     async def _take_over(self) -> None:
         """Take what workers wrote while this process was away, and what they still write where it did not answer."""
         while True:
-            try:
-                await take_over(self._state, self._recorder.records)
-            except (VestibuleError, OSError) as error:
-                log.warning("consent records wait in the journal: %s", error)
-                await asyncio.sleep(5)
-            await asyncio.sleep(1)
+            await asyncio.sleep(1 if await self._take_over_now() else 6)
+
+    async def _take_over_now(self) -> bool:
+        """Return whether all could be taken."""
+        try:
+            await take_over(self._state, self._recorder.records)
+        except (VestibuleError, OSError) as error:
+            log.warning("consent records wait in the journal: %s", error)
+            return False
+        return True
 
     async def _watch(self) -> None:
         """Follow the configuration, and the supervisor, without which nobody would end this process."""
@@ -208,6 +255,9 @@ class Counting:
         app = self._dashboard(config, self._app)
         self._recorder.reload(plan_of(config, self._secrets[0]))
         self._app = app
+        with contextlib.suppress(StoreError, TimeoutError):
+            async with asyncio.timeout(NOTED_WITHIN):
+                await self._office.note(self._recorder.today().isoformat(), f"Configuration {config.revision}")
 
     def _tell(self, line: str) -> None:
         """Where there are workers, the first of them says it."""
@@ -218,6 +268,30 @@ class Counting:
         problems = self._follower.problems
         error = {"error": "; ".join(problems[:5])} if problems else {}
         return {"revision": self._follower.config.revision, **error}
+
+
+def _oidc(config: Config) -> dashboard.Oidc | None:
+    from vestibule import dashboard
+
+    oidc = config.dashboard.oidc
+    if oidc is None:
+        return None
+    role = dashboard.Role
+    return dashboard.Oidc(
+        issuer=oidc.issuer,
+        client_id=oidc.client_id,
+        secret=os.environ.get(OIDC_SECRET, ""),
+        url=oidc.url,
+        claim=oidc.claim,
+        roles={role.VIEWER: oidc.viewers, role.ENGINEER: oidc.engineers, role.OFFICER: oidc.officers},
+        name=oidc.name,
+    )
+
+
+def _change(folder: Path, service: str, state: str) -> None:
+    from vestibule.config import editing
+
+    editing.change(folder, service, state, os.environ)
 
 
 class LocalRecorder:
@@ -309,6 +383,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--state", type=Path, required=True)
     options = parser.parse_args(arguments)
     start_log("recorder")
+    os.nice(NICE)
     descriptors = [int(part) for part in os.environ.get(ADMIN, "").split(",") if part.isdigit()]
     try:
         live = Live(options.config, os.environ, options.state)
@@ -317,7 +392,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         options.state.mkdir(mode=0o700, parents=True, exist_ok=True)
         sockets = [socket.socket(fileno=descriptor) for descriptor in descriptors]
         with asyncio.Runner(loop_factory=_new_loop) as runner:
-            runner.run(_run(live, config, options.state, secrets, sockets, supervised=bool(descriptors)))
+            runner.run(
+                _run(live, config, options.state, secrets, sockets, supervised=bool(descriptors), folder=options.config)
+            )
     except (VestibuleError, OSError) as error:
         for line in str(error).splitlines():
             log.error("%s", line)
@@ -340,8 +417,10 @@ async def _run(
     sockets: Sequence[socket.socket],
     *,
     supervised: bool,
+    folder: Path,
 ) -> None:
-    await Counting(live, config, state, secrets=secrets, supervised=supervised).run(sockets)
+    counting = Counting(live, config, state, secrets=secrets, supervised=supervised, folder=folder)
+    await counting.run(sockets)
 
 
 if __name__ == "__main__":

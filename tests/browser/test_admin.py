@@ -8,13 +8,17 @@ from pathlib import Path
 import pytest
 from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]
 from playwright.sync_api import Page, expect
+from starlette.applications import Starlette
+from starlette.types import Receive, Scope, Send
 
-from tests.admin import PASSWORD, Admin, MemoryBackend, MemoryOffice, admin, person
+from tests.admin import PASSWORD, Admin, MemoryBackend, MemoryOffice, admin, person, settings
 from tests.browser.conftest import NewContext
 from tests.browser.foreign import CHROMIUMS_OWN, Foreign
-from tests.servers import ROOT
+from tests.provider import CLIENT, SECRET, provider
+from tests.servers import ROOT, serve_asgi
 from vestibule import config
-from vestibule.dashboard import ConfigDesk, Table
+from vestibule.dashboard import ConfigDesk, Oidc, Role, Table, create_app
+from vestibule.dashboard.oidc import CALLBACK
 from vestibule.dashboard.panels import VIEWS
 
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
@@ -53,7 +57,9 @@ def house(switched: Switched) -> Iterator[Admin]:
     desk = ConfigDesk(config.load(folder, {}), folder, switched)
     office = MemoryOffice(rows={Table.NOTES: {"n1": {"day": "2026-11-18", "text": "Release", "by": "ada"}}})
     people = {name: person(name, role) for name, role in STAFF.items()}
-    with admin(MemoryBackend(people=people), office=office, desk=desk) as served:
+    roles = {Role.VIEWER: ("all",)}
+    oidc = Oidc("https://login.example.com", "vestibule", "secret", "http://localhost", "groups", roles)
+    with admin(MemoryBackend(people=people), office=office, desk=desk, oidc=oidc) as served:
         yield served
 
 
@@ -221,7 +227,13 @@ def test_nothing_keeps_anyone_out(signed_in: Callable[..., Page], scheme: str) -
     """axe-core finds nothing on any view, nor on the pages around them."""
     page = signed_in("olga", color_scheme=scheme, reduced_motion="reduce")
     base = page.url.split("?")[0].rstrip("/")
-    paths = [view.path for view in VIEWS] + ["/access", "/details/places", "/?where=page:/pricing", "/nothing"]
+    paths = [view.path for view in VIEWS] + [
+        "/access",
+        "/details/places",
+        "/?where=page:/pricing",
+        "/nothing",
+        "/login",
+    ]
     found = {}
     for path in paths:
         page.goto(base + path)
@@ -229,6 +241,28 @@ def test_nothing_keeps_anyone_out(signed_in: Callable[..., Page], scheme: str) -
         violations = Axe().run(page).response["violations"]
         found[path] = [(each["id"], [node["target"] for node in each["nodes"]]) for each in violations]
     assert {path: each for path, each in found.items() if each} == {}
+
+
+def test_who_comes_back_from_a_provider_is_in(new_context: NewContext) -> None:
+    """The provider is another site: a cookie for this site alone must yet be sent on what follows."""
+    apps: list[Starlette] = []
+
+    async def late(scope: Scope, receive: Receive, send: Send) -> None:
+        await apps[0](scope, receive, send)
+
+    with serve_asgi(late) as served:
+        url = served.replace("127.0.0.1", "localhost")
+        with provider(url + CALLBACK, {"sub": "u1", "preferred_username": "ada", "groups": ["all"]}) as house:
+            known = Oidc(house.url, CLIENT, SECRET, url, "groups", {Role.VIEWER: ("all",)}, "Relaso")
+            apps.append(
+                create_app(MemoryBackend(people={"ada": person()}), settings(oidc=known), office=MemoryOffice())
+            )
+            page = new_context().new_page()
+            page.goto(f"{url}/trackers")
+            page.click("text=Sign in with Relaso")
+            page.wait_for_selector("#strangers")
+            assert page.url == f"{url}/trackers"
+            expect(page.locator("#menu .menu-card strong")).to_have_text("oidc:ada")
 
 
 def test_printed_it_is_the_numbers(signed_in: Callable[..., Page]) -> None:

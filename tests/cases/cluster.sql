@@ -130,6 +130,81 @@ TTL toDateTime(time) + INTERVAL 401 DAY;
 
 CREATE TABLE IF NOT EXISTS `revocations` ON CLUSTER `main` AS `revocations_local` ENGINE = Distributed(`main`, `vestibule`, `revocations_local`, cityHash64(site));
 
+CREATE TABLE IF NOT EXISTS annotations_local ON CLUSTER `main` (
+    site LowCardinality(String),
+    id String,
+    body String,
+    removed Bool,
+    changed DateTime64(6, 'UTC')
+) ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/{shard}/vestibule/annotations_local', '{replica}', changed)
+ORDER BY (site, id);
+
+CREATE TABLE IF NOT EXISTS `annotations` ON CLUSTER `main` AS `annotations_local` ENGINE = Distributed(`main`, `vestibule`, `annotations_local`, cityHash64(site));
+
+CREATE TABLE IF NOT EXISTS tokens_local ON CLUSTER `main` (
+    site LowCardinality(String),
+    id String,
+    body String,
+    removed Bool,
+    changed DateTime64(6, 'UTC')
+) ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/{shard}/vestibule/tokens_local', '{replica}', changed)
+ORDER BY (site, id);
+
+CREATE TABLE IF NOT EXISTS `tokens` ON CLUSTER `main` AS `tokens_local` ENGINE = Distributed(`main`, `vestibule`, `tokens_local`, cityHash64(site));
+
+CREATE TABLE IF NOT EXISTS shares_local ON CLUSTER `main` (
+    site LowCardinality(String),
+    id String,
+    body String,
+    removed Bool,
+    changed DateTime64(6, 'UTC')
+) ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/{shard}/vestibule/shares_local', '{replica}', changed)
+ORDER BY (site, id);
+
+CREATE TABLE IF NOT EXISTS `shares` ON CLUSTER `main` AS `shares_local` ENGINE = Distributed(`main`, `vestibule`, `shares_local`, cityHash64(site));
+
+CREATE TABLE IF NOT EXISTS audit_local ON CLUSTER `main` (
+    site LowCardinality(String),
+    id String,
+    body String,
+    removed Bool,
+    changed DateTime64(6, 'UTC')
+) ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/{shard}/vestibule/audit_local', '{replica}', changed)
+ORDER BY (site, id)
+TTL toDateTime(changed) + INTERVAL 2 YEAR;
+
+CREATE TABLE IF NOT EXISTS `audit` ON CLUSTER `main` AS `audit_local` ENGINE = Distributed(`main`, `vestibule`, `audit_local`, cityHash64(site));
+
+CREATE TABLE IF NOT EXISTS archive_local ON CLUSTER `main` (
+    site LowCardinality(String),
+    day Date,
+    kind LowCardinality(String),
+    a LowCardinality(String),
+    a_value String,
+    b LowCardinality(String),
+    b_value String,
+    part Enum8('leaf' = 1, 'node' = 2, 'rest' = 3),
+    path Array(String),
+    count UInt64,
+    visitors UInt64,
+    provisional Bool
+) ENGINE = ReplicatedMergeTree('/clickhouse/tables/{shard}/vestibule/archive_local', '{replica}')
+PARTITION BY (site, toYear(day))
+ORDER BY (kind, a, b, day, a_value, b_value)
+SETTINGS replicated_deduplication_window = 10000, index_granularity = 1024;
+
+CREATE TABLE IF NOT EXISTS `archive` ON CLUSTER `main` AS `archive_local` ENGINE = Distributed(`main`, `vestibule`, `archive_local`, cityHash64(site, day));
+
+CREATE TABLE IF NOT EXISTS archived_days_local ON CLUSTER `main` (
+    site LowCardinality(String),
+    day Date,
+    time DateTime('UTC')
+) ENGINE = ReplicatedMergeTree('/clickhouse/tables/{shard}/vestibule/archived_days_local', '{replica}')
+ORDER BY (site, day)
+SETTINGS replicated_deduplication_window = 10000;
+
+CREATE TABLE IF NOT EXISTS `archived_days` ON CLUSTER `main` AS `archived_days_local` ENGINE = Distributed(`main`, `vestibule`, `archived_days_local`, cityHash64(site, day));
+
 ALTER TABLE `cells_local` ON CLUSTER `main` MODIFY TTL day + toIntervalSecond(3456000);
 
 DROP TABLE IF EXISTS `staging_o` ON CLUSTER `main` SYNC;
@@ -145,6 +220,8 @@ ALTER TABLE `cells_local` ON CLUSTER `main` REPLACE PARTITION ('relaso.com', '20
 ALTER TABLE `open_cells_local` ON CLUSTER `main` DROP PARTITION ('relaso.com', '2026-11-22');
 
 ALTER TABLE `salts_local` ON CLUSTER `main` DROP PARTITION ('relaso.com', '2026-11-22');
+
+ALTER TABLE `cells_local` ON CLUSTER `main` DROP PARTITION ('relaso.com', '2026-11-22');
 
 DROP TABLE IF EXISTS `staging_o` ON CLUSTER `main` SYNC;
 

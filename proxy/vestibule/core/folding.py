@@ -16,6 +16,12 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+import numpy as np
+from numpy.typing import NDArray
+
+Numbers = NDArray[np.int64]
+Flags = NDArray[np.bool_]
+
 RARE = "(rare)"
 """The name of the root's remainder: what is too rare to be told in any way."""
 
@@ -68,11 +74,29 @@ class Bucket:
 
 
 @dataclass(frozen=True, slots=True)
+class Measures:
+    """Numbers of several buckets, as columns. lowest, most: visitors at least and at most; rests: the remainders."""
+
+    counts: Numbers
+    lowest: Numbers
+    most: Numbers
+    rests: Flags
+
+
+def measures(buckets: Sequence[Bucket]) -> Measures:
+    counts = np.array([bucket.count for bucket in buckets], dtype=np.int64)
+    lowest, most = bounds(np.array([bucket.visitors for bucket in buckets], dtype=np.int64))
+    rests = np.array([bucket.part is Part.REST for bucket in buckets], dtype=bool)
+    return Measures(counts, lowest, np.where(rests, counts, np.minimum(counts, most)), rests)
+
+
+@dataclass(frozen=True, slots=True)
 class Fold:
     """The fold map of one dimension, and its buckets. Bucket numbers are places in ``buckets``, -1 is none.
 
     own: for each released value its bucket. parent: for each released value the bucket of its parent's remainder, which
     it is not part of. within: for each value that is wholly inside one bucket, and largest there, that bucket.
+    measures: of the buckets.
     """
 
     dimension: str
@@ -81,6 +105,7 @@ class Fold:
     own: dict[str, int]
     parent: dict[str, int]
     within: dict[str, int]
+    measures: Measures
 
     @property
     def tells(self) -> bool:
@@ -98,6 +123,14 @@ def at_most(visitors: int) -> int:
     return visitors if visitors <= EXACT else int(visitors * (1 + ERROR)) + 1
 
 
+def bounds(visitors: Numbers) -> tuple[Numbers, Numbers]:
+    """Return ``at_least`` and ``at_most`` of many numbers."""
+    estimated = visitors > EXACT
+    low = np.where(estimated, (visitors * (1 - ERROR)).astype(np.int64), visitors)
+    high = np.where(estimated, (visitors * (1 + ERROR)).astype(np.int64) + 1, visitors)
+    return low, high
+
+
 def fold(
     dimension: str, root: Single, singles: Iterable[Single], k: int, withheld: Collection[str] = frozenset()
 ) -> Fold:
@@ -113,7 +146,15 @@ def fold(
         children.setdefault(parent, []).append(single)
     folding = _Folding(k, children, withheld)
     folding.settle(ROOT, Single(RARE, (), root.count, root.visitors), -1)
-    return Fold(dimension, tuple(folding.nodes), tuple(folding.buckets), folding.own, folding.parent, folding.within)
+    return Fold(
+        dimension,
+        tuple(folding.nodes),
+        tuple(folding.buckets),
+        folding.own,
+        folding.parent,
+        folding.within,
+        measures(folding.buckets),
+    )
 
 
 class _Folding:

@@ -15,11 +15,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vestibule.core.folding import Bucket, Fold, Part, at_least
-from vestibule.core.pairing import Flags, Numbers, Table
+from vestibule.core.folding import Bucket, Flags, Fold, Measures, Numbers, Part, measures
+from vestibule.core.pairing import Table
 
 Candidates = tuple[tuple[str, Sequence[Bucket]], ...]
 """Dimensions and buckets of them, in the order in which they are given up."""
+
+_FREE = 1 << 30
+"""More than any pair has: what may be hidden where the outer pair is held back."""
 
 SMALL = 10_000
 """Pairs of buckets of a table that ``gaps`` looks at."""
@@ -29,17 +32,18 @@ SMALL = 10_000
 class Sets:
     """Released values of a dimension that don't overlap: all buckets, or all values at one level of its tree.
 
-    of: for each bucket the set that it is part of, -1 for none.
+    of: for each bucket the set that it is part of, -1 for none. measures: of the sets.
     """
 
     of: Numbers
     told: tuple[Bucket, ...]
+    measures: Measures
 
 
 def levels(folded: Fold) -> list[Sets]:
     """The sets of a dimension: its buckets, then its released values that have others below them, from the top down."""
     buckets = folded.buckets
-    found = [Sets(np.arange(len(buckets), dtype=np.int64), buckets)]
+    found = [Sets(np.arange(len(buckets), dtype=np.int64), buckets, folded.measures)]
     nodes = {node.value: node for node in folded.nodes}
     chains = [
         (*reversed(bucket.path), *((bucket.value,) if bucket.value in nodes else ())) if bucket.path or nodes else ()
@@ -50,7 +54,8 @@ def levels(folded: Fold) -> list[Sets]:
         names = [name for name in dict.fromkeys(at) if name]
         place = {name: number for number, name in enumerate(names)}
         of = np.array([place.get(name, -1) for name in at], dtype=np.int64)
-        found.append(Sets(of, tuple(nodes[name] for name in names)))
+        told = tuple(nodes[name] for name in names)
+        found.append(Sets(of, told, measures(told)))
     return found
 
 
@@ -71,8 +76,7 @@ def nests(table: Table, inner: Fold, outer: Iterable[Sets], total: int, k: int) 
 
     table: its rows are inner buckets, its columns outer ones. total: facts of the kind: what is all of them is no set.
     """
-    counts = np.array([bucket.count for bucket in inner.buckets], dtype=np.int64)
-    most = np.array([bucket.at_most for bucket in inner.buckets], dtype=np.int64)
+    counts, most = inner.measures.counts, inner.measures.most
     for sets in outer:
         size = len(sets.told)
         at = sets.of[table.columns]
@@ -82,15 +86,15 @@ def nests(table: Table, inner: Fold, outer: Iterable[Sets], total: int, k: int) 
         wholly = together == counts[key // size]
         within = np.full(len(counts), -1, dtype=np.int64)
         within[key[wholly] // size] = key[wholly] % size
-        facts = np.array([told.count for told in sets.told], dtype=np.int64)
+        facts = sets.measures.counts
         within[(within >= 0) & (facts[within] == total)] = -1
         if not (within >= 0).any():
             continue
         nested = within >= 0
         taken = np.bincount(within[nested], weights=counts[nested], minlength=size).astype(np.int64)
         left = facts - taken
-        lowest = np.array([at_least(told.visitors) for told in sets.told], dtype=np.int64)
-        lowest -= np.bincount(within[nested], weights=most[nested], minlength=size).astype(np.int64)
+        taken_visitors = np.bincount(within[nested], weights=most[nested], minlength=size).astype(np.int64)
+        lowest = sets.measures.lowest - taken_visitors
         strangers = inside & (within[table.rows] != at)
         np.maximum.at(lowest, at[strangers], table.visitors[strangers])
         bad = (taken > 0) & (left > 0) & (lowest < k)
@@ -111,9 +115,9 @@ def gaps(table: Table, inner: Fold, outer: Fold, total: int, k: int) -> Iterator
     visitors[table.rows, table.columns] = table.visitors
     some = counts > 0
     of_inner, of_outer = counts.sum(axis=1), counts.sum(axis=0)
-    most = np.array([bucket.at_most for bucket in inner.buckets], dtype=np.int64)
-    lowest = np.array([at_least(bucket.visitors) for bucket in outer.buckets], dtype=np.int64)
-    for several in np.unique(some, axis=0):
+    most, lowest = inner.measures.most, outer.measures.lowest
+    patterns = {row.tobytes(): place for place, row in enumerate(some)}
+    for several in some[list(patterns.values())]:
         together = int(of_outer[several].sum())
         if several.sum() < 2 or together == total:
             continue
@@ -164,7 +168,11 @@ def expose(inner: Table, outer: Table, nest: Nest, k: int) -> tuple[Numbers, Num
     size = len(nest.sets.told)
     nothing = np.zeros(0, dtype=np.int64)
     at_inner, at_outer = nest.within[inner.columns], nest.sets.of[outer.columns]
-    mine, theirs = np.flatnonzero(at_inner >= 0), np.flatnonzero(at_outer >= 0)
+    mine = np.flatnonzero(at_inner >= 0)
+    # Only where something lies within a set there is anything to be seen.
+    sets, rows = np.zeros(size + 1, dtype=bool), np.zeros(_height(inner, outer), dtype=bool)
+    sets[at_inner[mine]] = rows[inner.rows[mine]] = True
+    theirs = np.flatnonzero(sets[at_outer] & rows[outer.rows])
     if not len(mine) or not len(theirs):
         return nothing, nothing
     keys, place_outer = np.unique(outer.rows[theirs] * size + at_outer[theirs], return_inverse=True)
@@ -190,11 +198,67 @@ def expose(inner: Table, outer: Table, nest: Nest, k: int) -> tuple[Numbers, Num
     hidden = (parts == 0) | ((left >= k) & ((parts >= 2) | (unknown == 0)))
     bad = (told_inner + unknown > 0) & (unknown_outer == 0) & ~hidden
     # The other way round: what the inner buckets tell of a set that is held back.
-    poor = (unknown_outer == 1) | (largest(place_outer, outer.visitors[theirs] * hidden_outer) < k)
-    bad |= (unknown_outer > 0) & poor & (told_inner > 0) & (unknown == 0) & nest.whole[keys % size]
+    told_whole = (unknown_outer > 0) & (told_inner > 0) & (unknown == 0) & nest.whole[keys % size]
+    if told_whole.any():
+        poor = (unknown_outer == 1) | (largest(place_outer, outer.visitors[theirs] * hidden_outer) < k)
+        bad |= told_whole & poor
     join_inner = _smallest(inner, mine[~held], place_inner[~held], bad)
     told_outer = ~hidden_outer
     return join_inner, _smallest(outer, theirs[told_outer], place_outer[told_outer], bad & (told_inner == 0))
+
+
+def limiting(inner: Table, outer: Table, nest: Nest, k: int) -> Numbers:
+    """Return which pairs of the outer table must be held back, since they limit what inner ones can be.
+
+    Of six visits that begin on this page, all of which end in that folder, at least one is from a desktop if only five
+    visits from mobiles end there. What so follows for a held-back pair must be nothing, or a range 2 ``k`` wide.
+    """
+    size = len(nest.sets.told)
+    nothing = np.zeros(0, dtype=np.int64)
+    at_inner, at_outer = nest.within[inner.columns], nest.sets.of[outer.columns]
+    # Where a set's pairs of two rows are held back, but the bucket's own of neither is told, nothing limits it.
+    free = np.zeros(size + 1, dtype=np.int64)
+    np.maximum.at(free, nest.sets.of, np.bincount(outer.columns[outer.held], minlength=len(nest.sets.of)))
+    known = np.bincount(inner.columns[~inner.held], minlength=len(nest.within))
+    limited = (nest.within >= 0) & (free[nest.within] - known < 2)
+    mine = np.flatnonzero(limited[inner.columns])
+    hidden = mine[inner.held[mine]]
+    sets = np.zeros(size + 1, dtype=bool)
+    sets[at_inner[hidden]] = True
+    theirs = np.flatnonzero(sets[at_outer])
+    if not len(hidden) or not len(theirs) or outer.held[theirs].all():
+        return nothing
+    keys, place = np.unique(outer.rows[theirs] * size + at_outer[theirs], return_inverse=True)
+
+    def of(cells: Numbers) -> tuple[Numbers, Numbers]:
+        """Inner cells and the places of their rows and sets among the keys; what is of none is left out."""
+        found = inner.rows[cells] * size + at_inner[cells]
+        places = np.minimum(np.searchsorted(keys, found), len(keys) - 1)
+        there = keys[places] == found
+        return cells[there], places[there]
+
+    told, at_told = of(mine[~inner.held[mine] & sets[at_inner[mine]]])
+    hidden, at_hidden = of(hidden)
+    limit = np.bincount(place, weights=np.where(outer.held[theirs], _FREE, outer.counts[theirs]))
+    limit -= np.bincount(at_told, weights=inner.counts[told], minlength=len(keys))
+    width, columns = len(nest.within), inner.columns[hidden]
+    together = np.bincount(columns, weights=inner.counts[hidden], minlength=width)[columns]
+    elsewhere = np.bincount(keys % size, weights=limit, minlength=size)[at_inner[hidden]] - limit[at_hidden]
+    elsewhere -= np.bincount(inner.columns[told], weights=limit[at_told], minlength=width)[columns]
+    least = together - elsewhere
+    bad = (least > 0) & (np.minimum(together, limit[at_hidden]) - least < 2 * k)
+    joining: list[int] = []
+    for key in np.unique(keys[at_hidden[bad]]).tolist():
+        others = (at_outer[theirs] == key % size) & (outer.rows[theirs] != key // size) & ~outer.held[theirs]
+        candidates = theirs[others]
+        if len(candidates):
+            order = np.lexsort((candidates, outer.counts[candidates], outer.visitors[candidates]))
+            joining.append(int(candidates[order[0]]))
+    return np.array(sorted(set(joining)), dtype=np.int64)
+
+
+def _height(*tables: Table) -> int:
+    return max((int(table.rows.max(initial=-1)) for table in tables), default=-1) + 1
 
 
 def _smallest(table: Table, cells: Numbers, places: Numbers, wanted: Flags) -> Numbers:

@@ -14,40 +14,34 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-from vestibule.core.folding import ERROR, EXACT, ROOT, Fold, Part, Single, at_least
-
-Numbers = NDArray[np.int64]
-Flags = NDArray[np.bool_]
+from vestibule.core.folding import ROOT, Flags, Fold, Numbers, Single, at_least, bounds
 
 
 @dataclass(frozen=True, slots=True)
 class Pairs:
-    """What was counted of pairs of two dimensions' values: columns of one length, every value's ancestors included."""
+    """What was counted of pairs of two dimensions' values: columns of one length, every value's ancestors included.
 
-    a_values: Sequence[str]
-    b_values: Sequence[str]
+    a, b: the values' places among the singles of their dimensions.
+    """
+
+    a: Numbers
+    b: Numbers
     counts: Numbers
     visitors: Numbers
 
 
 class Values:
-    """One dimension's values, numbered: pairs are kept by these numbers. Number 0 is the root."""
+    """One dimension's values, numbered: number 0 is the root, the others follow as the singles do."""
 
     def __init__(self, singles: Sequence[Single]) -> None:
         self._places = {value: place for place, value in enumerate((ROOT, *(single.value for single in singles)))}
         self._counts = np.array([single.count for single in singles], dtype=np.int64)
         self._visitors = np.array([single.visitors for single in singles], dtype=np.int64)
 
-    def places(self, values: Sequence[str]) -> Numbers:
-        """The numbers of values; a value that no single stands for is 0."""
-        find = self._places.get
-        return np.fromiter((find(value, 0) for value in values), dtype=np.int64, count=len(values))
-
     def known(self, k: int) -> Flags:
         """For each number whether its value has ``k`` visitors; the root counts as if it had."""
-        return np.concatenate(([True], _bounds(self._visitors)[0] >= k))
+        return np.concatenate(([True], bounds(self._visitors)[0] >= k))
 
     def margin(self, *, first: bool) -> Counted:
         """Every value beside the other dimension's root."""
@@ -110,11 +104,11 @@ def table(a: tuple[Fold, Numbers], b: tuple[Fold, Numbers], root: Single, parts:
     size = max(len(b[0].buckets), 1)
     keys: list[Numbers] = []
     counts: list[Numbers] = []
-    bounds: list[Numbers] = []
+    lowest: list[Numbers] = []
     inside_keys: list[Numbers] = []
     inside: list[Numbers] = []
     for part in parts:
-        low, high = _bounds(part.visitors)
+        low, high = bounds(part.visitors)
         of_a, of_b = a[1][:, part.a], b[1][:, part.b]
         for first, second, sign, bound in (
             (of_a[0], of_b[0], 1, low),
@@ -125,19 +119,19 @@ def table(a: tuple[Fold, Numbers], b: tuple[Fold, Numbers], root: Single, parts:
             known = (first >= 0) & (second >= 0)
             keys.append(first[known] * size + second[known])
             counts.append(sign * part.counts[known])
-            bounds.append(bound[known])
+            lowest.append(bound[known])
         known = (of_a[2] >= 0) & (of_b[2] >= 0)
         inside_keys.append(of_a[2][known] * size + of_b[2][known])
         inside.append(low[known])
     if a[0].own[ROOT] >= 0 and b[0].own[ROOT] >= 0:
         keys.append(np.array([a[0].own[ROOT] * size + b[0].own[ROOT]], dtype=np.int64))
         counts.append(np.array([root.count], dtype=np.int64))
-        bounds.append(np.array([at_least(root.visitors)], dtype=np.int64))
+        lowest.append(np.array([at_least(root.visitors)], dtype=np.int64))
     key, place = np.unique(np.concatenate(keys), return_inverse=True)
     count = np.zeros(len(key), dtype=np.int64)
     np.add.at(count, place, np.concatenate(counts))
     visitors = np.zeros(len(key), dtype=np.int64)
-    np.add.at(visitors, place, np.concatenate(bounds))
+    np.add.at(visitors, place, np.concatenate(lowest))
     wholly = np.concatenate(inside_keys)
     found = np.searchsorted(key, wholly)
     found[found == len(key)] = 0
@@ -148,18 +142,10 @@ def table(a: tuple[Fold, Numbers], b: tuple[Fold, Numbers], root: Single, parts:
     visitors = np.clip(visitors[some], 0, count)
     rows, columns = key // size, key % size
     # What a remainder's pairs have is a lower bound only; but nobody counts without a fact.
-    exact = ~(_remainders(a[0])[rows] | _remainders(b[0])[columns])
-    most = np.where(exact, np.minimum(_bounds(visitors)[1], count), count)
+    exact = ~(a[0].measures.rests[rows] | b[0].measures.rests[columns])
+    most = np.where(exact, np.minimum(bounds(visitors)[1], count), count)
     held = np.zeros(len(key), dtype=bool)
-    return Table(rows, columns, count, visitors, most, held, _lowest(a[0]), _lowest(b[0]))
-
-
-def _lowest(folded: Fold) -> Numbers:
-    return np.array([at_least(bucket.visitors) for bucket in folded.buckets], dtype=np.int64)
-
-
-def _remainders(folded: Fold) -> Flags:
-    return np.array([bucket.part is Part.REST for bucket in folded.buckets], dtype=bool)
+    return Table(rows, columns, count, visitors, most, held, a[0].measures.lowest, b[0].measures.lowest)
 
 
 def hold_back(table: Table, k: int) -> None:
@@ -237,10 +223,3 @@ def _exposed(table: Table, k: int) -> Numbers:
         exact = of_row.sum() - cut[at] - (in_column[at] - counts[here])
         found.append(here[exact < needed[here]])
     return np.concatenate(found) if found else np.zeros(0, dtype=np.int64)
-
-
-def _bounds(visitors: Numbers) -> tuple[Numbers, Numbers]:
-    estimated = visitors > EXACT
-    low = np.where(estimated, (visitors * (1 - ERROR)).astype(np.int64), visitors)
-    high = np.where(estimated, (visitors * (1 + ERROR)).astype(np.int64) + 1, visitors)
-    return low, high

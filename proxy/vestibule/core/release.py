@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import NamedTuple
 
 import numpy as np
 
@@ -20,14 +21,27 @@ from vestibule.core.folding import (
     RARE,
     Bucket,
     Fold,
+    Numbers,
     Part,
     Single,
     at_least,
     at_most,
     fold,
 )
-from vestibule.core.nesting import Candidates, Nest, Sets, crowded, expose, gaps, give_up, levels, nests, ordered
-from vestibule.core.pairing import Counted, Numbers, Pairs, Table, Values, hold_back, table
+from vestibule.core.nesting import (
+    Candidates,
+    Nest,
+    Sets,
+    crowded,
+    expose,
+    gaps,
+    give_up,
+    levels,
+    limiting,
+    nests,
+    ordered,
+)
+from vestibule.core.pairing import Counted, Pairs, Table, Values, hold_back, table
 
 __all__ = [
     "ERROR",
@@ -36,6 +50,7 @@ __all__ = [
     "WITHIN",
     "Bucket",
     "KindSingles",
+    "Numbers",
     "Pairs",
     "Part",
     "Release",
@@ -55,9 +70,11 @@ WITHIN: Mapping[str, str] = MappingProxyType({"client": "view", "blocked": "view
 """Kinds that part the views of another kind in two: who agreed (beacons), and who did not (what was held back)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
-    """A number that may be told. ``b`` and ``b_value`` are empty for a single; a pair is of two buckets."""
+class Row(NamedTuple):
+    """A number that may be told. ``b`` and ``b_value`` are empty for a single; a pair is of two buckets.
+
+    (A tuple, since a day has a hundred thousand of them.)
+    """
 
     kind: str
     a: str
@@ -66,7 +83,7 @@ class Row:
     b_value: str
     part: Part
     path: tuple[str, ...]
-    count: int
+    count: int  # type: ignore[assignment]  # hides the method of tuples, which nobody needs here
     visitors: int
 
 
@@ -111,7 +128,7 @@ class Release:
         """Take the pairs of the dimensions ``a`` and ``b``, of which ``a`` comes first in the alphabet."""
         first, second = self._values.get(a), self._values.get(b)
         if first is not None and second is not None:
-            of_a, of_b = first.places(counted.a_values), second.places(counted.b_values)
+            of_a, of_b = counted.a + 1, counted.b + 1
             # Where one of the values has fewer than k visitors, neither it is told nor any pair of it.
             kept = first.known(self._k)[of_a] & second.known(self._k)[of_b]
             self._pairs[a, b] = Counted(of_a[kept], of_b[kept], counted.counts[kept], counted.visitors[kept])
@@ -185,6 +202,9 @@ class Release:
                 if one is not None and len(joining):
                     one.held[joining] = True
                     changed.add(_names(third, name))
+            if len(joining := limiting(tables[0], tables[1], nest, self._k)):
+                tables[1].held[joining] = True
+                changed.add(_names(third, names[1]))
         return changed
 
     def _fold(self, dimension: str) -> None:

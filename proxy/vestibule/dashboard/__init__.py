@@ -8,7 +8,7 @@ from __future__ import annotations
 from vestibule.dashboard.app import create_app, first_login_path
 from vestibule.dashboard.backend import Account, Backend, Role
 from vestibule.dashboard.office import Office, Table
-from vestibule.dashboard.settings import Settings
+from vestibule.dashboard.settings import Oidc, Settings
 from vestibule.dashboard.trackers import ConfigDesk, Desk
 
 __all__ = [
@@ -17,6 +17,7 @@ __all__ = [
     "ConfigDesk",
     "Desk",
     "Office",
+    "Oidc",
     "Role",
     "Settings",
     "Table",

@@ -75,6 +75,7 @@ def create_app(
     templates = Templates(settings, assets)
     memory = Memory(clock, now, settings.remember)
     pages = Pages(backend, settings, staff, templates, now, office=office, desk=desk, memory=memory)
+    federation = _federation(settings, staff, templates, clock)
     manage = Manage(templates, keys, office, desk, zone, clock)
     api = StatsApi(backend, settings, now, office)
     health = Health(backend, settings)
@@ -103,6 +104,7 @@ def create_app(
         Rule("/api/v1/consent-records/{record}", api.consent_record, Role.OFFICER),
         Rule("/language", pages.language, None, ("POST",)),
         Rule("/login", pages.login, None, ("GET", "POST")),
+        *federation,
         Rule("/logout", pages.logout, None, ("POST",)),
         Rule("/setup", pages.setup, None, ("GET", "POST")),
         Rule("/healthz", health.healthz, None),
@@ -128,6 +130,21 @@ def create_app(
     app.state.staff = staff
     app.state.rules = rules
     return app
+
+
+def _federation(settings: Settings, staff: Staff, templates: Templates, clock: Callable[[], float]) -> tuple[Rule, ...]:
+    """The routes of signing in by a provider, where there is one."""
+    if settings.oidc is None:
+        staff.trust(None)
+        return ()
+    # Only here: what it needs comes with the extra "oidc".
+    from vestibule.dashboard.federation import Federation
+    from vestibule.dashboard.oidc import CALLBACK, Provider
+
+    provider = Provider(settings.oidc, settings.secrets, settings.site, clock)
+    staff.trust(provider.fingerprint)
+    pages = Federation(provider, staff, templates)
+    return Rule("/login/oidc", pages.begin, None), Rule(CALLBACK, pages.finish, None)
 
 
 async def first_login_path(app: Starlette) -> str | None:

@@ -60,8 +60,14 @@ class Backend(Protocol):
         minute there is no ``where``. Days have ``visitors`` too, as released."""
         ...
 
+    async def answers(self, asked: Sequence[Mapping[str, Any]]) -> Sequence[Mapping[str, Any] | None]:
+        """Answer many questions at once, each what ``breakdown`` takes, or, where it has no ``by``, ``timeseries``.
+        None stands for what could not be answered, where the others could."""
+        ...
+
     async def health(self) -> Mapping[str, Any]:
-        """Return ``{"store": "ok" or what is wrong, "spool": {...numbers...}, "config": {...}}``."""
+        """Return ``{"store": "ok" or what is wrong, "spool": {...numbers...}, "config": {...}}``, and with ``snapshot``
+        when the open days were released last, in seconds since the epoch."""
         ...
 
     async def consent_record(self, record: str) -> Mapping[str, Any] | None:

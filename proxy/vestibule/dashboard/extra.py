@@ -96,21 +96,18 @@ class Extra:
         self._settings = settings
         self._words = words
 
-    async def of(self, view: View, here: Address, page: Page, request: Request) -> Mapping[str, Any]:
+    async def of(self, view: View, here: Address, request: Request) -> Mapping[str, Any]:
         found: dict[str, Any] = {
             "strangers": (),
             "held": (),
             "editable": self._desk is not None and self._desk.editable,
             "closed_by": "",
-            "turns": (),
             "facts": (),
             "rares": (),
             "record": None,
             "record_asked": "",
         }
-        if view.id == "consent":
-            found["turns"] = await self._turns(here, page)
-        elif view.id == "trackers":
+        if view.id == "trackers":
             found.update(await self._trackers(here))
         elif view.id == "privacy":
             found["facts"], found["rares"] = await asyncio.gather(self._facts(), self._rares(here))
@@ -118,7 +115,10 @@ class Extra:
                 found.update(await self._record(request.query_params.get("record", "").strip()))
         return found
 
-    async def _turns(self, here: Address, page: Page) -> tuple[Turn, ...]:
+    async def turns(self, here: Address, page: Page) -> tuple[Turn, ...]:
+        """Return what the consent view shows of the page's notes."""
+        if here.view != "consent":
+            return ()
         turns = []
         for note in page.notes[-MOST_COMPARED:]:
             before, after = await self._composer.before_and_after(date.fromisoformat(note.day), here.period)

@@ -18,6 +18,7 @@ from vestibule.dashboard.page import guarded
 from vestibule.dashboard.settings import Settings
 
 MOST_NUMBERS = 64
+MOST_CHARACTERS = 64
 
 
 class Health:
@@ -70,6 +71,13 @@ def exposition(health: Mapping[str, Any] | None) -> bytes:
     up = health is not None and health.get("store") == "ok"
     Gauge("vestibule_store_up", "Whether the store answers", registry=registry).set(up)
     Gauge("vestibule_healthy", "Whether nothing needs a person", registry=registry).set(well(health))
+    config = (health or {}).get("config")
+    if isinstance(config, Mapping):
+        revision = str(config.get("revision", ""))[:MOST_CHARACTERS]
+        about = "Configuration in force; its revision changes whenever a file does"
+        Gauge("vestibule_config_info", about, ["revision"], registry=registry).labels(revision).set(1)
+        refused = "Whether a changed configuration was refused, so that the old one stays"
+        Gauge("vestibule_config_refused", refused, registry=registry).set(bool(config.get("error")))
     for group, value in sorted((health or {}).items()):
         if not group.isidentifier() or group in _OWN:
             continue
@@ -84,7 +92,7 @@ def exposition(health: Mapping[str, Any] | None) -> bytes:
     return generate_latest(registry)
 
 
-_OWN = frozenset({"build_info", "store_up", "healthy"})
+_OWN = frozenset({"build_info", "store_up", "healthy", "config_info", "config_refused"})
 
 
 def _is_number(value: object) -> bool:

@@ -50,8 +50,15 @@ class Manage:
         return await self._page(request)
 
     async def add_token(self, request: Request) -> Response:
+        words = request.state.words
+
         async def change(form: Mapping[str, str]) -> Response:
             assert self._keys is not None
+            if not request.state.account.password_hash:
+                text = words(
+                    "A token may what its owner's account may, and you have none here: a provider vouches for you."
+                )
+                return self._templates.message(request, 403, words("Not without an account"), text)
             name = form.get("name", "").strip()[:LONGEST_NAME] or "token"
             await self._note(request, "token.add", name)
             made = await self._keys.new_token(name, request.state.account.name)

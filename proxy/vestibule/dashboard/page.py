@@ -11,9 +11,10 @@ from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from enum import StrEnum
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from vestibule.core.errors import VestibuleError
-from vestibule.dashboard import chart, flow, worldmap
+from vestibule.dashboard import chart, crawlers, flow, worldmap
 from vestibule.dashboard.address import Address, Against
 from vestibule.dashboard.asking import TIMEOUT, Answer, Asking, Where, guarded
 from vestibule.dashboard.backend import Backend
@@ -39,6 +40,7 @@ SHOWN_WITH_MAP = 5
 LIVE_MINUTES = 30
 INTERNAL = ("referrer", "internal")
 MOST_NOTES = 1000
+MOST_NAMES = 1000
 LARGEST_MAP = 260
 """Countries that a map may colour."""
 
@@ -120,6 +122,16 @@ class Tile:
 
 
 @dataclass(frozen=True, slots=True)
+class Series:
+    """Numbers of the graph and of what it is compared with, by time; None where they can't be had. reason: why they are
+    not kept so, see ``Measuring.series``."""
+
+    counts: Mapping[str, float] | None = None
+    earlier: Mapping[str, float] | None = None
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Live:
     """The last minutes; None for the chart where they can't be had."""
 
@@ -166,6 +178,7 @@ class Composer:
         memory: Memory | None = None,
     ) -> None:
         self.asking = Asking(backend, settings.site, memory)
+        self._zone = ZoneInfo(settings.timezone)
         self._settings = settings
         self._words = words
         self._office = office
@@ -175,10 +188,16 @@ class Composer:
         view = VIEWS_BY_ID[address.view]
         against = against_of(address)
         measuring = Measuring(self.asking, address.period, against, address.where, now)
-        panels = asyncio.gather(*(self.panel(BY_ID[name], address, SHOWN) for name in view.panels))
-        health, live, notes = await asyncio.gather(self.asking.health(), self.live(now), self.notes(address.period))
-        tiles = await asyncio.gather(*(self._tile(FIGURES[name], measuring, address) for name in view.tiles))
-        graph, note = await self._graph(measuring, address, against, notes, now) if view.tiles else (None, "")
+        # All at once, so that the store is asked once for what belongs together.
+        panels, tiles, series, health, live, notes = await asyncio.gather(
+            asyncio.gather(*(self.panel(BY_ID[name], address, SHOWN) for name in view.panels)),
+            asyncio.gather(*(self._tile(FIGURES[name], measuring, address) for name in view.tiles)),
+            self._series(measuring, address, against) if view.tiles else _no_series(),
+            self.asking.health(),
+            self.live(now),
+            self.notes(address.period),
+        )
+        graph, note = self._graph(series, address, against, notes, now) if view.tiles else (None, "")
         figure = FIGURES.get(address.graph)
         return Page(
             address=address,
@@ -187,13 +206,13 @@ class Composer:
             graph_note=note,
             graph_title=self._words(figure.title if figure else PLURALS[address.graph]),
             graph_unit=figure.unit if figure else Unit.COUNT,
-            panels=tuple(await panels),
+            panels=tuple(panels),
             live=live,
             provisional=address.period.includes(now.date()),
             alerts=self.alerts(health),
             against=against,
             notes=notes,
-            snapshot=str(health.get("snapshot") or "") if health else "",
+            snapshot=self._snapshot(health, now),
         )
 
     async def details(self, panel: Panel, address: Address, limit: int) -> PanelView:
@@ -237,31 +256,43 @@ class Composer:
             shares.append(measured.value)
         return shares[0], shares[1]
 
-    async def _graph(
-        self, measuring: Measuring, address: Address, against: Period | None, notes: Sequence[Note], now: datetime
-    ) -> tuple[Chart | None, str]:
-        """Return the graph, or None and why there is none."""
-        period = address.period
+    async def _series(self, measuring: Measuring, address: Address, against: Period | None) -> Series:
         try:
             counts, earlier = await asyncio.gather(
-                measuring.series(address.graph, period), self._earlier(measuring, address, against)
+                measuring.series(address.graph, address.period), self._earlier(measuring, address, against)
             )
         except LookupError as reason:
-            return None, self._not_kept(address, str(reason.args[0]))
-        if counts is None:
-            return None, self._words("The store does not answer. Counting goes on; reload in a moment.")
-        points = self._points(counts, period, now)
-        if earlier is not None and against is not None:
-            points = chart.compared(points, self._points(earlier, against, now))
-        by_day: dict[str, list[str]] = {}
-        for note in notes:
-            by_day.setdefault(note.day, []).append(visible(note.text))
-        return chart.draw(chart.noted(points, by_day)), ""
+            return Series(reason=str(reason.args[0]))
+        return Series(counts, earlier)
 
     async def _earlier(
         self, measuring: Measuring, address: Address, against: Period | None
     ) -> Mapping[str, float] | None:
         return None if against is None else await measuring.series(address.graph, against)
+
+    def _graph(
+        self, series: Series, address: Address, against: Period | None, notes: Sequence[Note], now: datetime
+    ) -> tuple[Chart | None, str]:
+        """Return the graph, or None and why there is none."""
+        if series.reason:
+            return None, self._not_kept(address, series.reason)
+        if series.counts is None:
+            return None, self._words("The store does not answer. Counting goes on; reload in a moment.")
+        points = self._points(series.counts, address.period, now)
+        if series.earlier is not None and against is not None:
+            points = chart.compared(points, self._points(series.earlier, against, now))
+        by_day: dict[str, list[str]] = {}
+        for note in notes:
+            by_day.setdefault(note.day, []).append(visible(note.text))
+        return chart.draw(chart.noted(points, by_day)), ""
+
+    def _snapshot(self, health: Answer | None, now: datetime) -> str:
+        """Return the site's time at which the open days were released last, or nothing where that is not known."""
+        found = health.get("snapshot") if health is not None else None
+        if not isinstance(found, int) or not found:
+            return ""
+        time = datetime.fromtimestamp(found, self._zone).replace(tzinfo=None)
+        return time.strftime("%H:%M") if time.date() == now.date() else time.strftime("%Y-%m-%d %H:%M")
 
     def _points(self, counts: Mapping[str, float], period: Period, now: datetime) -> list[chart.Point]:
         if period.interval == "hour":
@@ -334,10 +365,12 @@ class Composer:
         if tab.shape is Shape.FLOW:
             return await self._movements(view, address)
         # The map shows all countries, the table beside it the largest.
-        asked = max(limit, LARGEST_MAP) if tab.shape is Shape.MAP else limit
+        asked = max(limit, {Shape.MAP: LARGEST_MAP, Shape.KINDS: MOST_NAMES}.get(tab.shape, 0))
         answer = await self._rows(tab, address.period, where, asked + 1)
         if answer is None:
             return replace(view, state=State.UNAVAILABLE)
+        if tab.shape is Shape.KINDS:
+            answer = crawlers.grouped(answer)
         shown = SHOWN_WITH_MAP if tab.shape is Shape.MAP and limit == SHOWN else limit
         return self._filled(view, tab, address, answer, shown)
 
@@ -423,8 +456,10 @@ class Composer:
     def _row(self, tab: Tab, address: Address, row: Mapping[str, Any], largest: int) -> Row:
         value, count = str(row["value"]), int(row["count"])
         active = address.where == (tab.by, value)
-        href = address.with_where(None if active else (tab.by, value)).href if can_filter(value) else None
-        name, tag = labelled(tab.by, value, self._words)
+        kinds = tab.shape is Shape.KINDS
+        found = address.with_where(None if active else (tab.by, value))
+        href = found.href if can_filter(value) and not kinds else None
+        name, tag = labelled("crawler" if kinds else tab.by, value, self._words)
         return Row(
             label=name,
             tag=tag,
@@ -451,6 +486,10 @@ class Composer:
             told = self._words("The changed configuration was refused, the one before holds.")
             found.append(f"{told} {visible(str(error), 300)}")
         return tuple(found)
+
+
+async def _no_series() -> Series:
+    return Series()
 
 
 def _chosen(panel: Panel, address: Address) -> Tab:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -75,8 +76,8 @@ class Pages:
         here = address.parse(request.query_params, now.date(), TABS, view.id, base)
         account = request.state.account
         composer = self._composer(request)
-        page = await composer.page(here, now)
         extra = Extra(composer, self._backend, self._office, self._desk, self._settings, words)
+        page, found = await asyncio.gather(composer.page(here, now), extra.of(view, here, request))
         return self._templates.page(
             "dashboard.html",
             request,
@@ -94,7 +95,8 @@ class Pages:
             earlier=here.with_period(here.period.before()).href,
             later=_later(here, now.date()),
             formatted=composer.formatted,
-            **await extra.of(view, here, page, request),
+            turns=await extra.turns(here, page),
+            **found,
         )
 
     def _composer(self, request: Request) -> Composer:

@@ -8,11 +8,12 @@ from enum import StrEnum
 
 
 class Shape(StrEnum):
-    """How a panel is drawn, besides its table."""
+    """How a panel is drawn, besides its table. KINDS: the table is of crawlers' kinds, and filters by none."""
 
     TABLE = "table"
     MAP = "map"
     FLOW = "flow"
+    KINDS = "kinds"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +33,7 @@ class Tab:
     def id(self) -> str:
         """Its name in the page's address."""
         suffix = "" if self.level is None else f"-{self.level}"
+        suffix += "-kinds" if self.shape is Shape.KINDS else ""
         return f"{self.kind}-{self.by}{suffix}" + ("" if self.within is None else f"-{self.within[1]}")
 
 
@@ -220,7 +222,7 @@ PANELS: tuple[Panel, ...] = (
         "crawlers",
         "Crawlers",
         "Requests",
-        (Tab("bot", "name", "Names"),),
+        (Tab("bot", "name", "Names"), Tab("bot", "name", "Kinds", shape=Shape.KINDS)),
         "Search engines, AI crawlers and other programs. They are in no other number.",
     ),
     Panel(

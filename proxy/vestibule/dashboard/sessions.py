@@ -25,13 +25,15 @@ MAX_TOKEN = 1024
 @dataclass(frozen=True, slots=True)
 class Session:
     """name: the account's. id: random, tells sessions of one account apart. time: seconds since the epoch. kept: the
-    box was ticked, so that it outlives the browser."""
+    box was ticked, so that it outlives the browser. role: of somebody that a provider vouched for, who has no account
+    here; fingerprint is then the provider's."""
 
     name: str
     fingerprint: str
     id: str
     time: int
     kept: bool = False
+    role: str = ""
 
     @property
     def lifetime(self) -> int:
@@ -58,7 +60,7 @@ class Sessions:
         self._revoked: OrderedDict[str, None] = OrderedDict()
 
     def dumps(self, session: Session) -> str:
-        raw = [session.name, session.fingerprint, session.id, session.time, session.kept]
+        raw = [session.name, session.fingerprint, session.id, session.time, session.kept, session.role]
         return str(self._serializer.dumps(raw))
 
     def loads(self, token: str, now: int) -> Session | None:
@@ -70,8 +72,8 @@ class Sessions:
         except BadData:
             return None
         match raw:
-            case [str(name), str(mark), str(id_), int(time), bool(kept)]:
-                session = Session(name, mark, id_, time, kept)
+            case [str(name), str(mark), str(id_), int(time), bool(kept), str(role)]:
+                session = Session(name, mark, id_, time, kept, role)
                 in_time = -300 <= now - time < session.lifetime
                 return session if in_time and id_ not in self._revoked else None
         return None

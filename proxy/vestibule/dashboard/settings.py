@@ -2,7 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from vestibule.dashboard.backend import Role
+
+
+@dataclass(frozen=True, slots=True)
+class Oidc:
+    """A provider of OpenID Connect. url: where browsers reach the dashboard. name: what the button calls it. claim:
+    what decides the role; roles: its values by role."""
+
+    issuer: str
+    client_id: str
+    secret: str = field(repr=False)
+    url: str
+    claim: str
+    roles: Mapping[Role, tuple[str, ...]]
+    name: str = "OpenID Connect"
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,6 +32,7 @@ class Settings:
     keep_for, prove_for: seconds for which numbers and consent records are kept; 0 where that is not told.
     remember: seconds for which an answer of the store with today in it is shown again; 0: every page asks anew.
     metrics_token: lets others than this machine read ``/metrics`` and the details of ``/healthz``.
+    oidc: signs people in besides passwords.
     """
 
     site: str
@@ -30,3 +48,4 @@ class Settings:
     prove_for: int = 0
     remember: int = 5
     metrics_token: str | None = None
+    oidc: Oidc | None = None

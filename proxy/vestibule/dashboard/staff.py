@@ -39,6 +39,15 @@ class Refusal:
     wait: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Member:
+    """Somebody that a provider vouched for. The name begins so that it is no account's."""
+
+    name: str
+    role: str
+    password_hash: str = ""
+
+
 class Staff:
     """``clock``: seconds since the epoch."""
 
@@ -49,6 +58,7 @@ class Staff:
         self._throttle = SignInThrottle()
         self._remembered: OrderedDict[str, tuple[float, Account]] = OrderedDict()
         self._waiting = 0
+        self._provider: str | None = None
         # One hash at a time: it takes 64 MiB and four threads.
         self._hashing = asyncio.Lock()
         self._setup = asyncio.Lock()
@@ -59,8 +69,21 @@ class Staff:
         session = self._session(request)
         if session is None:
             return None
+        if session.role:
+            vouched = self._provider is not None and session.fingerprint == self._provider
+            return Member(session.name, session.role) if vouched else None
         account = await self._account(session.name)
         return account if account is not None and belongs(session, account.password_hash) else None
+
+    def trust(self, provider: str | None) -> None:
+        """Take sessions of people that a provider vouched for, by its fingerprint; those of another are over."""
+        self._provider = provider
+
+    def begin_vouched(self, request: Request, response: Response, member: Member, provider: str) -> None:
+        """Begin a session of somebody who has no account here. It ends with the browser."""
+        id_ = secrets.token_hex(8)
+        session = Session(member.name, provider, id_, int(self._clock()), False, member.role)
+        self._set_cookie(request, response, session)
 
     async def account(self, name: str) -> Account | None:
         """Return an account by its name, as it was within the last minute. Raises StoreError."""
@@ -86,7 +109,9 @@ class Staff:
     def begin_session(self, request: Request, response: Response, account: Account, *, kept: bool = False) -> None:
         """kept: the cookie outlives the browser; else it ends with it."""
         mark, id_ = fingerprint(account.password_hash), secrets.token_hex(8)
-        session = Session(account.name, mark, id_, int(self._clock()), kept)
+        self._set_cookie(request, response, Session(account.name, mark, id_, int(self._clock()), kept))
+
+    def _set_cookie(self, request: Request, response: Response, session: Session) -> None:
         response.set_cookie(
             cookie_name(request),
             self._sessions.dumps(session),
@@ -94,7 +119,7 @@ class Staff:
             samesite="strict",
             secure=request.url.scheme == "https",
             path="/",
-            max_age=session.lifetime if kept else None,
+            max_age=session.lifetime if session.kept else None,
         )
 
     def end_session(self, request: Request, response: Response) -> None:

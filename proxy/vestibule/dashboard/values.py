@@ -33,6 +33,13 @@ LABELS: Mapping[str, Mapping[str, str]] = {
         "cookie": "Cookie",
         "relay": "Relayed by the site",
     },
+    "crawler": {
+        "search": "Search engines",
+        "ai": "AI",
+        "preview": "Previews of links",
+        "seo": "Search optimisation",
+        "other": "Other programs",
+    },
     "device": {"desktop": "Desktop", "mobile": "Phone", "tablet": "Tablet", "tv": "Television"},
     "referrer": {"direct": "Direct", "internal": "Within the site", "mail": "Mail", "link": "Hidden by the sender"},
     "screen": {

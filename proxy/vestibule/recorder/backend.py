@@ -9,6 +9,7 @@ from typing import Any
 from vestibule.core.errors import VestibuleError
 from vestibule.core.visit import Hit
 from vestibule.recorder import comparing
+from vestibule.recorder.office import COMMAND, LONGEST_NOTE, MOST_ROWS, Office
 from vestibule.recorder.service import Recorder
 from vestibule.store import Breakdown, Store, TimeSeries, User
 
@@ -53,6 +54,12 @@ class Backend:
             TimeSeries(site=site, kind=kind, interval=interval, start=start, end=end, timezone=zone, where=where)
         )
 
+    async def answers(self, asked: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+        """Answer many questions, each what ``breakdown`` takes, or, where it has no ``by``, ``timeseries``."""
+        zone = self._recorder.plan.timezone
+        questions = [Breakdown(**each) if "by" in each else TimeSeries(**each, timezone=zone) for each in asked]
+        return await self._recorder.store.do(Store.answers, questions)
+
     async def ask(self, question: Breakdown | TimeSeries) -> dict[str, Any]:
         """Answer a question. Raises StoreError."""
         if isinstance(question, Breakdown):
@@ -94,14 +101,17 @@ class Calls:
     """
 
     def __init__(self, recorder: Recorder, backend: Backend) -> None:
-        self._recorder, self._backend = recorder, backend
+        self._recorder, self._backend, self._office = recorder, backend, Office(recorder)
         self._calls: dict[str, Callable[[Mapping[str, Any]], Awaitable[Any]]] = {
             "breakdown": self._breakdown,
             "timeseries": self._timeseries,
             "health": lambda _: self._backend.health(),
             "users": self._users,
             "add_user": self._add_user,
-            "remove_user": lambda given: self._backend.remove_user(_text(given, "name")),
+            "remove_user": self._remove_user,
+            "annotate": self._annotate,
+            "annotations": lambda _: self._office.entries("annotations"),
+            "add_token": self._add_token,
             "consent_record": lambda given: self._backend.consent_record(_text(given, "id")),
             "count": self._count,
             "counted": self._counted,
@@ -153,7 +163,31 @@ class Calls:
     async def _users(self, _: Mapping[str, Any]) -> list[dict[str, str]]:
         return [{"name": user.name, "role": user.role} for user in await self._backend.users()]
 
+    async def _remove_user(self, given: Mapping[str, Any]) -> bool:
+        """With its tokens: another account of that name is another person."""
+        name = _text(given, "name")
+        await self._office.write_down(COMMAND, "user.remove", name)
+        for token in await self._office.entries("tokens", MOST_ROWS):
+            if token.get("owner") == name:
+                await self._office.remove("tokens", token["id"])
+        return await self._backend.remove_user(name)
+
+    async def _annotate(self, given: Mapping[str, Any]) -> str:
+        day = _day(given, "day").isoformat() if given.get("day") else self._today().isoformat()
+        await self._office.write_down(COMMAND, "note.add", day)
+        await self._office.note(day, " ".join(_text(given, "text").split())[:LONGEST_NOTE])
+        return day
+
+    async def _add_token(self, given: Mapping[str, Any]) -> None:
+        owner, name = _text(given, "owner"), _text(given, "name", "token")
+        if await self._backend.user(owner) is None:
+            raise RequestError(f"users: there is no user named {owner}")
+        await self._office.write_down(COMMAND, "token.add", f"{name} of {owner}")
+        row = {"name": name, "owner": owner, "digest": _text(given, "digest"), "created": int(given.get("created", 0))}
+        await self._office.put("tokens", _text(given, "id"), row)
+
     async def _add_user(self, given: Mapping[str, Any]) -> None:
+        await self._office.write_down(COMMAND, "user.add", f"{_text(given, 'name')} ({_text(given, 'role', 'viewer')})")
         await self._backend.add_user(
             _text(given, "name"), _text(given, "password_hash"), _text(given, "role", "viewer")
         )

@@ -40,11 +40,14 @@ Given = ParamSpec("Given")
 
 FLUSH_EVERY = 1.0
 SHIP_EVERY = 10.0
+ARCHIVE_EVERY = 3600.0
 SHARE_EVERY = 2.0
 """Seconds between two looks at what other hosts revoked."""
 GRACE = timedelta(hours=2)
 """A day is closed so long after its end: facts of its last visits and of recorders that lag come until then."""
 
+_PAUSE = 0.1
+"""Seconds between two writes to the disk at least."""
 _SALT_TIMEOUT = 5.0
 _AHEAD = 2 * 3600
 _SURE = 600.0
@@ -117,6 +120,7 @@ class Recorder:
         self._trouble = ""
         self._flushing = asyncio.Lock()
         self._stopping = asyncio.Event()
+        self._hurry = asyncio.Event()
         self._changed: set[date] = set()
         self._passed = passed
         self._over: dict[date, float] = {}
@@ -124,6 +128,8 @@ class Recorder:
         self._shipping = asyncio.Lock()
         self._tasks: list[asyncio.Task[None]] = []
         self._released = 0.0
+        self._archived = 0.0
+        self._snapshot = 0.0
         self._resumed = False
         self.dropped = 0
         """Hits that workers dropped because they could not send them."""
@@ -131,6 +137,8 @@ class Recorder:
         """Messages that workers refused to read, by status."""
         self.refused = 0
         """Cells that came for days that were closed already."""
+        self._behind: float | None = clock()
+        self._open_days = 0
 
     @property
     def plan(self) -> Plan:
@@ -155,6 +163,7 @@ class Recorder:
     async def stop(self) -> None:
         """End all visits, write everything to disk, close. What the store has not got is sent after the next start."""
         self._stopping.set()
+        self._hurry.set()
         # The first of the loops writes what there is and ends by itself.
         for task in self._tasks[1:]:
             task.cancel()
@@ -186,6 +195,9 @@ class Recorder:
         """Count what workers saw. dropped: what they could not send."""
         self.dropped += dropped
         await self._take(self._pipeline, hits)
+        if hits and self._clock() - hits[0].time > FLUSH_EVERY:
+            # They waited for a recorder, as after a kill; another one must not cost more than the last second either.
+            self._hurry.set()
 
     def refuse(self, refusals: Mapping[int, int]) -> None:
         """Count messages that workers refused to read, by status."""
@@ -256,6 +268,7 @@ class Recorder:
             await self._confirm_salts()
             while batch := await self._spool.do(Spool.freeze):
                 await self._send(batch)
+            self._behind = None
             while frozen := await self._consents.do(Spool.freeze_consents):
                 token, records = frozen
                 await self.store.do(Store.insert_consent, token, records)
@@ -266,6 +279,7 @@ class Recorder:
         for day in sorted(self._changed):
             await self.store.do(Store.release, self._plan.site, day, k=self._plan.k, owner=self._spool.owner)
             self._changed.discard(day)
+        self._snapshot = self._clock()
 
     async def close_days(self, only: date | None = None, *, patience: float = 0) -> list[str]:
         """Close the days that are over; return those that were closed now. Raises StoreError.
@@ -276,7 +290,8 @@ class Recorder:
         now = datetime.fromtimestamp(self._clock(), UTC)
         closed = []
         over_before, self._over = self._over, {}
-        for site, day in await self.store.do(Store.open_days):
+        there = await self.store.do(Store.open_days)
+        for site, day in there:
             over = self._end(day) + (timedelta() if day == only else GRACE) <= now
             if not over or site != self._plan.site:
                 continue
@@ -284,7 +299,17 @@ class Recorder:
             due = self._passed() - since >= patience and only in (None, day) and not self._importing(day)
             if due and await self._close(day, now):
                 closed.append(day.isoformat())
+        self._open_days = sum(site == self._plan.site for site, _ in there) - len(closed)
+        if closed:
+            await self.archive()
         return closed
+
+    async def archive(self) -> None:
+        """Put closed days where they are asked for fast. Raises StoreError."""
+        self._archived = self._clock()
+        # A few at a time, so that other questions are answered in between.
+        while await self.store.do(Store.archive, self._plan.site, datetime.fromtimestamp(self._clock(), UTC)):
+            pass
 
     async def _close(self, day: date, now: datetime) -> bool:
         site, k, owner = self._plan.site, self._plan.k, self._spool.owner
@@ -297,11 +322,23 @@ class Recorder:
         return closed
 
     async def figures(self) -> dict[str, Any]:
-        """Numbers for health and metrics."""
+        """Numbers for health and metrics. snapshot: when the open days were released last, in seconds since the epoch;
+        0 if not yet. spool: ``age`` is since when, in seconds, something in it waits for the store. days: as the store
+        said last."""
         spool = await self._spool.do(_spool_figures)
+        age = 0 if self._behind is None else max(int(self._clock() - self._behind), 0)
+        closed = sum(site == self._plan.site for site, _ in self._keyring.closed)
         return {
             "store": self.store.trouble or "ok",
-            "spool": {**spool, "limit": self._plan.spool, **({"error": self._trouble} if self._trouble else {})},
+            "store_errors": self.store.errors,
+            "snapshot": int(self._snapshot),
+            "days": {"open": self._open_days, "closed": closed},
+            "spool": {
+                **spool,
+                "age": age,
+                "limit": self._plan.spool,
+                **({"error": self._trouble} if self._trouble else {}),
+            },
             "facts": dict(self._pipeline.facts),
             "drops": dict(self._pipeline.drops),
             "visits": self._pipeline.visits,
@@ -315,11 +352,13 @@ class Recorder:
     async def _flush_loop(self) -> None:
         while not self._stopping.is_set():
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._stopping.wait(), FLUSH_EVERY)
+                await asyncio.wait_for(self._hurry.wait(), FLUSH_EVERY)
+            self._hurry.clear()
             try:
                 await self.flush()
             except Exception:
                 log.exception("what was counted could not be written")
+            await asyncio.sleep(_PAUSE)
 
     async def _store_loop(self) -> None:
         failures = 0
@@ -362,6 +401,8 @@ class Recorder:
             self._released = self._clock()
             await self.snapshot()
             await self.store.do(Store.relax)
+        if abs(self._clock() - self._archived) >= ARCHIVE_EVERY:
+            await self.archive()
 
     # - inside
 
@@ -389,6 +430,8 @@ class Recorder:
                 return
             partial = await self._spool.do(_gather, self._unwritten, cells)
             try:
+                if self._behind is None:
+                    self._behind = self._clock()
                 await self._spool.do(Spool.append, partial, dict(self._unwritten_lines))
             except SpoolError as error:
                 if self._unwritten is None:

@@ -37,6 +37,8 @@ class StoreThread:
         self._waiting = 0
         self.trouble = "not opened yet"
         """Why the last call failed; empty when it succeeded."""
+        self.errors = 0
+        """Calls that failed, since the start."""
 
     async def do(
         self, action: Callable[Concatenate[Store, Given], Answer], *args: Given.args, **kwargs: Given.kwargs
@@ -74,6 +76,7 @@ class StoreThread:
             answer = action(self._store)
         except StoreError as error:
             self.trouble = str(error)
+            self.errors += 1
             raise
         self.trouble = ""
         return answer

@@ -10,10 +10,11 @@ _INCLUDE = re.compile(r"^ *-- include: (\w+)\n", re.MULTILINE)
 
 
 @lru_cache(maxsize=64)
-def query(name: str) -> str:
-    """Return the query ``queries/NAME.sql``. A line ``-- include: OTHER`` stands for the other one's text."""
+def query(name: str, **instead: str) -> str:
+    """Return the query ``queries/NAME.sql``. A line ``-- include: OTHER`` stands for the other one's text, or for that
+    of the one that is named ``instead`` of it."""
     text = (files(__package__) / "queries" / f"{name}.sql").read_text("utf-8")
-    return _INCLUDE.sub(lambda found: query(found[1]), text)
+    return _INCLUDE.sub(lambda found: query(instead.get(found[1], found[1]), **instead), text)
 
 
 def migrations() -> list[tuple[int, str, list[str]]]:

@@ -95,6 +95,8 @@ class Cluster:
         "insert_quorum": "auto",
         "insert_quorum_parallel": 0,
         "select_sequential_consistency": 1,
+        # Rows of a day are on one shard in every table, so that each shard can look up what belongs to its own.
+        "distributed_product_mode": "local",
         # A statement for all servers is answered when all are done; replicas wait for each other.
         "distributed_ddl_task_timeout": 60,
         "alter_sync": 2,

@@ -1,25 +1,30 @@
 """Runs the release of a day on the store's tables: reads open cells, writes released ones, in one exchange.
 
-What may be told is decided by ``core/release.py``; here it is fed, a kind and a first dimension at a time. It keeps
-pairs as numbers, 32 bytes each, and only those of values with ``k`` visitors or more.
+What may be told is decided by ``core/release.py``; here it is fed, a kind and a first dimension at a time. Pairs come
+and stay as columns of numbers: the store sends each text once a block, and beside it where it stands.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 from itertools import groupby, islice
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from vestibule.core.release import WITHIN, KindSingles, Pairs, Release, Row, Single
-from vestibule.store import rows
+from vestibule.core.errors import StoreError
+from vestibule.core.release import WITHIN, KindSingles, Numbers, Pairs, Release, Row, Single
+from vestibule.store import native, rows
 from vestibule.store.files import query
 from vestibule.store.layout import Layout, identifier, literal
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
+
+Places = dict[str, dict[str, int]]
+"""For each dimension the places of its values among its singles."""
 
 _AT_ONCE = 50_000
 """Released rows that are written at once."""
@@ -63,8 +68,12 @@ def _released(client: Client, site: str, day: date, *, k: int, rounded: bool) ->
     for kind in sorted(found, key=lambda kind: (kind in WITHIN, kind)):
         singles = found[kind]
         chosen = Release(singles, k, rounded, wholes.get(WITHIN.get(kind, "")))
-        for a in sorted(singles.dimensions):
-            for b, pairs in _pairs(client, site, day, singles.kind, a):
+        places = {
+            dimension: {single.value: place for place, single in enumerate(values)}
+            for dimension, values in singles.dimensions.items()
+        }
+        for a, answer in _answers(client, site, day, singles):
+            for b, pairs in _pairs(answer, places, a).items():
                 chosen.add(a, b, pairs)
         yield from chosen.rows()
         if kind in WITHIN.values():
@@ -73,7 +82,7 @@ def _released(client: Client, site: str, day: date, *, k: int, rounded: bool) ->
 
 def _singles(client: Client, site: str, day: date) -> Iterator[KindSingles]:
     found = client.query(query("open_singles"), parameters={"site": site, "day": day}).result_rows
-    for kind, of_kind in groupby(sorted(found, key=lambda row: (row[0], row[1], row[2])), key=lambda row: row[0]):
+    for kind, of_kind in groupby(sorted(found, key=lambda row: tuple(row[:3])), key=lambda row: row[0]):
         dimensions: dict[str, list[Single]] = {}
         for _, dimension, value, path, count, visitors in of_kind:
             dimensions.setdefault(dimension, []).append(Single(value, tuple(path), count, visitors))
@@ -81,23 +90,49 @@ def _singles(client: Client, site: str, day: date) -> Iterator[KindSingles]:
         yield KindSingles(kind, root, {dimension: tuple(values) for dimension, values in dimensions.items()})
 
 
-def _pairs(client: Client, site: str, day: date, kind: str, a: str) -> Iterator[tuple[str, Pairs]]:
-    parameters = {"site": site, "day": day, "kind": kind, "a": a}
-    result = client.query(query("open_pairs"), parameters=parameters, column_oriented=True)
-    columns = result.result_columns
-    if not columns:
-        return
-    second, a_values, b_values, counts, visitors = columns
-    start = 0
-    for b, group in groupby(second):
-        end = start + sum(1 for _ in group)
-        yield (
-            b,
-            Pairs(
-                a_values[start:end],
-                b_values[start:end],
-                np.array(counts[start:end], dtype=np.int64),
-                np.array(visitors[start:end], dtype=np.int64),
-            ),
-        )
-        start = end
+def _answers(client: Client, site: str, day: date, singles: KindSingles) -> Iterator[tuple[str, bytes]]:
+    """For each dimension the pairs that it is first in, as they are sent. While one answer is looked at, the engine
+    works on the next."""
+    common = {"site": site, "day": day, "kind": singles.kind}
+
+    def ask(a: str) -> bytes:
+        return client.raw_query(query("open_pairs"), parameters={**common, "a": a}, fmt="Native")
+
+    dimensions = sorted(singles.dimensions)
+    with ThreadPoolExecutor(1, "pairs") as ahead:
+        asked = ahead.submit(ask, dimensions[0]) if dimensions else None
+        for a, following in zip(dimensions, (*dimensions[1:], ""), strict=True):
+            answer = asked.result() if asked is not None else b""
+            asked = ahead.submit(ask, following) if following else None
+            yield a, answer
+
+
+def _pairs(answer: bytes, places: Places, a: str) -> dict[str, Pairs]:
+    """By second dimension what is in an answer to ``open_pairs``.
+
+    Pairs of values that no single stands for are left out: they came after the singles were read.
+    """
+    parts: dict[str, list[tuple[Numbers, ...]]] = {}
+    for block in _blocks(answer):
+        second, first_values, second_values = block.texts
+        of_a = _places(first_values, places[a])[first_values.places]
+        for number, b in enumerate(second.names):
+            chosen = second.places == number
+            if not b or not chosen.any():
+                continue
+            of_b = _places(second_values, places.get(b, {}))[second_values.places[chosen]]
+            columns = (of_a[chosen], of_b, *(numbers[chosen] for numbers in block.numbers))
+            known = (columns[0] >= 0) & (columns[1] >= 0)
+            parts.setdefault(b, []).append(tuple(column[known] for column in columns))
+    return {b: Pairs(*map(np.concatenate, zip(*found, strict=True))) for b, found in parts.items()}
+
+
+def _blocks(answer: bytes) -> Iterator[native.Block]:
+    try:
+        yield from native.read(answer)
+    except ValueError as error:
+        raise StoreError(f"store: it answers in another way: {error}") from None
+
+
+def _places(texts: native.Texts, places: Mapping[str, int]) -> Numbers:
+    return np.array([places.get(name, -1) for name in texts.names], dtype=np.int64)

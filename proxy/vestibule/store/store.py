@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any
 from vestibule.core.cells import Partial, Total
 from vestibule.core.errors import StoreError
 from vestibule.core.revocations import Revocation
-from vestibule.store import asking, releasing, rows
+from vestibule.store import asking, office, releasing, rows
+from vestibule.store.archiving import Archive
 from vestibule.store.engine import is_embedded, layout_of, open_client, refusals
 from vestibule.store.layout import Layout
 from vestibule.store.migrating import migrate
-from vestibule.store.questions import Breakdown, TimeSeries
+from vestibule.store.questions import Breakdown, Question, TimeSeries
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
@@ -54,6 +55,7 @@ class Store:
 
     def __init__(self, client: Client, layout: Layout) -> None:
         self._client, self._layout = client, layout
+        self._archive = Archive(client, layout)
 
     def close(self) -> None:
         self._client.close()
@@ -74,6 +76,7 @@ class Store:
         with refusals("the time to keep cannot be set"):
             for table, column, period in (
                 ("cells", "day", seconds),
+                ("archive", "day", seconds),
                 ("totals", "minute", seconds),
                 ("consent_records", "time", records),
             ):
@@ -147,6 +150,7 @@ class Store:
             return False
         with refusals("a snapshot cannot be made"):
             releasing.release(self._client, self._layout, site, day, k=k, provisional=True, staging=f"staging_{owner}")
+        self._archive.changed()
         return True
 
     def close_day(self, site: str, day: date, *, k: int, owner: str, now: datetime, patience: int = 3600) -> bool:
@@ -169,29 +173,39 @@ class Store:
             for table in ("open_cells", "salts"):
                 self._client.command(self._layout.change(table, f"DROP PARTITION {where}"))
         self._note_closed(site, day, "done", owner, now)
+        self._archive.changed()
         return True
+
+    def archive(self, site: str, now: datetime) -> bool:
+        """Put closed days where years of them are asked for fast; return whether there are more to do."""
+        with refusals("days cannot be archived"):
+            return self._archive.take(site, now)
 
     def purge(self) -> None:
         """Remove at once what is older than it may be."""
         with refusals("old numbers cannot be removed"):
-            for table in ("cells", "totals", "consent_records"):
+            for table in ("cells", "archive", "totals", "consent_records"):
                 self._client.command(self._layout.optimize(table))
 
     # - asking
+
+    def answers(self, questions: Sequence[Question]) -> list[dict[str, Any]]:
+        """Answer many questions, see ``breakdown`` and ``timeseries``; those about the same days share queries."""
+        with refusals("the numbers cannot be read"):
+            live = {site: self._archive.live(site) for site in {question.site for question in questions}}
+            return asking.answers(self._client, live, questions)
 
     def breakdown(self, question: Breakdown) -> dict[str, Any]:
         """Return ``{"rows": [{"value", "count", "visitors"}], "rare": {"count", "visitors"}, "provisional": bool}``.
 
         Rows come by falling count; ``visitors`` over several days is the sum of the days'.
         """
-        with refusals("the numbers cannot be read"):
-            return asking.breakdown(self._client, question)
+        return self.answers([question])[0]
 
     def timeseries(self, question: TimeSeries) -> dict[str, Any]:
         """Return ``{"points": [{"time", "count"}], "provisional": bool}``; times without facts are left out, and points
         that come from released cells have ``visitors``."""
-        with refusals("the numbers cannot be read"):
-            return asking.timeseries(self._client, question)
+        return self.answers([question])[0]
 
     # - consent records
 
@@ -263,6 +277,23 @@ class Store:
             with refusals("the account cannot be removed"):
                 self._client.command(self._layout.optimize("users"))
         return user is not None
+
+    # - the staff's small tables
+
+    def office_entries(self, site: str, table: str, limit: int) -> list[dict[str, Any]]:
+        """See ``office.entries``."""
+        with refusals("it cannot be read"):
+            return office.entries(self._client, site, table, limit)
+
+    def office_put(self, site: str, table: str, id_: str, row: Mapping[str, Any] | None, now: datetime) -> None:
+        """See ``office.put``."""
+        with refusals("it cannot be written"):
+            office.put(self._client, site, table, id_, row, now)
+
+    def office_days(self, site: str) -> dict[str, Any]:
+        """See ``office.days``."""
+        with refusals("it cannot be read"):
+            return office.days(self._client, site)
 
     # - inside
 

@@ -1,17 +1,16 @@
--- One dimension's buckets among the facts that another dimension narrows down.
+-- Some dimensions' buckets among the facts that other dimensions narrow down. filter: the value that is given, or that it
+-- is below of.
 SELECT
-    {by_value:Identifier} AS value,
-    value IN (
-        SELECT a_value FROM cells
-        WHERE site = {site:String} AND day BETWEEN {start:Date} AND {end:Date} AND kind = {kind:String}
-            AND a = {by:String} AND b = '' AND part = 'rest'
-    ) AS others,
+    kind,
+    dimension,
+    if({tree:Bool}, {value:String}, given) AS filter,
+    by,
+    value,
     sum(count) AS facts,
     sum(visitors) AS people,
     max(provisional) AS unsettled
-FROM cells
-WHERE site = {site:String} AND day BETWEEN {start:Date} AND {end:Date} AND kind = {kind:String}
-    -- include: narrowed
-GROUP BY value
+FROM
+-- include: narrowed
+GROUP BY kind, dimension, filter, by, value
 ORDER BY value = {rare:String} DESC, facts DESC, value
-LIMIT {limit:UInt32}
+LIMIT {limit:UInt32} BY kind, dimension, filter, by

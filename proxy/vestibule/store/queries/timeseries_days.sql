@@ -1,8 +1,8 @@
--- A kind's facts and visitors by day, as released; or those of one value.
-SELECT toString(day) AS time, sum(count) AS facts, sum(visitors) AS people, max(provisional) AS unsettled
-FROM cells
-WHERE site = {site:String} AND day BETWEEN {start:Date} AND {end:Date} AND kind = {kind:String}
-    AND a = {where:String} AND b = '' AND a_value = {value:String}
+-- Facts and visitors of some kinds by day, as released; or those of one value.
+SELECT kind, toString(day) AS time, sum(count) AS facts, sum(visitors) AS people, max(provisional) AS unsettled
+FROM
+-- include: told
+WHERE (kind, a, b) IN {singles:Array(Tuple(String, String, String))} AND a_value = {value:String}
     AND (part = 'leaf' OR part = if({below:Bool}, 'node', 'rest'))
-GROUP BY day
-ORDER BY day
+GROUP BY kind, day
+ORDER BY kind, day

@@ -1,0 +1,1 @@
+        (dimension, given) IN {filters:Array(Tuple(String, String))}

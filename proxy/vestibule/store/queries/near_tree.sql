@@ -1,0 +1,1 @@
+                -- What is below a value has other names.

@@ -1,0 +1,1 @@
+        toDate(minute, {timezone:String})

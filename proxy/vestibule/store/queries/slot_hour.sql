@@ -1,0 +1,1 @@
+        toStartOfHour(minute, {timezone:String})
