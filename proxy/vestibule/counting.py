@@ -231,7 +231,8 @@ class Counting:
     async def _take_over(self) -> None:
         """Take what workers wrote while this process was away, and what they still write where it did not answer."""
         while True:
-            await asyncio.sleep(1 if await self._take_over_now() else 6)
+            taken = await self._take_over_now()
+            await asyncio.sleep(1 if taken else 6)
 
     async def _take_over_now(self) -> bool:
         """Return whether all could be taken."""
