@@ -83,8 +83,12 @@ def parts(root: str = OURS, extras: Iterable[str] = EXTRAS) -> dict[str, Part]:
                 waiting.append(needed)
         about = distribution.metadata
         names = tuple(dict.fromkeys(needed for needed, _ in needs))
-        found[name] = Part(name, distribution.version, licence(name, about), about.get("Summary") or "", names)
+        found[name] = Part(name, distribution.version, licence(name, about), _summary(about), names)
     return dict(sorted(found.items()))
+
+
+def _summary(about: Any) -> str:
+    return str(about.get("Summary") or "")
 
 
 def _needs(distribution: metadata.Distribution, extras: set[str]) -> Iterable[tuple[str, frozenset[str]]]:
