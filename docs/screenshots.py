@@ -1,4 +1,4 @@
-"""Takes the screenshots of this folder from the running demo: `make docs`.
+"""Takes the screenshots of this folder from the running demo: `make screenshots`.
 
 A month of made-up traffic is imported first, so that the dashboard has something to show.
 """
