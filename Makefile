@@ -2,6 +2,8 @@
 SHELL := /bin/sh
 PYTHON ?= python3
 VENV := .venv
+# Processes that run tests: more than two cores, for most tests wait for processes that they started.
+TESTERS ?= 3
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PIP := $(BIN)/python -m pip install --disable-pip-version-check --no-input --retries 1 --timeout 15
@@ -29,7 +31,7 @@ run: $(STAMP) ## start the demo site, Vestibule in front of it and the dashboard
 	@$(BIN)/python -m demo
 
 test: $(STAMP) ## run the tests (browser tests where Chromium is found)
-	@$(BIN)/python -m pytest -n auto --dist loadfile -m "not slow"
+	@$(BIN)/python -m pytest -n $(TESTERS) --dist loadfile -m "not slow"
 
 soak: $(STAMP) ## run the slow tests: all corpus pages, controls
 	@$(BIN)/python -m pytest -n auto --dist loadfile -m slow

@@ -9,6 +9,7 @@ machine does strikes all alike. Figures of one run are comparable with each othe
 
 from __future__ import annotations
 
+import gc
 import os
 import re
 import resource
@@ -31,6 +32,7 @@ from vestibule.middleware.gate import Gate as RulesGate
 from vestibule.middleware.gate import Origins
 from vestibule.privacy.policy import SitePolicy
 from vestibule.privacy.visitor import Visitor
+from vestibule.worker.worker import YOUNG
 
 PAGES = Path(os.environ.get("VESTIBULE_CORPUS", "../shared/corpus")) / "pages"
 INJECT = Inject(b"<style></style>", b"<div>banner</div>", b"<script></script>")
@@ -143,6 +145,9 @@ def main() -> None:
     if not PAGES.is_dir():
         print(f"rewrite: no corpus at {PAGES}")
         return
+    # As a worker has it: what is loaded stays, and the collector looks as rarely.
+    gc.freeze()
+    gc.set_threshold(YOUNG, 20, 20)
     pages = [(path.read_bytes(), "") for path in sorted(PAGES.glob("*.html"))]
     pages = [(page, address(page)) for page, _ in pages]
     size = sum(len(page) for page, _ in pages)
