@@ -178,6 +178,41 @@ def test_signing_out_on_all_devices_is_for_every_profile(house: House, new_conte
     assert names(phone) | names(desk) == set()
 
 
+READ = """async () => {
+    const found = [], paths = ["/_privacy/", "/_privacy/data"];
+    const settled = () => new Promise((done) => setTimeout(done, 1500));
+    for (const path of paths) {
+        found.push(await (await fetch(path)).text());
+        const frame = Object.assign(document.createElement("iframe"), { src: path });
+        document.body.append(frame);
+        const opened = window.open(path);
+        await settled();
+        for (const other of [frame.contentWindow, opened]) {
+            try { found.push(other.document.documentElement.outerHTML); } catch (error) { found.push(String(error)); }
+        }
+    }
+    return found;
+}"""
+
+
+def test_no_script_in_a_page_reads_who_it_is_or_by_what_they_stay_signed_in(
+    house: House, new_context: NewContext
+) -> None:
+    context = new_context()
+    page = context.new_page()
+    house.sign_in(page, keep=True)
+    secret = [cookie["value"] for cookie in context.cookies() if cookie.get("httpOnly")]
+    assert len(secret) > 1
+    page.goto(house.url + "/pricing")
+    found = "".join(page.evaluate(READ))
+    assert MAIL not in found
+    assert [value for value in secret if value in found] == []
+    page.goto(house.url + "/_privacy/")
+    shown = page.content()
+    assert MAIL in shown, "its owner reads it"
+    assert [value for value in secret if value in shown] == []
+
+
 def test_with_cookies_turned_off_a_visitor_is_told_why(house: House, new_context: NewContext, tmp_path: Path) -> None:
     context = without_cookies(new_context, tmp_path)
     page = context.new_page()

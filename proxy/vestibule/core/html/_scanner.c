@@ -319,6 +319,16 @@ static PyObject *look_up(Page *page, PyObject *dictionary, PyObject *table, cons
     return value;
 }
 
+/* What Python found out, as a verdict. */
+static Verdict verdict_of(Page *page, PyObject *known)
+{
+    if (!PyTuple_Check(known))
+        return known == Py_None ? OPEN : ODD;
+    Py_XDECREF(page->held);
+    page->held = Py_NewRef(known);
+    return HELD;
+}
+
 /* What is known of an origin for a kind. path: what is behind it. */
 static Verdict judge(Page *page, PyObject *kind, const char *origin, Offset size, const char *path, Offset rest)
 {
@@ -328,12 +338,7 @@ static Verdict judge(Page *page, PyObject *kind, const char *origin, Offset size
     PyObject *known = look_up(page, origins, kind, origin, size);
     if (!known)
         return PyErr_Occurred() ? FAILED : ODD;
-    if (PyTuple_Check(known)) {
-        Py_XDECREF(page->held);
-        page->held = known;
-        return HELD;
-    }
-    Verdict verdict = known == Py_None ? OPEN : PyBytes_Check(known) && !may_hold(known, path, rest) ? OPEN : ODD;
+    Verdict verdict = PyBytes_Check(known) && !may_hold(known, path, rest) ? OPEN : verdict_of(page, known);
     Py_DECREF(known);
     return verdict;
 }
@@ -457,13 +462,9 @@ static Verdict judge_whole(Page *page, PyObject *kind, const char *text, Offset 
     Py_XDECREF(table);
     if (!known)
         return PyErr_Occurred() ? FAILED : ODD;
-    if (PyTuple_Check(known)) {
-        Py_XDECREF(page->held);
-        page->held = known;
-        return HELD;
-    }
+    Verdict verdict = verdict_of(page, known);
     Py_DECREF(known);
-    return known == Py_None ? OPEN : ODD;
+    return verdict;
 }
 
 /* What is known of an attribute. kind: of what it refers to. */
