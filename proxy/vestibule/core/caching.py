@@ -83,6 +83,13 @@ def private(cache_control: str) -> str:
     return ", ".join([*kept, "no-transform"] if "no-transform" in directives else kept)
 
 
+def is_for_one(cache_control: str) -> bool:
+    """Whether an answer with this ``Cache-Control`` is one visitor's own, or not to be kept at all (RFC 9111, 5.2.2.5
+    and 5.2.2.7)."""
+    directives = {part.strip().lower().partition("=")[0] for part in cache_control.split(",")}
+    return "private" in directives or "no-store" in directives
+
+
 def only_for_one(headers: list[Header]) -> list[Header]:
     """The headers (names in lower case) of an answer that no shared cache may keep, for it is one visitor's own."""
     said = b",".join(value for name, value in headers if name == b"cache-control").decode("latin-1")

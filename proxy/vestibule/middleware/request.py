@@ -42,13 +42,15 @@ class Kind(NamedTuple):
 @dataclass(frozen=True, slots=True)
 class Prepared:
     """headers: for the site. kind: what the request is for. revalidates: the browser sent one of our entity tags.
-    refused: names of cookies that were left out. lock: the policy that the answer carries."""
+    refused: names of cookies that were left out. lock: the policy that the answer carries. variant: see
+    ``Snapshot.variant``; empty where no page is expected."""
 
     headers: list[Header]
     kind: Kind
     revalidates: bool
     refused: tuple[str, ...]
     lock: Header | None
+    variant: str
 
     @property
     def document(self) -> bool:
@@ -71,6 +73,9 @@ def prepare(snapshot: Snapshot, visitor: Visitor, headers: Sequence[Header]) -> 
     """The headers for the site: without refused cookies and forged words of ours, with the visitor's choice."""
     kind = _kind(headers)
     kept: list[Header] = []
+    variant = ""
+    if kind.runs or any(name == b"if-none-match" for name, _ in headers):
+        variant = snapshot.variant(visitor, kind.wanted_for)
     revalidates = False
     for item in headers:
         name, value = item
@@ -80,7 +85,7 @@ def prepare(snapshot: Snapshot, visitor: Visitor, headers: Sequence[Header]) -> 
             kept.append((name, _unnamed(value)))
             continue
         if name == b"if-none-match":
-            tags, ours = caching.unwrap(value.decode("latin-1"), snapshot.variant(visitor, kind.wanted_for))
+            tags, ours = caching.unwrap(value.decode("latin-1"), variant)
             revalidates = revalidates or (ours and bool(tags))
             if tags and (ours or not kind.runs):
                 kept.append((name, tags.encode("latin-1")))
@@ -96,7 +101,7 @@ def prepare(snapshot: Snapshot, visitor: Visitor, headers: Sequence[Header]) -> 
     kept.append((b"vestibule-consent", _consent(visitor)))
     # The policy of what does not run by itself is the same for all: any cache may keep it.
     lock = snapshot.lock(visitor) if kind.runs else snapshot.closed(visitor)
-    return Prepared(kept, kind, revalidates, refused, lock)
+    return Prepared(kept, kind, revalidates, refused, lock, variant)
 
 
 def is_ours(name: bytes) -> bool:

@@ -4,14 +4,14 @@ scripts of service workers."""
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Hashable
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import lru_cache, partial
 
 from starlette.types import Message, Send
 
 from vestibule.core import caching
-from vestibule.core.codings import CODINGS, CodingError, Decoder, Encoder
+from vestibule.core.codings import CODINGS, CodingError
 from vestibule.core.cookies import SetCookie, removal
 from vestibule.core.csp import open_meta, open_own
 from vestibule.core.html import encoding
@@ -19,7 +19,9 @@ from vestibule.core.html.elements import refresh_target
 from vestibule.core.html.rewriter import Inject, Rewriter
 from vestibule.core.html.sniffing import is_page, says_nothing
 from vestibule.core.urls import absolute
+from vestibule.middleware.bodies import Body, Page, Worker
 from vestibule.middleware.gate import Gate
+from vestibule.middleware.repeated import Blocked, Repeated
 from vestibule.middleware.request import Header, Prepared, is_ours
 from vestibule.middleware.sign_in import Passage
 from vestibule.middleware.snapshot import Snapshot
@@ -159,7 +161,7 @@ class Responder:
         self._held: Message | None = None
         self._unsure: Message | None = None
         self._beginning = b""
-        self._page: _Page | _Worker | None = None
+        self._page: Body | None = None
         self._passing = False
         self._differs = False
         self._language = ""
@@ -167,9 +169,10 @@ class Responder:
         self.seen = Seen()
 
     @property
-    def blocked(self) -> Iterable[tuple[str, str, str]]:
-        """What of the answer was held back: service, purpose, reason."""
-        return () if self._gate is None else self._gate.blocked
+    def blocked(self) -> Collection[Blocked]:
+        """What of the answer was held back."""
+        blocked = {} if self._gate is None else self._gate.blocked
+        return {**blocked, **dict.fromkeys(self._page.blocked)} if isinstance(self._page, Repeated) else blocked
 
     @property
     def _passage(self) -> Passage:
@@ -183,6 +186,11 @@ class Responder:
         if self._gate is None:
             self._gate = Gate(self._policy, self._visitor, self._snapshot.origins)
         return self._gate
+
+    @property
+    def _variant(self) -> str:
+        prepared = self._prepared
+        return prepared.variant or self._snapshot.variant(self._visitor, prepared.wanted_for)
 
     async def __call__(self, message: Message) -> None:
         kind = message["type"]
@@ -282,11 +290,23 @@ class Responder:
         start["headers"] = [item for item in kept if item[0] not in (b"content-length", b"transfer-encoding")]
         limit = self._policy.config.limits.page_bytes
         if addition:
-            self._page = _Worker(addition, coding, limit)
+            self._page = Worker(addition, coding, limit)
         else:
             _, charset = encoding.charset(value.decode("latin-1") for value in types)
-            self._page = _Page(self._rewriter, charset, coding, limit)
+            self._page = self._read(headers, partial(Page, self._rewriter, charset, coding, limit), charset, coding)
         self._held = start  # until the first bytes could be read, so that a page in shreds can still become an error
+
+    def _read(self, headers: list[Header], make: Callable[[], Page], *said: str | None) -> Body:
+        """The body of a page, which may be known from before unless it is meant for one visitor only. said: what else
+        of the answer matters to how it is read."""
+        if self._method != "GET" or any(name == b"set-cookie" for name, _ in headers):
+            return make()
+        cached = b",".join(value for name, value in headers if name == b"cache-control")
+        if caching.is_for_one(cached.decode("latin-1")):
+            return make()
+        visitor, prepared = self._visitor, self._prepared
+        key: Hashable = (self._variant, self._target, prepared.kind, self._language, said)
+        return Repeated(self._snapshot.pages, key, visitor.now, make, lambda: self.gate.blocked)
 
     def _rewriter(self, name: str | None) -> Rewriter:
         """The rewriter for a page in an encoding of this name, None where nobody knows it."""
@@ -416,9 +436,7 @@ class Responder:
             elif name == b"vary":
                 varied += "," + value.decode("latin-1")
             elif rewritten and name == b"etag":
-                tag = caching.wrap(
-                    value.decode("latin-1"), self._snapshot.variant(self._visitor, self._prepared.wanted_for)
-                )
+                tag = caching.wrap(value.decode("latin-1"), self._variant)
                 if tag is not None:
                     kept.append((name, tag.encode("latin-1")))
             else:
@@ -481,86 +499,6 @@ class Responder:
                 continue
             kept.append(match[0])
         return kept
-
-
-class _Coded:
-    """A body that is decoded, changed, and coded again as it was. coding: '' for none. limit: bytes, decoded."""
-
-    label: str | None = None
-    """The charset that the answer is to be labelled with, known with the first output; None where nobody does."""
-
-    def __init__(self, coding: str, limit: int) -> None:
-        self._decoder = Decoder(coding, limit) if coding else None
-        self._encoder = Encoder(coding) if coding else None
-
-    def feed(self, data: bytes) -> bytes:
-        if self._decoder is None or self._encoder is None:
-            return self._change(data)
-        return self._encoder.feed(b"".join(map(self._change, self._decoder.feed(data))))
-
-    def close(self) -> bytes:
-        if self._decoder is None or self._encoder is None:
-            return self._end()
-        self._decoder.close()
-        return self._encoder.feed(self._end()) + self._encoder.close()
-
-    def _change(self, data: bytes) -> bytes:
-        raise NotImplementedError
-
-    def _end(self) -> bytes:
-        raise NotImplementedError
-
-
-class _Worker(_Coded):
-    """A service worker's script, with something after its last line."""
-
-    def __init__(self, addition: bytes, coding: str, limit: int) -> None:
-        super().__init__(coding, limit)
-        self._addition = addition
-
-    def _change(self, data: bytes) -> bytes:
-        return data
-
-    def _end(self) -> bytes:
-        return self._addition
-
-
-class _Page(_Coded):
-    """The body of a page: decoded, read in its encoding, rewritten, coded again.
-
-    charset: of its headers. Where these don't say in which encoding it is, its first kilobyte is waited for, in which
-    it may say so itself; browsers do the same.
-    """
-
-    def __init__(self, make: Callable[[str | None], Rewriter], charset: str | None, coding: str, limit: int) -> None:
-        super().__init__(coding, limit)
-        self._make = make
-        self._charset = charset
-        self._first = b""
-        self._reader: encoding.Transcoder | encoding.Clarifier | None = None
-        self._rewriter: Rewriter | None = None
-
-    def _change(self, data: bytes) -> bytes:
-        if self._rewriter is None:
-            data, self._first = self._first + data, b""
-            if not encoding.enough(self._charset, data):
-                self._first = data
-                return b""
-            return self._begin(data)
-        return self._rewriter.feed(self._reader.feed(data) if self._reader is not None else data)
-
-    def _begin(self, data: bytes) -> bytes:
-        name = encoding.declared(self._charset, data)
-        self.label = "utf-8" if encoding.needs_transcoding(name) else name
-        self._reader = encoding.reader(name)
-        self._rewriter = self._make(name)
-        return self._change(data)
-
-    def _end(self) -> bytes:
-        begun = self._begin(self._first) if self._rewriter is None else b""
-        assert self._rewriter is not None
-        rest = self._rewriter.feed(self._reader.close()) if self._reader is not None else b""
-        return begun + rest + self._rewriter.close()
 
 
 def _labelled(headers: list[Header], label: str | None) -> list[Header]:

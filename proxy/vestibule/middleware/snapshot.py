@@ -9,6 +9,7 @@ from starlette.types import Send
 from vestibule.core.consent import Choice
 from vestibule.core.csp import lock
 from vestibule.middleware.gate import Origins
+from vestibule.middleware.repeated import Pages
 from vestibule.middleware.sign_in import SignIns
 from vestibule.privacy.banner import Banner
 from vestibule.privacy.endpoints import Endpoints, Records
@@ -33,6 +34,7 @@ class Snapshot:
         self.endpoints = Endpoints(policy, self.banner, records)
         self._worker = squeezed("worker.js")
         self.origins = Origins(policy)
+        self.pages = Pages()
         self._locks: dict[object, Header | None] = {}
 
     def variant(self, visitor: Visitor, kind: str) -> str:
