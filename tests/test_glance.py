@@ -7,7 +7,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from vestibule.upstream.glance import MAX_KNOWN, Glance
+from vestibule.core.headers import Client, response_headers
+from vestibule.upstream.glance import MAX_HEADS, MAX_KNOWN, Glance
 
 Header = tuple[bytes, bytes]
 
@@ -62,6 +63,8 @@ LEFT = {
     "bare CR": b"HTTP/1.1 200 OK\r\nA: b\rc\r\n\r\n",
     "bare LF": b"HTTP/1.1 200 OK\r\nA: b\nC: d\r\n\r\n",
     "bare LF in the reason": b"HTTP/1.1 200 O\nK\r\n\r\n",
+    "two lengths": b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 5\r\n\r\n",
+    "no length": b"HTTP/1.1 200 OK\r\nContent-Length: +5\r\n\r\n",
     "empty": b"",
 }
 
@@ -72,9 +75,8 @@ def test_reads_plain_heads_as_the_parser_does(name: str) -> None:
     for _ in range(2):  # the second time from memory
         seen = glance.read(PLAIN[name])
         assert seen is not None
-        status, headers, end = seen
-        assert (status, headers) == (parser.status, parser.headers)
-        assert PLAIN[name][end:] == PLAIN[name].partition(b"\r\n\r\n")[2]
+        assert (seen.status, list(seen.headers)) == (parser.status, parser.headers)
+        assert PLAIN[name][seen.size :] == PLAIN[name].partition(b"\r\n\r\n")[2]
 
 
 @pytest.mark.parametrize("name", LEFT)
@@ -97,8 +99,8 @@ def test_takes_nothing_that_the_parser_refuses(lines: list[bytes], end: bytes) -
     data = b"HTTP/1.1 200 OK" + end + end.join(lines) + b"\r\n\r\n"
     seen = Glance().read(data)
     if seen is not None:
-        parser = Parser(data[: seen[2]])
-        assert (seen[0], seen[1]) == (parser.status, parser.headers)
+        parser = Parser(data[: seen.size])
+        assert (seen.status, list(seen.headers)) == (parser.status, parser.headers)
 
 
 def test_remembers_a_bounded_number_of_lines() -> None:
@@ -106,3 +108,21 @@ def test_remembers_a_bounded_number_of_lines() -> None:
     for number in range(MAX_KNOWN * 2 + 10):
         assert glance.read(b"HTTP/1.1 200 OK\r\nX: %d\r\nY: %b\r\n\r\n" % (number, b"y" * 1000)) is not None
         assert len(glance._known) <= MAX_KNOWN
+        assert len(glance._heads) <= MAX_HEADS
+
+
+def test_what_is_one_visitors_own_is_not_remembered() -> None:
+    glance = Glance()
+    for line in (b"Set-Cookie: a=1", b"Location: /x", b"X: %b" % (b"x" * 3000)):
+        head = glance.read(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n%b\r\n\r\n" % line)
+        assert head is not None
+        assert glance._heads == {}
+
+
+def test_the_public_fields_are_those_that_every_client_gets() -> None:
+    head = Glance().read(b"HTTP/1.1 200 OK\r\nConnection: keep-alive\r\nContent-Length: 5\r\nX: y\r\n\r\n")
+    assert head is not None
+    client = Client("192.0.2.1", "https", "relaso.com")
+    whole = response_headers(head.headers, status=200, origins=frozenset({b"//site"}), client=client)
+    assert head.public == tuple(whole)
+    assert (b"connection", b"keep-alive") not in head.public

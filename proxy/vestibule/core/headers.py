@@ -129,6 +129,10 @@ class Client(NamedTuple):
     host: str
 
 
+_NOBODY = Client("", "", "")
+_OWN = frozenset({b"content-location", b"location", b"set-cookie"})
+
+
 class _Resolved(NamedTuple):
     client: Client
     lines: tuple[Header, ...]
@@ -136,7 +140,12 @@ class _Resolved(NamedTuple):
 
 def hashable(headers: Iterable[Sequence[bytes]]) -> tuple[Header, ...]:
     """The same fields as a key: ASGI allows for any iterable of any pairs."""
-    return tuple(map(tuple, headers))  # type: ignore[arg-type]  # each is a pair
+    fields = tuple(headers)
+    try:
+        hash(fields)
+    except TypeError:
+        return tuple(map(tuple, fields))  # type: ignore[arg-type]  # each is a pair
+    return fields  # type: ignore[return-value]
 
 
 def is_host(value: bytes) -> bool:
@@ -267,6 +276,13 @@ def response_headers(
         kept = [pair for pair in kept if pair[0] not in named]
     kept.append((b"via", VIA))
     return kept
+
+
+def common_headers(headers: Iterable[Header], *, status: int) -> tuple[Header, ...] | None:
+    """What ``response_headers`` returns whoever asks; None where it depends on the client or the upstream."""
+    if any(name in _OWN for name, _ in headers):
+        return None
+    return tuple(response_headers(headers, status=status, origins=frozenset(), client=_NOBODY))
 
 
 def is_trusted(peer: str | None, trusted: tuple[str, ...]) -> bool:

@@ -8,17 +8,19 @@ longer than the configuration that it follows from.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from starlette.types import Scope
 
 from vestibule.core.consent import Choice
 from vestibule.core.headers import client_address, hashable
 from vestibule.core.memo import Recent
+from vestibule.core.services import Verdict
 from vestibule.middleware.request import Header, Prepared, prepare
 from vestibule.middleware.snapshot import Snapshot
 from vestibule.privacy.endpoints import is_own
 from vestibule.privacy.origin import is_navigation
+from vestibule.privacy.policy import SitePolicy
 from vestibule.privacy.visitor import CHOICE_COOKIE, Visitor, read
 
 KEPT = 2.0
@@ -28,19 +30,35 @@ MAX_KNOWN = 256
 MAX_KNOWN_BYTES = 4096
 """Requests remembered, and bytes of headers of each. When there are more, all are forgotten."""
 
-_UPGRADED = {"http": "http", "https": "https", "ws": "http", "wss": "https"}
+MAX_VERDICTS = 32
+MAX_TARGET = 256
+"""Addresses of which each keeps the verdict, and characters of one."""
+
+UPGRADED = {"http": "http", "https": "https", "ws": "http", "wss": "https"}
 
 
 @dataclass(frozen=True, slots=True)
 class Known:
     """choice: the one that holds, their own or their browser's. address: the client's, in full. sent: the headers as
-    they came, the last of a name."""
+    they came, the last of a name. verdicts: what the rules said of addresses that were asked for."""
 
     visitor: Visitor
     choice: Choice | None
     address: str
     prepared: Prepared
     sent: dict[bytes, bytes]
+    verdicts: dict[str, Verdict] = field(default_factory=dict)
+
+    def verdict(self, policy: SitePolicy, target: str) -> Verdict:
+        """What the rules say of an address: paths of the site's own may only pass data on to a service."""
+        verdict = self.verdicts.get(target)
+        if verdict is None:
+            host = self.visitor.host
+            host = policy.config.site.hosts[0] if host in policy.local else host
+            verdict = policy.rules.decide(host, target, self.prepared.wanted_for)
+            if len(self.verdicts) < MAX_VERDICTS and len(target) <= MAX_TARGET:
+                self.verdicts[target] = verdict
+        return verdict
 
     def text(self, name: bytes) -> str:
         """A header as text, empty where there is none."""
@@ -71,7 +89,7 @@ class Recall:
     def _make(self, peer: str | None, scheme: str, headers: tuple[Header, ...], now: float) -> Known | None:
         snapshot = self.snapshot
         policy = snapshot.policy
-        client = client_address(peer, headers, policy.config.trusted_proxies, _UPGRADED[scheme])
+        client = client_address(peer, headers, policy.config.trusted_proxies, UPGRADED[scheme])
         visitor = read(policy, client.scheme, client.host, headers, int(now))
         if not policy.answers_for(visitor.host):
             return None

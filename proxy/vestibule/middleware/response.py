@@ -4,7 +4,7 @@ scripts of service workers."""
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Hashable
+from collections.abc import Awaitable, Callable, Collection, Hashable, Iterable
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
 
@@ -107,6 +107,22 @@ def _passive(value: bytes) -> str:
     return value.decode("latin-1") if clear else ""
 
 
+def _looked(headers: Iterable[Header]) -> str:
+    """The type that the fields tell, where none of them needs a closer look; empty for all others."""
+    types = ""
+    for name, value in headers:
+        if name in _HARMLESS:
+            continue
+        if name == b"content-type" and not types:
+            types = _passive(value)
+            if types:
+                continue
+        if name != b"vary" or b"estibule" in value.lower():
+            return ""
+    return types
+
+
+_plain = lru_cache(maxsize=256)(_looked)  # our own proxy hands over what many answers share
 _PLAIN_TYPE = re.compile(r'text/html(?:\s*;\s*charset="?([\w:.-]+)"?)?', re.IGNORECASE)
 _LINK = re.compile(r'<([^>]*)>((?:\s*;\s*[^\s;,="]+(?:\s*=\s*(?:"[^"]*"|[^\s;,"]*))?)*)')
 _REL = re.compile(r';\s*rel\s*=\s*(?:"([^"]*)"|([^\s;,"]*))', re.IGNORECASE)
@@ -192,22 +208,19 @@ class Responder:
         prepared = self._prepared
         return prepared.variant or self._snapshot.variant(self._visitor, prepared.wanted_for)
 
-    async def __call__(self, message: Message) -> None:
+    def __call__(self, message: Message) -> Awaitable[None]:
+        # No coroutine of its own: most messages only pass, and each would cost as much again.
         kind = message["type"]
         if kind == "http.response.start":
             passing = self._passed(message)
-            if passing is not None:
-                await self._send(passing)
-            else:
-                await self._start(message)
-        elif kind == "http.response.body":
-            if self._passing:
-                self.seen.size += len(message.get("body", b""))
-                await self._send(message)
-            else:
-                await self._body(message)
-        elif kind != "http.response.trailers":  # trailers are dropped: they would pass unfiltered
-            await self._send(message)
+            return self._start(message) if passing is None else self._send(passing)
+        if kind == "http.response.body":
+            if not self._passing:
+                return self._body(message)
+            self.seen.size += len(message.get("body", b""))
+        elif kind == "http.response.trailers":
+            return _nowhere(message)  # they would pass unfiltered
+        return self._send(message)
 
     def _passed(self, message: Message) -> Message | None:
         """An answer that can be seen to be no page, and to hold nothing that is filtered, with the policy: it passes.
@@ -215,23 +228,15 @@ class Responder:
         prepared = self._prepared
         if prepared.kind.runs or prepared.revalidates or isinstance(self._passing_by, Passage):
             return None
-        types = ""
-        for name, value in message["headers"]:
-            if name in _HARMLESS:
-                continue
-            if name == b"content-type" and not types:
-                types = _passive(value)
-                if types:
-                    continue
-            if name != b"vary" or b"estibule" in value.lower():
-                return None
+        headers = message["headers"]
+        types = _plain(headers) if type(headers) is tuple else _looked(headers)
         if not types:
             return None
         self.seen.status = message["status"]
         self.seen.content_type = types
         self._passing = True
         # The app's own message stays as it is: it may send that again.
-        return message if prepared.lock is None else {**message, "headers": [*message["headers"], prepared.lock]}
+        return message if prepared.lock is None else {**message, "headers": (*headers, prepared.lock)}
 
     async def _start(self, message: Message) -> None:
         status = message["status"]

@@ -14,10 +14,11 @@ _SAFE = bytes([9, *range(0x20, 0x7F), *range(0x80, 0x100)])
 
 
 def joined(lines: list[bytes]) -> bytes:
-    """A head of these lines. Raises ValueError where one holds a line break or a control character."""
+    """These lines of a head, without the last line end. Raises ValueError where one holds a line break or a control
+    character."""
     if b"".join(lines).translate(None, _SAFE):
         raise ValueError("a response header holds a line break or a control character")
-    return b"\r\n".join([*lines, b"", b""])
+    return b"\r\n".join(lines)
 
 
 def status_line(status: int) -> bytes:
@@ -42,4 +43,4 @@ def bare(status: int, *, head_only: bool = False) -> bytes:
         (b"date", date()),
         (b"connection", b"close"),
     )
-    return joined([line, *map(b": ".join, fields)]) + (b"" if head_only else text)
+    return joined([line, *map(b": ".join, fields), b"", b""]) + (b"" if head_only else text)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, MutableMapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from vestibule.core.headers import Header
 from vestibule.core.hints import BODY_FOLLOWS
 from vestibule.protocol.answers import date, joined, status_line
 from vestibule.protocol.discretion import without_data
@@ -20,6 +22,39 @@ App = Callable[[Any, Any, Any], Awaitable[None]]
 _FRAMING = frozenset({b"connection", b"content-length", b"transfer-encoding"})
 
 _logger = logging.getLogger("vestibule.protocol")
+
+
+class _Fields(NamedTuple):
+    """What an app's fields come to. text: the status line and the fields, but for those that frame the message, without
+    the last line end. length: of the body, None where it isn't said. ends: the connection is not kept. dated: one of
+    them is a date."""
+
+    text: bytes
+    length: bytes | None
+    ends: bool
+    dated: bool
+
+
+def _fields(status: int, headers: Iterable[Header]) -> _Fields:
+    """Raises ValueError for a field that would not be one line."""
+    lines = [status_line(status)]
+    length: bytes | None = None
+    ends, dated = b"", False
+    for pair in headers:
+        name = pair[0]
+        if name not in _FRAMING:
+            lines.append(b": ".join(pair))
+            dated = dated or name == b"date"
+        elif name == b"content-length":
+            length = pair[1]
+        elif name == b"connection":
+            ends = pair[1]
+    if length is not None:
+        lines.append(b"content-length: " + length)
+    return _Fields(joined(lines), length, ends.lower() == b"close", dated)
+
+
+_known = lru_cache(maxsize=256)(_fields)  # a tuple is one that many answers share
 
 
 class ClientDisconnectedError(ConnectionError):
@@ -182,30 +217,17 @@ class Exchange:
         if self.expects:
             # The client may or may not send the body that nobody asked for; only a new connection is clear.
             self.keep_alive = False
-        lines = [status_line(status)]
-        length, ends, dated = None, b"", False
-        for pair in headers:
-            name = pair[0]
-            if name not in _FRAMING:
-                lines.append(b": ".join(pair))
-                dated = dated or name == b"date"
-            elif name == b"content-length":
-                length = pair[1]
-            elif name == b"connection":
-                ends = pair[1]
-        if ends and ends.lower() == b"close":
+        fields = _known(status, headers) if type(headers) is tuple else _fields(status, headers)
+        if fields.ends:
             self.keep_alive = False
-        if not dated:
-            lines.append(b"date: " + date())
-        if length is not None:
-            lines.append(b"content-length: " + length)
-        self._frame(status, length, lines)
-        if not self.keep_alive:
-            lines.append(b"connection: close")
-        return joined(lines)
+        text = fields.text if fields.dated else fields.text + b"\r\ndate: " + date()
+        if self._frame(status, fields.length):
+            text += b"\r\ntransfer-encoding: chunked"
+        return text + (b"\r\n\r\n" if self.keep_alive else b"\r\nconnection: close\r\n\r\n")
 
-    def _frame(self, status: int, length: bytes | None, lines: list[bytes]) -> None:
-        """RFC 9112, 6.3. ``_left`` is what the body may still bring, None where its end is marked otherwise."""
+    def _frame(self, status: int, length: bytes | None) -> bool:
+        """RFC 9112, 6.3; whether the body goes in chunks. ``_left`` is what it may still bring, None where its end is
+        marked otherwise."""
         if self.head_only or status in (204, 304):
             self._left = 0
         elif length is not None:
@@ -214,7 +236,7 @@ class Exchange:
             self.keep_alive = False  # the end of the connection is the end of the body
         else:
             self.chunked = True
-            lines.append(b"transfer-encoding: chunked")
+        return self.chunked
 
     def _send_body(self, body: bytes, *, more: bool) -> None:
         if self.chunked:

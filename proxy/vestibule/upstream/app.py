@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
-from vestibule.core.headers import response_headers
+from vestibule.core.headers import Header, response_headers
 from vestibule.core.hints import BODY_FOLLOWS
 from vestibule.upstream.connection import PIECE, Connection, Receive
 from vestibule.upstream.faults import Cause, ResponseAbortedError, UpstreamError, error_headers, error_page
@@ -90,7 +90,7 @@ class Upstream:
         try:
             connection = await self._answer(request, receive)
             status = connection.status
-            headers = response_headers(
+            headers: Sequence[Header] = connection.public or response_headers(
                 connection.headers, status=status, origins=self.target.origins, client=request.client
             )
             start: Message = {"type": "http.response.start", "status": status, "headers": headers}

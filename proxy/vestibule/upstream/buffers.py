@@ -31,10 +31,11 @@ class Buffers:
         self._free = self._holders(buffer)
         self.current = memoryview(self._all[0])
 
-    def taken(self, size: int) -> bytes | memoryview:
-        """The first ``size`` bytes of what was read into ``current``, which may be another one from now on."""
-        view = self.current[:size]
-        if self._views and size >= WORTH:
+    def taken(self, size: int, begin: int = 0) -> bytes | memoryview:
+        """Of the first ``size`` bytes of what was read into ``current`` those from ``begin`` on; ``current`` may be
+        another one from now on."""
+        view = self.current[begin:size]
+        if self._views and len(view) >= WORTH:
             spare = self._spare()
             if spare is not None:
                 self.current = memoryview(spare)

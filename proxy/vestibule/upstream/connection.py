@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import enum
 import re
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 import httptools
@@ -32,6 +32,7 @@ PIECE = 65536
 MAX_INTERIM = 16
 """1xx answers that may come before the final one (RFC 9110, 15.2)."""
 
+_GLANCED = 8192  # of a first read, as far as a plain head may reach
 _LENGTH = re.compile(rb"[0-9]{1,18}")
 _FRAMING = frozenset({b"content-length", b"transfer-encoding"})
 
@@ -50,6 +51,7 @@ class Connection(asyncio.BufferedProtocol):
 
     __slots__ = (
         "_farewell",
+        "_fields",
         "_fresh_parser",
         "_heard",
         "_interim",
@@ -79,6 +81,7 @@ class Connection(asyncio.BufferedProtocol):
         "moved",
         "parser",
         "permission",
+        "public",
         "reusable",
         "sending",
         "status",
@@ -102,7 +105,9 @@ class Connection(asyncio.BufferedProtocol):
         self.reusable = True
         self.fault: UpstreamError | None = None
         self.status = 0
-        self.headers: list[Header] = []
+        self.headers: Sequence[Header] = ()
+        self.public: tuple[Header, ...] | None = None
+        self._fields: list[Header] = []
         self.framing = Framing.NONE
         self.body: list[bytes | memoryview] = []
         self.buffered = 0
@@ -139,7 +144,9 @@ class Connection(asyncio.BufferedProtocol):
         self.reusable = True
         self.fault = None
         self.status = 0
-        self.headers = []
+        self.headers = ()
+        self.public = None
+        self._fields = []
         self._interim = self._noise = self._read = self._left = 0
         self._quiet_since = self._loop.time()
         self.moved = False
@@ -317,7 +324,7 @@ class Connection(asyncio.BufferedProtocol):
         buffers = self._pool.buffers
         if self._left:
             self._raw(buffers.taken(nbytes))
-        elif self._heard or not self._glance(bytes(buffers.current[:nbytes])):
+        elif self._heard or not self._glance(nbytes):
             self._parse(buffers.current[:nbytes])
         self.moved = self._heard = True
         waiter = self._waiter
@@ -328,30 +335,27 @@ class Connection(asyncio.BufferedProtocol):
         elif waiter is None and (self._paused or self.done):
             self._pool.set_aside(self)  # the exchange is with its client
 
-    def _glance(self, data: bytes) -> bool:
-        """Read an answer's head, which ``data`` begins with, if it is a plain one; whether it is."""
-        seen = self._pool.glance.read(data)
-        if seen is None:
+    def _glance(self, nbytes: int) -> bool:
+        """Read an answer's head, with which what was read begins, if it is a plain one; whether it is."""
+        buffers, limits = self._pool.buffers, self.limits
+        head = self._pool.glance.read(bytes(buffers.current[: min(nbytes, _GLANCED)]))
+        if head is None or len(head.headers) > limits.header_count or head.size > limits.header_bytes:
             return False
-        status, headers, end = seen
-        limits = self.limits
-        if len(headers) > limits.header_count or end > limits.header_bytes:
+        bodiless = self._no_body or head.length == 0 or head.status in (204, 304)
+        if head.length is None and not bodiless:
             return False
-        self.headers = headers
-        framing = self._framing(status, "1.1")
-        if framing is not Framing.LENGTH and framing is not Framing.NONE:
-            self.headers = []
-            return False
-        self.status = status
-        self.framing = framing
+        self.status, self.headers, self.public = head.status, head.headers, head.public
+        self.framing = Framing.NONE if bodiless else Framing.LENGTH
         self.head_done = True
         self._fresh_parser = True  # it has seen nothing of this
         self._permit()
-        if framing is Framing.NONE:
+        if head.length is None or bodiless:
             self.done = True
-            self.reusable = end == len(data)
-        elif end < len(data):
-            self._raw(data[end:])
+            self.reusable = head.size == nbytes
+        else:
+            self._left = head.length
+            if head.size < nbytes:
+                self._raw(buffers.taken(nbytes, head.size))
         return True
 
     def _raw(self, data: bytes | memoryview) -> None:
@@ -403,7 +407,7 @@ class Connection(asyncio.BufferedProtocol):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if not self.head_done:  # else a trailer
-            self.headers.append((name.lower(), value.strip(b" \t")))
+            self._fields.append((name.lower(), value.strip(b" \t")))
 
     def on_headers_complete(self) -> None:
         status = self.parser.get_status_code()
@@ -419,14 +423,14 @@ class Connection(asyncio.BufferedProtocol):
         if status < 100 or status == 101 or self._interim > MAX_INTERIM:
             self._refuse(Cause.GARBAGE)
             return
-        self.headers = []
+        self._fields = []
         if status == 100:
             self.continued = True
             self._permit()
 
     def _final_answer(self, status: int) -> None:
         version = self.parser.get_http_version()
-        headers = self.headers
+        headers = self.headers = self._fields
         if len(headers) > self.limits.header_count or (
             self._read > self.limits.header_bytes
             and sum(len(name) + len(value) for name, value in headers) > self.limits.header_bytes

@@ -1,19 +1,24 @@
 """Heads of answers that can be read at a glance: whole, plain, and known how they end.
 
-A reader for the usual case, at a third of the parser's cost. It takes nothing that the parser would refuse: a head in
+A reader for the usual case, at a third of the parser's cost, and at a tenth where the same head was read before, as it
+is with each answer of the same second to the same question. It takes nothing that the parser would refuse: a head in
 which any line looks otherwise than here is left to it, and so is every coding, upgrade and end of connection.
 """
 
 from __future__ import annotations
 
 import re
-from typing import cast
+from typing import NamedTuple, cast
 
-from vestibule.core.headers import Header
+from vestibule.core.headers import Header, common_headers
 
 MAX_KNOWN = 1024
 MAX_KNOWN_BYTES = 160
 """Field lines that are remembered, and the bytes of one at most. When there are more, all are forgotten."""
+
+MAX_HEADS = 256
+MAX_HEAD_BYTES = 2048
+"""The same for whole heads that are the same for all."""
 
 # RFC 9112, 4, for final statuses; RFC 9110, 5.5: a value begins and ends with a visible character.
 _STATUS = re.compile(rb"HTTP/1\.1 ([2-5][0-9]{2})(?: [\t\x20-\x7e\x80-\xff]*)?")
@@ -22,22 +27,47 @@ _FIELD = re.compile(
     rb"[ \t]*"
 )
 _ELSEWHERE = frozenset({b"transfer-encoding", b"upgrade"})
+_LENGTH = re.compile(rb"[0-9]{1,18}")
+
+
+class Head(NamedTuple):
+    """headers: with names in lower case. size: in bytes, with the empty line. length: of the body as announced, None
+    where it isn't. public: the fields as any client gets them; None where that depends on the client."""
+
+    status: int
+    headers: tuple[Header, ...]
+    size: int
+    length: int | None
+    public: tuple[Header, ...] | None
 
 
 class Glance:
-    """See the module. Remembers lines, most of which come with every answer."""
+    """See the module. Remembers lines, most of which come with every answer, and heads."""
 
-    __slots__ = ("_known",)
+    __slots__ = ("_heads", "_known")
 
     def __init__(self) -> None:
         self._known: dict[bytes, Header] = {}
+        self._heads: dict[bytes, Head] = {}
 
-    def read(self, data: bytes) -> tuple[int, list[Header], int] | None:
-        """Status, fields (names in lower case) and where the body begins; None where the parser has to say."""
+    def read(self, data: bytes) -> Head | None:
+        """The head that ``data`` begins with; None where the parser has to say."""
         end = data.find(b"\r\n\r\n")
         if end < 0:
             return None
-        first, *lines = data[:end].split(b"\r\n")
+        text = data[:end]
+        head = self._heads.get(text)
+        if head is not None:
+            return head
+        head = self._read(text)
+        if head is not None and head.public is not None and end <= MAX_HEAD_BYTES:
+            if len(self._heads) >= MAX_HEADS:
+                self._heads.clear()
+            self._heads[text] = head
+        return head
+
+    def _read(self, text: bytes) -> Head | None:
+        first, *lines = text.split(b"\r\n")
         match = _STATUS.fullmatch(first)
         if match is None:
             return None
@@ -49,7 +79,12 @@ class Glance:
             if None in read:
                 return None
             headers = cast("list[Header]", read)
-        return int(match[1]), headers, end + 4
+        lengths = [value for name, value in headers if name == b"content-length"]
+        if len(lengths) > 1 or (lengths and not _LENGTH.fullmatch(lengths[0])):
+            return None
+        status = int(match[1])
+        length = int(lengths[0]) if lengths else None
+        return Head(status, tuple(headers), len(text) + 4, length, common_headers(headers, status=status))
 
     def _field(self, line: bytes) -> Header | None:
         match = _FIELD.fullmatch(line)
