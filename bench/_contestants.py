@@ -40,7 +40,12 @@ http {{
   {site}
 }}
 """
-_SITE = "server {{ listen 127.0.0.1:{port}; root {folder}/www; }}"
+_SITE = """
+  server {{
+    listen 127.0.0.1:{port}; root {folder}/www;
+    location = /fresh.html {{ sub_filter '</html>' '<!-- $request_id --></html>'; }}
+  }}
+"""
 _REFERENCE = """
   upstream site {{ server 127.0.0.1:{site}; keepalive 128; keepalive_requests 1000000; }}
   server {{
@@ -49,7 +54,7 @@ _REFERENCE = """
     proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for; proxy_set_header X-Forwarded-Proto $scheme;
     proxy_buffers 16 64k; proxy_buffer_size 64k; proxy_busy_buffers_size 128k;
     location / {{ proxy_pass http://site; }}
-    location = /page.html {{
+    location ~ ^/(page|fresh).html$ {{
       proxy_pass http://site; sub_filter_once off;
       sub_filter ' src="https://www.googletagmanager.com' ' data-src="https://www.googletagmanager.com';
       sub_filter '</head>' '<script src="/banner.js"></script></head>';

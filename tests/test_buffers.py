@@ -48,3 +48,20 @@ def test_one_reader_at_a_time_needs_two() -> None:
     for number in range(100):
         assert isinstance(filled(buffers, number, SIZE), memoryview)
     assert len(buffers._all) == 2
+
+
+def test_buffers_that_are_not_needed_for_a_while_go() -> None:
+    buffers = Buffers(views=True)
+    held = [filled(buffers, number, SIZE) for number in range(9)]
+    kept = held[5]
+    held.clear()
+    buffers.trim()
+    assert len(buffers._all) == 10  # they were needed since the last time
+    for number in range(9):
+        assert isinstance(filled(buffers, number, SIZE), memoryview)
+        buffers.trim()
+        buffers.current[:5] = b"other"
+    assert len(buffers._all) < 10
+    buffers.trim()
+    assert isinstance(filled(buffers, 1, SIZE), memoryview)
+    assert set(bytes(kept)) == {5}

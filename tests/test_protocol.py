@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import logging
 import os
 import re
 import socket
 import threading
 import time
+import weakref
 from collections.abc import Awaitable, Callable, Iterator, MutableMapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -1066,3 +1068,46 @@ def test_nothing_odd_comes_of_anything(
         assert scope["raw_path"].startswith((b"/", b"*"))
         assert not any(set(value) & set(b"\r\n\0") for _, value in scope["headers"])
     assert not caplog.records
+
+
+ENDINGS = {
+    "answered": get(),
+    "a head begun": b"GET / HTTP/1.1\r\nHo",
+    "a body begun": post(b"Content-Length: 100", b"xx"),
+    "a chunk begun": post(b"Transfer-Encoding: chunked", b"5\r\nxx"),
+    "refused": b"GARBAGE\r\n\r\n",
+    "nothing": b"",
+}
+
+
+@pytest.mark.parametrize("name", ENDINGS)
+def test_what_a_connection_held_is_free_when_it_ends(name: str) -> None:
+    """At once, and not when the collector of cycles next looks at everything, which may be after thousands more."""
+    alive: weakref.WeakSet[Any] = weakref.WeakSet()
+
+    class Watched(hardened(LIMITS)):  # type: ignore[misc]
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            super().__init__(*args, **kwargs)
+            alive.add(self)
+
+    class Held:
+        """What the app holds for a connection."""
+
+    async def app(scope: Any, receive: Receive, send: Send) -> None:
+        held = scope["state"]["held"] = Held()
+        alive.add(held)
+        await echo(scope, receive, send)
+
+    with serve_asgi(app, http=Watched) as url:
+        gc.collect()
+        gc.disable()
+        try:
+            for _ in range(5):
+                with connect(url) as sock:
+                    sock.sendall(ENDINGS[name])
+                    if name == "answered":
+                        assert sock.recv(100).startswith(b"HTTP/1.1 200")
+                    wait_until(lambda: bool(alive), "the connection")
+            wait_until(lambda: not alive, "what they held to be free")
+        finally:
+            gc.enable()

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from tests.sites import SECRET, Recording, configured
 from vestibule.middleware import ConsentMiddleware, repeated
-from vestibule.middleware.repeated import AGE, MAX_BYTES, MAX_LEARNING, MAX_PAGE, Pages, Read, Repeated
+from vestibule.middleware.repeated import AGE, MAX_BYTES, MAX_LEARNING, MAX_PAGE, MAX_TARGET, Pages, Read, Repeated
 
 Message = MutableMapping[str, Any]
 Header = tuple[bytes, bytes]
@@ -206,6 +206,13 @@ def test_pages_that_never_come_twice_are_not_kept(site: Site, fresh: tuple[Conse
         ask(whole, method="HEAD")
         ask(whole, method="POST")
     assert known(whole) == 0
+
+
+def test_long_addresses_are_not_taken_note_of(fresh: tuple[ConsentMiddleware, Recording]) -> None:
+    whole, _ = fresh
+    for _ in range(3):
+        ask(whole, path="/" + "x" * MAX_TARGET)
+    assert known(whole) == len(whole._recall.snapshot.pages._once) == 0
 
 
 def test_a_page_that_changes_is_followed(site: Site, fresh: tuple[ConsentMiddleware, Recording]) -> None:

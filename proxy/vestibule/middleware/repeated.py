@@ -23,7 +23,10 @@ MAX_BYTES = 8_388_608
 """Bytes of all that is kept; beyond, it begins anew."""
 
 MAX_ONCE = 4096
-"""Pages that were seen once of which this much is known."""
+"""Pages of which it is known that they came."""
+
+MAX_TARGET = 512
+"""Characters of an address, path and query, up to which its page is taken note of."""
 
 MAX_LEARNING = 16
 """Pages at a time that are copied while they pass."""

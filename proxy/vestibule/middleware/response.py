@@ -21,7 +21,7 @@ from vestibule.core.html.sniffing import is_page, says_nothing
 from vestibule.core.urls import absolute
 from vestibule.middleware.bodies import Body, Page, Worker
 from vestibule.middleware.gate import Gate
-from vestibule.middleware.repeated import Blocked, Repeated
+from vestibule.middleware.repeated import MAX_TARGET, Blocked, Repeated
 from vestibule.middleware.request import Header, Prepared, is_ours
 from vestibule.middleware.sign_in import Passage
 from vestibule.middleware.snapshot import Snapshot
@@ -304,7 +304,7 @@ class Responder:
     def _read(self, headers: list[Header], make: Callable[[], Page], *said: str | None) -> Body:
         """The body of a page, which may be known from before unless it is meant for one visitor only. said: what else
         of the answer matters to how it is read."""
-        if self._method != "GET" or any(name == b"set-cookie" for name, _ in headers):
+        if self._method != "GET" or len(self._target) > MAX_TARGET or any(name == b"set-cookie" for name, _ in headers):
             return make()
         cached = b",".join(value for name, value in headers if name == b"cache-control")
         if caching.is_for_one(cached.decode("latin-1")):

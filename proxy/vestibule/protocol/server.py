@@ -109,6 +109,9 @@ class HardenedProtocol(HttpToolsProtocol):
         self.pipeline.clear()
         self.flow.resume_writing()
         self._last = True
+        # They refer back to us: without them our memory is free at once, not when the collector next looks at everything.
+        self.parser = cast("Any", None)
+        self.cycle = self._active = None
 
     def data_received(self, data: bytes) -> None:
         if self._closing:

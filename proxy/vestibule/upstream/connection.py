@@ -300,6 +300,7 @@ class Connection(asyncio.BufferedProtocol):
         if self._farewell is not None:
             self._farewell.set_result(None)
         self._pool.gone(self)
+        self.parser = None  # it refers back to us, and nothing comes any more
 
     def pause_writing(self) -> None:
         self._write_paused_since = self._loop.time()

@@ -180,6 +180,7 @@ class Pool:
         """Look at every wait; runs as long as there are connections."""
         assert self._loop is not None
         now = self._loop.time()
+        self.buffers.trim()
         for connection in list(self._all):
             if connection.busy:
                 connection.sweep(now)

@@ -20,6 +20,7 @@ from __future__ import annotations
 import codecs
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 
 from vestibule.core.html import iso2022jp
 from vestibule.core.html.grammar import compile_bytes
@@ -97,8 +98,13 @@ _MARKS = ((b"\xef\xbb\xbf", "utf-8"), (b"\xfe\xff", "utf-16be"), (b"\xff\xfe", "
 def charset(content_types: Iterable[str]) -> tuple[str, str | None]:
     """The type of the Content-Type headers and their charset, as browsers take them together (Fetch, "extract a MIME
     type"): the last type, and the charset that was last given with it."""
+    return _charset(",".join(content_types))
+
+
+@lru_cache(maxsize=256)
+def _charset(content_type: str) -> tuple[str, str | None]:
     essence, found = "", None
-    for value in _VALUE.findall(",".join(content_types)):
+    for value in _VALUE.findall(content_type):
         name, _, parameters = value.partition(";")
         name = name.strip(_SPACES).lower()
         if "/" not in name or name == "*/*":
