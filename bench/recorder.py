@@ -32,6 +32,9 @@ from vestibule.core.visit import Settings
 SECONDS = 20
 CELLS = 1_000_000
 DAY = date(2026, 11, 22)
+AT_ONCE, FRAMES = 500, 120
+"""Views in a message, and how many messages there are before they come again."""
+MOMENT = b"1000000000.125"
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC).timestamp()
 
 
@@ -167,9 +170,10 @@ def recorder_process(folder: str, pipe: Any, live_every: int, cores: int) -> Non
 def load() -> None:
     """Page views as fast as the recorder takes them, all on one socket; it flushes, ships and releases meanwhile."""
     pinned(1)
+    views = messages(Traffic(random.Random(1), visitors=30_000))
     with tempfile.TemporaryDirectory() as folder, Recording(folder) as recording:
         begun = time.monotonic()
-        sent = asyncio.run(send(recording.path, Traffic(random.Random(1), visitors=30_000), SECONDS))
+        sent = asyncio.run(send(recording.path, views, SECONDS))
         while recording.call("health")["facts"].get("view", 0) < sent:
             time.sleep(0.05)
         counted = time.monotonic() - begun
@@ -187,13 +191,12 @@ def load() -> None:
 
 def release() -> None:
     """A release of a million open cells, while views come in; on two cores, for the engine uses what there is."""
+    views = messages(Traffic(random.Random(3)), 24)
     with tempfile.TemporaryDirectory() as folder, Recording(folder, cores=2) as recording:
         cells = recording.ask("fill")
         recording.lag()
         filled = memory(recording.pid)
-        sending = threading.Thread(
-            target=lambda: asyncio.run(send(recording.path, Traffic(random.Random(3)), 12, pace=1_000))
-        )
+        sending = threading.Thread(target=lambda: asyncio.run(send(recording.path, views, 12, pace=1_000)))
         sending.start()
         time.sleep(1)
         times, used = [], recording.cpu
@@ -260,21 +263,30 @@ def engine_process(pipe: Any, cells: int) -> None:
         engine.close()
 
 
-async def send(path: str, traffic: Traffic, seconds: float, pace: float = 0, site: str = SITE) -> int:
-    """Send views for so long; return how many. pace: so many a second, 0 for as many as are taken."""
+async def send(path: str, frames: Sequence[bytes], seconds: float, pace: float = 0) -> int:
+    """Send views for so long; return how many. pace: so many a second, 0 for as many as are taken. They were made
+    before, but for their times: whoever sends takes no processor from whoever is measured."""
     _, writer = await asyncio.open_unix_connection(path)
     begun = time.monotonic()
     sent, end = 0, begun + seconds
     while time.monotonic() < end:
         if pace:
             await asyncio.sleep(max(0.0, begun + sent / pace - time.monotonic()))
-        hits = [hit._replace(site=site).to_json() for hit in traffic.views(500, time.time())]
-        data = json.dumps({"hits": hits, "dropped": 0}, separators=(",", ":")).encode("ascii")
+        data = frames[sent // AT_ONCE % len(frames)].replace(MOMENT, b"%.3f" % time.time())
         writer.write(len(data).to_bytes(4, "big") + data)
         await writer.drain()
-        sent += len(hits)
+        sent += AT_ONCE
     writer.close()
     return sent
+
+
+def messages(traffic: Traffic, number: int = FRAMES, site: str = SITE) -> list[bytes]:
+    """Messages of views whose times are ``MOMENT``."""
+    found = []
+    for _ in range(number):
+        hits = [hit._replace(site=site).to_json() for hit in traffic.views(AT_ONCE, float(MOMENT))]
+        found.append(json.dumps({"hits": hits, "dropped": 0}, separators=(",", ":")).encode("ascii"))
+    return found
 
 
 def importing() -> None:
@@ -376,13 +388,16 @@ def neighbours() -> None:
                     break
                 time.sleep(0.1)
             idle = busy = 1e9
+            context = multiprocessing.get_context("spawn")
             for _ in range(3):
                 idle = min(idle, asyncio.run(slowest(ours.port, 4)))
-                loading = multiprocessing.get_context("spawn").Process(
-                    target=loading_process, args=(f"{folder}/state/recorder.sock", "Bench", 7)
+                begun = context.Event()
+                loading = context.Process(
+                    target=loading_process, args=(f"{folder}/state/recorder.sock", "Bench", 7, begun)
                 )
                 loading.start()
-                time.sleep(3)
+                assert begun.wait(60)
+                time.sleep(2)
                 busy = min(busy, asyncio.run(slowest(ours.port, 4)))
                 loading.join()
                 time.sleep(3)
@@ -390,9 +405,11 @@ def neighbours() -> None:
         say("  ratio", f"{busy / idle:.2f}", "≤ 1.5")
 
 
-def loading_process(path: str, site: str, seconds: float) -> None:
+def loading_process(path: str, site: str, seconds: float, begun: Any) -> None:
     pinned(1)
-    asyncio.run(send(path, Traffic(random.Random(6)), seconds, site=site))
+    views = messages(Traffic(random.Random(6)), site=site)
+    begun.set()
+    asyncio.run(send(path, views, seconds))
 
 
 async def slowest(port: int, seconds: float, rate: int = 120) -> float:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import struct
+import zlib
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from itertools import combinations
@@ -109,6 +112,26 @@ def test_encoding_round_trips(facts: list[Fact]) -> None:
     again = Partial.from_bytes(partial.to_bytes())
     assert list(again.cells()) == list(partial.cells())
     assert again.totals == partial.totals
+
+
+def test_what_an_earlier_version_left_in_a_spool_is_read() -> None:
+    """Its hashes took eight bytes each, and ends stood where lengths stand now."""
+    partial = count([("view", VIEW, f"visitor {number % 5}") for number in range(9)])
+    totals = [[*total, number] for total, number in partial.totals.items()]
+    header = {"nodes": partial.nodes, "totals": totals, "cells": len(partial), "hashes": len(partial.hashes)}
+    packed = zlib.compress(json.dumps(header).encode())
+    columns = [each.astype("<u4").tobytes() for each in (partial.a, partial.b, partial.counts)]
+    columns += [each.astype("<u8").tobytes() for each in (partial.ends, partial.hashes)]
+    again = Partial.from_bytes(struct.pack("<I", len(packed)) + packed + b"".join(columns))
+    assert list(again.cells()) == list(partial.cells())
+    assert again.totals == partial.totals
+
+
+@pytest.mark.parametrize("form", [-1, 2, "1", None])
+def test_what_a_later_version_left_there_is_refused(form: object) -> None:
+    packed = zlib.compress(json.dumps({"form": form, "nodes": [], "totals": [], "cells": 0, "hashes": 0}).encode())
+    with pytest.raises(ValueError, match="not an encoded partial"):
+        Partial.from_bytes(struct.pack("<I", len(packed)) + packed)
 
 
 @pytest.mark.parametrize("data", [b"", b"\x04\0\0\0abcd", count([("view", VIEW, "v")]).to_bytes()[:-1]])

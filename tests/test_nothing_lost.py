@@ -16,7 +16,9 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime, timedelta
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -80,7 +82,12 @@ class Worker:
         return int.from_bytes(self._served.read_bytes(), "little")
 
     def start(self) -> None:
+        """Returns once it counts; before, it could not be told to end."""
+        before = self.served
         self.process = subprocess.Popen(self._command, cwd=Path(__file__).parents[1])
+        while self.served == before:
+            assert self.process.poll() is None
+            time.sleep(0.02)
 
     def kill(self) -> None:
         self.process.kill()
@@ -121,20 +128,25 @@ class World:
         return self.worker.served, int(by_minute), int(whole)
 
     def until_stored(self, seconds: float = 60) -> None:
-        def stored() -> bool:
-            try:
-                self.recorder.call("flush")
-            except Exception:
-                return False
-            return bool(self.recorder.call("health")["spool"]["hashes"] == 0)
-
-        self.recorder.until(stored, seconds)
+        self.recorder.until(partial(stored, self.recorder), seconds)
 
     def close(self) -> None:
-        for process in (self.worker.process, self.recorder.process, self.database.process):
-            if process.poll() is None:
-                process.kill()
-            process.communicate()
+        for each in (self.worker, self.recorder, self.database):
+            end(each.process)
+
+
+def end(process: subprocess.Popen[Any]) -> None:
+    if process.poll() is None:
+        process.kill()
+    process.communicate()
+
+
+def stored(recorder: Process) -> bool:
+    try:
+        recorder.call("flush")
+    except Exception:
+        return False
+    return bool(recorder.call("health")["spool"]["hashes"] == 0)
 
 
 @pytest.fixture
@@ -247,6 +259,55 @@ def test_ten_minutes_of_outage_at_a_thousand_facts_a_second(tmp_path: Path) -> N
         assert largest < 100_000_000
     finally:
         world.close()
+
+
+@pytest.mark.slow
+def test_two_hosts_on_one_server(tmp_path: Path) -> None:
+    """Each with a worker and a recorder; the server is killed, and the recorder of one of them. All facts are there,
+    and visitors whom both hosts saw count once: they have the same salt."""
+    database, rate = Server(tmp_path / "clickhouse", free_port()), 500
+    recorders: list[Process] = []
+    workers: list[Worker] = []
+    try:
+        for name in ("one", "two"):
+            (tmp_path / name).mkdir()
+            recorders.append(Process(tmp_path / name, free_port(), database.dsn))
+            workers.append(Worker(tmp_path / name, recorders[-1].socket, rate))
+        time.sleep(3)
+        database.kill()
+        time.sleep(1)
+        database.start()
+        recorders[1].kill(signal.SIGKILL)
+        recorders[1].start()
+        time.sleep(4)
+        for worker, recorder in zip(workers, recorders, strict=True):
+            worker.end()
+            time.sleep(0.3)
+            recorder.until(partial(stored, recorder), 60)
+            recorder.kill(signal.SIGTERM)
+        served = sum(worker.served for worker in workers)
+        store = open_store(database.dsn)
+        try:
+            ask = store._client.query
+            (by_minute,) = ask("SELECT sum(count) FROM totals WHERE kind = 'view'").result_rows[0]
+            pages = ask(
+                "SELECT a_value, sum(count), uniqCombined64Merge(visitors) FROM open_cells"
+                " WHERE kind = 'view' AND a = 'page' AND b = '' AND a_value LIKE '/page-%' GROUP BY day, a_value"
+            ).result_rows
+            salts = ask("SELECT day, count() FROM salts GROUP BY day").result_rows
+        finally:
+            store.close()
+        assert served - rate <= by_minute == sum(count for _, count, _ in pages) <= served
+        assert by_minute > 8 * rate
+        # Of 900 visitors every fourth comes to a page: the same ones on both hosts.
+        assert max(visitors for _, _, visitors in pages) == 225
+        assert {number for _, number in salts} == {1}
+    finally:
+        for process in [worker.process for worker in workers]:
+            end(process)
+        for recorder in recorders:
+            end(recorder.process)
+        end(database.process)
 
 
 # -- clocks ------------------------------------------------------------------------------------------------------------

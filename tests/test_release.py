@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import linprog
 
+from vestibule.core import pairing
 from vestibule.core.release import (
     EXACT,
     RARE,
@@ -364,6 +365,22 @@ def test_the_order_of_facts_does_not_matter(order: int) -> None:
     shuffled = [facts[place] for place in np.random.default_rng(order).permutation(len(facts))]
     rows = sorted(map(str, Day(facts).rows))
     assert sorted(map(str, Day(shuffled).rows)) == rows
+
+
+@given(st.integers(0, 2**32 - 1))
+def test_large_tables_are_added_up_as_small_ones_are(seed: int) -> None:
+    """Beyond ``_DENSE`` there is no place for every pair: they are sorted."""
+    chosen = np.random.default_rng(seed)
+    keys, counts, lowest = chosen.integers(0, 40, 60), chosen.integers(-9, 10, 60), chosen.integers(-9, 10, 60)
+    wanted = np.arange(40)
+    key, count, visitors, find = pairing._added(keys, counts, lowest, 40)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(pairing, "_DENSE", 39)
+        other = pairing._added(keys, counts, lowest, 40)
+    assert [each.tolist() for each in (key, count, visitors, find(wanted))] == [
+        each.tolist() for each in (*other[:3], other[3](wanted))
+    ]
+    assert count.tolist() == [int(counts[keys == each].sum()) for each in key.tolist()]
 
 
 def test_k_must_be_a_number_of_visitors() -> None:

@@ -8,7 +8,7 @@ header that is missing is never evidence by itself: old browsers and plain http 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from vestibule.core.pages import scrub
 
@@ -39,6 +39,13 @@ class Agent:
     chromium: int = 0
     newest: int = 0
     impossible: bool = False
+    browser_value: str = field(init=False, repr=False, compare=False)
+    os_value: str = field(init=False, repr=False, compare=False)
+    """What is counted: name and version."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "browser_value", versioned(self.browser, self.browser_version))
+        object.__setattr__(self, "os_value", versioned(self.os, self.os_version))
 
 
 _BROWSERS = {

@@ -19,6 +19,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
+from itertools import chain
 
 import numpy as np
 from cryptography.hazmat.primitives.ciphers import Cipher
@@ -44,7 +45,7 @@ class Accumulator:
 
     def __init__(self) -> None:
         self._groups: dict[tuple[str, str, str], _Group] = {}
-        self._totals: dict[Total, int] = {}
+        self._totals: dict[tuple[str, int, str], int] = {}
         self.facts = 0
         self.cells = 0
 
@@ -68,12 +69,12 @@ class Accumulator:
             group = self._groups[site, day, kind] = _Group(site, day, kind, keys)
         self.cells += group.add(values, visitor)
         self.facts += 1
-        total = Total(site, int(time) // 60 * 60, kind)
+        total = site, int(time) // 60 * 60, kind
         self._totals[total] = self._totals.get(total, 0) + 1
 
     def take(self) -> Partial:
         """Return what has been collected, and begin anew."""
-        groups, totals = self._groups, self._totals
+        groups, totals = self._groups, {Total(*key): count for key, count in self._totals.items()}
         self.__init__()  # type: ignore[misc]
         nodes: list[Node] = []
         keys, hashes = [], []
@@ -116,6 +117,19 @@ def _shape(lengths: tuple[int, ...]) -> _Shape:
     return _Shape(np.array(first, dtype=np.int64), np.array(second, dtype=np.int64))
 
 
+_Chains = dict[tuple[str, ...], tuple[int, ...]]
+"""Of one dimension the places of values and their ancestors."""
+
+
+@dataclass(slots=True)
+class _Alike:
+    """Facts of one shape: the places of each one's nodes, and its visitor. cells: how many each of them adds to."""
+
+    cells: int
+    places: list[tuple[int, ...]] = field(default_factory=list)
+    visitors: list[bytes] = field(default_factory=list)
+
+
 @dataclass(slots=True)
 class _Group:
     """The facts of one site, day and kind since the last ``take``."""
@@ -125,30 +139,28 @@ class _Group:
     kind: str
     keys: DayKeys
     nodes: list[Node] = field(default_factory=list)
+    _whole: int = field(init=False)
     _ids: list[bytes] = field(default_factory=list)
     _places: dict[tuple[str, str], int] = field(default_factory=dict)
-    _chains: dict[tuple[str, tuple[str, ...]], tuple[int, ...]] = field(default_factory=dict)
-    _facts: dict[tuple[int, ...], tuple[list[list[int]], list[bytes]]] = field(default_factory=dict)
+    _chains: dict[str, _Chains] = field(default_factory=dict)
+    _orders: dict[tuple[str, ...], list[tuple[str, _Chains]]] = field(default_factory=dict)
+    _facts: dict[tuple[int, ...], _Alike] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._whole = self._place("", "", ())
 
     def add(self, values: Mapping[str, tuple[str, ...]], visitor: bytes) -> int:
         """Note one fact; return how many cells it adds to."""
-        places = [self._place("", "", ())]
-        lengths = []
-        chains = self._chains
-        for dimension in sorted(values):
-            chain = values[dimension]
-            found = chains.get((dimension, chain))
-            if found is None:
-                found = self._chain(dimension, chain)
-            places += found
-            lengths.append(len(found))
-        shape = tuple(lengths)
-        facts = self._facts.get(shape)
-        if facts is None:
-            facts = self._facts[shape] = ([], [])
-        facts[0].append(places)
-        facts[1].append(visitor)
-        return len(_shape(shape).first)
+        dimensions = tuple(values)
+        order = self._orders.get(dimensions) or self._order(dimensions)
+        found = [known.get(values[name]) or self._chain(name, values[name]) for name, known in order]
+        shape = tuple(map(len, found))
+        alike = self._facts.get(shape)
+        if alike is None:
+            alike = self._facts[shape] = _Alike(len(_shape(shape).first))
+        alike.places.append((self._whole, *chain.from_iterable(found)))
+        alike.visitors.append(visitor)
+        return alike.cells
 
     def hashed(self, offset: int) -> Iterable[tuple[Integers, Integers]]:
         """Work out the cells: pairs of cell keys and hashes, in chunks. Places count from ``offset``."""
@@ -157,7 +169,8 @@ class _Group:
             as_first, as_second = ids * _LANES_A, ids * _LANES_B
         # ECB is right here: every block is a separate input of the pseudo-random function.
         cipher = Cipher(AES(self.keys.cells), ECB())  # noqa: S305
-        for lengths, (places, visitors) in self._facts.items():
+        for lengths, alike in self._facts.items():
+            places, visitors = alike.places, alike.visitors
             shape = _shape(lengths)
             single = shape.second < 0
             for start in range(0, len(places), _FACTS_AT_ONCE):
@@ -177,11 +190,17 @@ class _Group:
                 b[:, single] = NO_NODE
                 yield (a << np.uint64(32) | b).ravel(), hashes
 
-    def _chain(self, dimension: str, chain: tuple[str, ...]) -> tuple[int, ...]:
+    def _order(self, dimensions: tuple[str, ...]) -> list[tuple[str, _Chains]]:
+        """The dimensions by the alphabet, each with the chains that are known of it."""
+        order = [(name, self._chains.setdefault(name, {})) for name in sorted(dimensions)]
+        self._orders[dimensions] = order
+        return order
+
+    def _chain(self, dimension: str, values: tuple[str, ...]) -> tuple[int, ...]:
         # A value that is its own ancestor would be one node twice.
-        nodes = tuple(dict.fromkeys(chain))[: MAX_ANCESTORS + 1]
+        nodes = tuple(dict.fromkeys(values))[: MAX_ANCESTORS + 1]
         places = tuple(self._place(dimension, value, nodes[i + 1 :]) for i, value in enumerate(nodes))
-        self._chains[dimension, chain] = places
+        self._chains[dimension][values] = places
         return places
 
     def _place(self, dimension: str, value: str, path: tuple[str, ...]) -> int:

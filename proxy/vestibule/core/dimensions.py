@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from datetime import datetime
 from types import MappingProxyType
 
-from vestibule.core import agents, campaigns, referrers
+from vestibule.core import campaigns, referrers
 from vestibule.core.contents import VIEW, file_type, is_download
 from vestibule.core.hits import DIMENSIONS, NONE, UNKNOWN
 from vestibule.core.seen import Seen
@@ -90,7 +89,7 @@ def put_medium(seen: Seen) -> str:
 
 def put_hour(seen: Seen) -> str:
     """The hour of the day where the site is."""
-    return f"{datetime.fromtimestamp(seen.hit.time, seen.settings.timezone).hour:02d}"
+    return seen.settings.hour(int(seen.hit.time // 60))
 
 
 def put_country(seen: Seen) -> str:
@@ -106,11 +105,11 @@ def put_language(seen: Seen) -> str:
 
 
 def put_browser(seen: Seen) -> str:
-    return agents.versioned(seen.agent.browser, seen.agent.browser_version)
+    return seen.agent.browser_value
 
 
 def put_os(seen: Seen) -> str:
-    return agents.versioned(seen.agent.os, seen.agent.os_version)
+    return seen.agent.os_value
 
 
 def put_device(seen: Seen) -> str:

@@ -89,10 +89,9 @@ _HEALTH_PATHS = frozenset(
 def drop_health(seen: Seen) -> Drop | None:
     """Health checks: those who say so, and whatever is no browser and asks for a path that exists for them."""
     hit = seen.hit
-    if _PROBES.match(hit.agent):
-        return Drop.HEALTH
-    path = hit.path.rstrip("/").lower()
-    return Drop.HEALTH if path in _HEALTH_PATHS and not hit.agent.startswith(("Mozilla/", "Opera/")) else None
+    if hit.agent.startswith(("Mozilla/", "Opera/")):
+        return None
+    return Drop.HEALTH if _PROBES.match(hit.agent) or hit.path.rstrip("/").lower() in _HEALTH_PATHS else None
 
 
 def drop_spam(seen: Seen) -> Drop | None:
@@ -117,18 +116,22 @@ def drop_bot(seen: Seen) -> Drop | None:
     return bot(seen)[0]
 
 
+_NO_BOT = (None, "")
+
+
 def bot(seen: Seen) -> tuple[Drop | None, str]:
     """Return why a hit is a program's and the name it is counted by; None and an empty text for a person's."""
     hit = seen.hit
     if hit.agent == agents.UNRECORDED:
         return None, ""
-    if seen.agent.bot:
-        return Drop.BOT_AGENT, seen.agent.bot
-    if agents.is_impossible(seen.agent, hit.time):
+    agent = seen.agent
+    if agent.bot:
+        return Drop.BOT_AGENT, agent.bot
+    if agents.is_impossible(agent, hit.time):
         return Drop.BOT_VERSION, "(impossible version)"
     found = agents.contradicts(
         hit.agent,
-        seen.agent.chromium,
+        agent.chromium,
         hit.accept,
         hit.fetch_dest,
         hit.fetch_mode,
@@ -137,7 +140,7 @@ def bot(seen: Seen) -> tuple[Drop | None, str]:
         hit.ch_ua,
         hit.ch_platform,
     )
-    return (Drop.BOT_HEADERS, f"(contradiction: {found})") if found else (None, "")
+    return (Drop.BOT_HEADERS, f"(contradiction: {found})") if found else _NO_BOT
 
 
 DROPS: tuple[Callable[[Seen], Drop | None], ...] = (

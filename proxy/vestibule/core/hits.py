@@ -5,8 +5,9 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, tzinfo
+from datetime import UTC, datetime, tzinfo
 from enum import StrEnum
+from functools import partial
 from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol
 
@@ -20,6 +21,8 @@ NONE = "(none)"
 UNKNOWN = "(unknown)"
 MAX_TEXTS = 5_000
 """Texts and languages remembered."""
+MAX_MINUTES = 2_000
+"""Minutes whose hour is remembered."""
 
 DIMENSIONS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
@@ -116,9 +119,8 @@ class Hit(NamedTuple):
 _BLOCKED, _EVENT = Hit._fields.index("blocked"), Hit._fields.index("event")
 
 
-@dataclass(frozen=True, slots=True)
-class Fact:
-    """One thing to count.
+class Fact(NamedTuple):
+    """One thing to count. (A tuple, since there is one for nearly every hit.)
 
     values: for each dimension the value and its ancestors, the nearest first.
     visitor: the text that identifies the visitor for today; it is keyed by the recorder at once and never stored.
@@ -178,6 +180,8 @@ class Settings:
     own: tuple[str, ...] = ()
     spam: frozenset[str] = frozenset()
     folder: Folder = field(init=False, repr=False, compare=False)
+    hour: Callable[[int], str] = field(init=False, repr=False, compare=False)
+    """The hour of the day, two digits, where the site is, of a minute since the epoch (UTC)."""
     language: Callable[[str], str] = field(init=False, repr=False, compare=False)
     text: Callable[[str], str] = field(init=False, repr=False, compare=False)
     own_networks: tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...] = field(
@@ -186,12 +190,17 @@ class Settings:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "folder", Folder(self.pages))
+        object.__setattr__(self, "hour", Memo(partial(_hour, self.timezone), MAX_MINUTES))
         object.__setattr__(self, "language", Memo(networks.language, MAX_TEXTS))
         object.__setattr__(self, "text", Memo(clean, MAX_TEXTS))
         object.__setattr__(self, "own_networks", tuple(_networks(self.own)))
         ours = {name.removeprefix("www.") for name in map(str.lower, self.hosts)}
         object.__setattr__(self, "hosts", frozenset(ours))
         object.__setattr__(self, "first_party", frozenset(map(str.lower, self.first_party)))
+
+
+def _hour(zone: tzinfo, minute: int) -> str:
+    return f"{datetime.fromtimestamp(minute * 60, zone).hour:02d}"
 
 
 def _networks(texts: Iterable[str]) -> Iterable[ipaddress.IPv4Network | ipaddress.IPv6Network]:

@@ -40,7 +40,6 @@ _RUN = re.compile(r"[A-Za-z0-9]{10,}")
 _WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+|\d+")
 _BASE64 = re.compile(r"[A-Za-z0-9_+=~.-]{20,}")
 _INDEX = re.compile(r"(?:index|default|home)\.(?:html?|xhtml|php\d?|aspx?|jsp|cgi)")
-_EXTENSION = re.compile(r"\.([a-z0-9]{1,8})$")
 _PLAIN = re.compile(r"[a-z]{1,19}(?:[-_.][a-z]{1,19}){0,11}")
 _UNPRINTABLE = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 
@@ -105,8 +104,8 @@ def _shorten(text: str, limit: int) -> str:
 
 def extension(path: str) -> str:
     """Return the extension of a path's last segment, in lower case and without its dot, or an empty text."""
-    match = _EXTENSION.search(path[-16:].lower())
-    return match[1] if match else ""
+    _, dot, last = path[-16:].lower().rpartition(".")
+    return last if dot and len(last) <= 8 and last.isascii() and last.isalnum() else ""
 
 
 def folders(page: str) -> tuple[str, ...]:

@@ -10,12 +10,15 @@ exact.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from vestibule.core.folding import ROOT, Flags, Fold, Numbers, Single, at_least, bounds
+
+_DENSE = 1_000_000
+"""Pairs that a table of two dimensions' buckets can have, up to which there is a place for each of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,16 +130,12 @@ def table(a: tuple[Fold, Numbers], b: tuple[Fold, Numbers], root: Single, parts:
         keys.append(np.array([a[0].own[ROOT] * size + b[0].own[ROOT]], dtype=np.int64))
         counts.append(np.array([root.count], dtype=np.int64))
         lowest.append(np.array([at_least(root.visitors)], dtype=np.int64))
-    key, place = np.unique(np.concatenate(keys), return_inverse=True)
-    count = np.zeros(len(key), dtype=np.int64)
-    np.add.at(count, place, np.concatenate(counts))
-    visitors = np.zeros(len(key), dtype=np.int64)
-    np.add.at(visitors, place, np.concatenate(lowest))
-    wholly = np.concatenate(inside_keys)
-    found = np.searchsorted(key, wholly)
-    found[found == len(key)] = 0
-    known = key[found] == wholly if len(key) else np.zeros(0, dtype=bool)
-    np.maximum.at(visitors, found[known], np.concatenate(inside)[known])
+    key, count, visitors, found = _added(
+        np.concatenate(keys), np.concatenate(counts), np.concatenate(lowest), len(a[0].buckets) * size
+    )
+    wholly = found(np.concatenate(inside_keys))
+    known = wholly >= 0
+    np.maximum.at(visitors, wholly[known], np.concatenate(inside)[known])
     some = count > 0
     key, count = key[some], count[some]
     visitors = np.clip(visitors[some], 0, count)
@@ -146,6 +145,33 @@ def table(a: tuple[Fold, Numbers], b: tuple[Fold, Numbers], root: Single, parts:
     most = np.where(exact, np.minimum(bounds(visitors)[1], count), count)
     held = np.zeros(len(key), dtype=bool)
     return Table(rows, columns, count, visitors, most, held, a[0].measures.lowest, b[0].measures.lowest)
+
+
+def _added(
+    keys: Numbers, counts: Numbers, lowest: Numbers, size: int
+) -> tuple[Numbers, Numbers, Numbers, Callable[[Numbers], Numbers]]:
+    """Add up the numbers of equal keys, which are below ``size``: each key once, ascending, with its two sums; and what
+    tells where a key stands among them, -1 for nowhere."""
+    if size <= _DENSE:
+        # A place for every key there can be spares the sorting.
+        there = np.zeros(size, dtype=bool)
+        there[keys] = True
+        key = np.flatnonzero(there)
+        where = np.full(size, -1, dtype=np.int64)
+        where[key] = np.arange(len(key))
+        return key, _sums(keys, counts, size)[key], _sums(keys, lowest, size)[key], lambda wanted: where[wanted]
+    key, place = np.unique(keys, return_inverse=True)
+
+    def find(wanted: Numbers) -> Numbers:
+        found = np.minimum(np.searchsorted(key, wanted), len(key) - 1)
+        return np.where(key[found] == wanted, found, -1) if len(key) else np.full(len(wanted), -1, dtype=np.int64)
+
+    return key, _sums(place, counts, len(key)), _sums(place, lowest, len(key)), find
+
+
+def _sums(places: Numbers, values: Numbers, size: int) -> Numbers:
+    """By place the sum of its values. (A sum of whole numbers is exact in a float below 2⁵³.)"""
+    return np.bincount(places, weights=values, minlength=size).astype(np.int64)
 
 
 def hold_back(table: Table, k: int) -> None:

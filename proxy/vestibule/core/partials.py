@@ -23,7 +23,12 @@ NO_NODE = 0xFFFFFFFF
 
 _HASH_BITS = np.uint64(36)
 HASH_MASK = np.uint64((1 << 36) - 1)
+_HALF = np.uint64(32)
 _MAX_RANK = 1 << 28
+
+_FORM = 1
+_KINDS = {0: ("<u4", "<u4", "<u4", "<u8", "<u8"), _FORM: ("<u4", "<u4", "<u4", "<u4", "<u4", "u1")}
+"""What the columns of a partial are written as, by form. The first is read only: a spool may have it from before."""
 
 
 class Node(NamedTuple):
@@ -123,9 +128,11 @@ class Partial:
         return parts
 
     def to_bytes(self) -> bytes:
-        """Encode for the spool: a compressed header with the nodes and totals, then the columns, little-endian."""
+        """Encode for the spool: a compressed header with the nodes and totals, then the columns, little-endian. Of a
+        hash, whose 36 bits fit into five bytes, first the lower 32 bits of all come, then the others."""
         header = json.dumps(
             {
+                "form": _FORM,
                 "nodes": self.nodes,
                 "totals": [[*total, count] for total, count in self.totals.items()],
                 "cells": len(self),
@@ -138,8 +145,9 @@ class Partial:
             self.a.astype("<u4"),
             self.b.astype("<u4"),
             self.counts.astype("<u4"),
-            self.ends.astype("<u8"),
-            self.hashes.astype("<u8"),
+            np.diff(self.ends, prepend=np.uint64(0)).astype("<u4"),
+            self.hashes.astype("<u4"),
+            (self.hashes >> _HALF).astype("u1"),
         )
         return struct.pack("<I", len(packed)) + packed + b"".join(column.tobytes() for column in columns)
 
@@ -149,10 +157,11 @@ class Partial:
         try:
             (length,) = struct.unpack_from("<I", data)
             header = json.loads(zlib.decompress(data[4 : 4 + length]))
-            cells, hashes = header["cells"], header["hashes"]
+            cells, hashes, form = header["cells"], header["hashes"], header.get("form", 0)
+            kinds = _KINDS[form]
             offset = 4 + length
             columns: list[Integers] = []
-            for kind, size in (("<u4", cells), ("<u4", cells), ("<u4", cells), ("<u8", cells), ("<u8", hashes)):
+            for kind, size in zip(kinds, (cells, cells, cells, cells, hashes, hashes), strict=False):
                 column = np.frombuffer(data, dtype=kind, count=size, offset=offset)
                 columns.append(column.astype(np.uint64))
                 offset += column.nbytes
@@ -163,7 +172,10 @@ class Partial:
             totals = {Total(site, minute, kind): count for site, minute, kind, count in header["totals"]}
         except (struct.error, zlib.error, KeyError, TypeError, ValueError) as error:
             raise ValueError("not an encoded partial") from error
-        a, b, counts, ends, found = columns
+        a, b, counts, ends, found, *upper = columns
+        if form == _FORM:
+            ends = np.cumsum(ends)
+            found |= upper[0] << _HALF
         return cls(nodes, a, b, counts, ends, found, totals)
 
 

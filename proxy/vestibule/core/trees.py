@@ -14,6 +14,8 @@ from vestibule.core.referrers import Referrers
 
 MAX_KNOWN = 50_000
 """Lines remembered for each dimension."""
+MAX_DIMENSIONS = 100
+"""More than there are."""
 
 _PAGES = frozenset({"page", "previous", "entry", "exit", "path"})
 _VERSIONED = frozenset({"browser", "os"})
@@ -24,14 +26,14 @@ class Trees:
 
     def __init__(self, referrers: Referrers) -> None:
         self.referrers = referrers
-        self._lines: dict[str, Memo[str, tuple[str, ...]]] = {}
+        self.lines: Memo[str, Memo[str, tuple[str, ...]]] = Memo(
+            lambda dimension: Memo(partial(self._line, dimension), MAX_KNOWN), MAX_DIMENSIONS
+        )
+        """By dimension and value what ``line`` returns; asked a dozen times for each fact."""
 
     def line(self, dimension: str, value: str) -> tuple[str, ...]:
         """Return a value followed by its ancestors, the nearest first; the root ``(rare)`` is left out."""
-        lines = self._lines.get(dimension)
-        if lines is None:
-            lines = self._lines[dimension] = Memo(partial(self._line, dimension), MAX_KNOWN)
-        return lines(value)
+        return self.lines[dimension][value]
 
     def _line(self, dimension: str, value: str) -> tuple[str, ...]:
         return (value, *self.parents(dimension, value))

@@ -44,11 +44,12 @@ def facts(hit: Hit, settings: Settings, lookups: Lookups) -> tuple[tuple[Fact, .
     A drop may leave facts: an objection leaves one of kind ``consent``, a bot one of kind ``bot``; what was held back
     on an asset is counted though the asset isn't. Never raises on any hit.
     """
-    seen = Seen(hit, settings, lookups)
-    if hit.kind and hit.kind not in EXPLICIT:
+    kind = hit.kind
+    if kind and kind not in EXPLICIT:
         return (), Drop.MALFORMED
+    seen = Seen(hit, settings, lookups)
     reason: Drop | None = None
-    for drop in EXPLICIT_DROPS if hit.kind else DROPS:
+    for drop in EXPLICIT_DROPS if kind else DROPS:
         reason = drop(seen)
         if reason is not None:
             break
@@ -59,8 +60,8 @@ def facts(hit: Hit, settings: Settings, lookups: Lookups) -> tuple[tuple[Fact, .
 
 
 def _fact(seen: Seen) -> Fact:
-    line = seen.trees.line
-    values = {dimension: line(dimension, put(seen)) for dimension, put in STEPS[seen.kind]}
+    lines = seen.trees.lines
+    values = {dimension: lines[dimension][put(seen)] for dimension, put in STEPS[seen.kind]}
     return Fact(seen.hit.site, seen.kind, seen.hit.time, values, seen.visitor)
 
 

@@ -6,7 +6,7 @@ and stay as columns of numbers: the store sends each text once a block, and besi
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 from itertools import groupby, islice
@@ -115,12 +115,12 @@ def _pairs(answer: bytes, places: Places, a: str) -> dict[str, Pairs]:
     parts: dict[str, list[tuple[Numbers, ...]]] = {}
     for block in _blocks(answer):
         second, first_values, second_values = block.texts
-        of_a = _places(first_values, places[a])[first_values.places]
+        of_a = _places(first_values.names, first_values.places, places[a])
         for number, b in enumerate(second.names):
             chosen = second.places == number
             if not b or not chosen.any():
                 continue
-            of_b = _places(second_values, places.get(b, {}))[second_values.places[chosen]]
+            of_b = _places(second_values.names, second_values.places[chosen], places.get(b, {}))
             columns = (of_a[chosen], of_b, *(numbers[chosen] for numbers in block.numbers))
             known = (columns[0] >= 0) & (columns[1] >= 0)
             parts.setdefault(b, []).append(tuple(column[known] for column in columns))
@@ -134,5 +134,10 @@ def _blocks(answer: bytes) -> Iterator[native.Block]:
         raise StoreError(f"store: it answers in another way: {error}") from None
 
 
-def _places(texts: native.Texts, places: Mapping[str, int]) -> Numbers:
-    return np.array([places.get(name, -1) for name in texts.names], dtype=np.int64)
+def _places(names: Sequence[str], chosen: Numbers, places: Mapping[str, int]) -> Numbers:
+    """Where the chosen ones of some names stand, -1 for nowhere. Of a block's names most are of another dimension."""
+    used = np.zeros(len(names), dtype=bool)
+    used[chosen] = True
+    found = np.full(len(names), -1, dtype=np.int64)
+    found[used] = [places.get(names[number], -1) for number in np.flatnonzero(used).tolist()]
+    return found[chosen]

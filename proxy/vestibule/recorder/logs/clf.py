@@ -10,11 +10,12 @@ from vestibule.recorder.logs import fields
 from vestibule.recorder.logs.fields import Clock, UnreadableError
 
 _COMMON = (
-    r"(?:(?P<host>[\w.*-]+)(?::\d+)? )?(?P<address>[0-9A-Fa-f:.]+(?:%\w+)?|[\w.-]+)"
+    # A host is one only if three columns follow before the time; what was taken is not given back, which costs most.
+    r"(?:(?P<host>[\w.*-]++)(?::\d+)? (?=\S+ \S+ [^\s\[]))?(?P<address>[0-9A-Fa-f:.]+(?:%\w+)?|[\w.-]+)"
     r" \S+ (?:[^\s\[]\S*(?: [^\[\s]\S*){0,3})"
-    r' \[(?P<time>[^\]]{26})\] "(?P<request>(?:[^"\\]|\\.)*)" (?P<status>\d{3}) (?P<size>\d+|-)'
+    r' \[(?P<time>[^\]]{26})\] "(?P<request>[^"\\]*+(?:\\.[^"\\]*+)*+)" (?P<status>\d{3}) (?P<size>\d+|-)'
 )
-_QUOTED = r'"((?:[^"\\]|\\.)*)"'
+_QUOTED = r'"([^"\\]*+(?:\\.[^"\\]*+)*+)"'
 
 
 class Lines:
