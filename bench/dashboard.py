@@ -47,7 +47,8 @@ _CELLS = """
 INSERT INTO {table} (site, day, kind, a, a_value, b, b_value, part, path, count, visitors, provisional)
 SELECT {site:String}, {first:Date} + day, each.1, each.2,
     if(each.2 = '', '', concat(each.4, toString(if(each.3 = '', row, intDiv(row, each.7))))),
-    each.3, if(each.3 = '', '', concat(each.5, toString(row % each.7))), 'leaf', [],
+    each.3, if(each.3 = '', '', concat(each.5, toString(row % each.7))),
+    if(each.2 = '', 'node', 'leaf'), [],
     toUInt64(20000 / (1 + row)) + 5 + cityHash64(row, day) % 40, 5 + toUInt64(9000 / (1 + row)),
     {first:Date} + day = {today:Date}
 FROM (
@@ -94,6 +95,11 @@ class Backend(MemoryBackend):
     """Numbers of the store, everything else from memory."""
 
     asking: _Asked
+    clock: Clock
+
+    async def health(self) -> Mapping[str, Any]:
+        # Something was released just before, each time: what has today in it is asked anew.
+        return {**await super().health(), "snapshot": int(self.clock()) - 1}
 
     async def breakdown(self, **asked: Any) -> Mapping[str, Any]:
         return await self.asking.breakdown(**asked)
@@ -131,6 +137,8 @@ def fill(store: Store, days: int = DAYS, cells: int = CELLS) -> int:
         client.command(sql, {**common, "skipped": skipped, "days": number})
     client.command(_ARCHIVED, {**common, "days": days - LIVE})
     client.command(_TOTALS, {**common, "days": days, "kinds": list(DIMENSIONS), "now": NOW.astimezone(UTC)})
+    while store.archive(SITE, NOW):  # months
+        pass
     ((found,),) = client.query("SELECT (SELECT count() FROM archive) + (SELECT count() FROM cells)").result_rows
     return int(found)
 
@@ -184,12 +192,11 @@ def main(arguments: Sequence[str] = ()) -> None:
         cells = thread.submit(fill, store, days).result()
         sys.stdout.write(f"{cells:,} cells of {days} days made in {time.perf_counter() - begun:.0f} s\n")
         backend = Backend(people={"ada": person()})
-        backend.asking = _Asked(store, thread)
-        clock = Clock()
-        app = create_app(backend, settings(remember=REMEMBER), clock)
+        backend.asking, backend.clock = _Asked(store, thread), Clock()
+        app = create_app(backend, settings(remember=REMEMBER), backend.clock)
         with serve_asgi(app) as url, httpx.Client(base_url=url, timeout=60) as client:
             client.post("/login", data={"name": "ada", "password": PASSWORD}, headers=OWN)
-            report(Asker(client, clock))
+            report(Asker(client, backend.clock))
         thread.submit(store.close).result()
 
 

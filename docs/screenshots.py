@@ -1,6 +1,6 @@
 """Takes the screenshots of this folder from the running demo: `make screenshots`.
 
-A month of made-up traffic is imported first, so that the dashboard has something to show.
+Made-up traffic of two months is imported first, so that the dashboard has something to show and to compare with.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ from vestibule.middleware import ConsentMiddleware
 ROOT = Path(__file__).resolve().parents[1]
 IMAGES = ROOT / "docs" / "images"
 PATIENCE = 90.0
+DAYS = 60
 VISITORS = 90
 RELEASED = 15.0
 FLAGS = (
@@ -102,11 +103,16 @@ def demo(folder: Path) -> Iterator[Demo]:
 
 
 def import_traffic(folder: Path, environ: dict[str, str]) -> None:
-    """Count a month of made-up traffic."""
+    """Count made-up traffic."""
     log = folder / "access.log"
     with log.open("wb") as output:
         subprocess.run(
-            [sys.executable, "-m", "demo.traffic"], cwd=folder, env=environ, stdout=output, check=True, timeout=PATIENCE
+            [sys.executable, "-m", "demo.traffic", "--days", str(DAYS)],
+            cwd=folder,
+            env=environ,
+            stdout=output,
+            check=True,
+            timeout=PATIENCE,
         )
     command = [sys.executable, "-m", "vestibule", "import", str(log), "--config", str(ROOT / "demo" / "config")]
     subprocess.run([*command, "--state", ".vestibule"], cwd=folder, env=environ, check=True, timeout=600)

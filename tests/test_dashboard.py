@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,7 @@ from vestibule.dashboard.sessions import LIFETIME, REVOKED_KEPT, Session, Sessio
 from vestibule.dashboard.staff import may
 from vestibule.dashboard.throttle import Pace, SignInThrottle, Throttle, network_of
 from vestibule.dashboard.values import label, labelled, visible
+from vestibule.dashboard.words import Words
 from vestibule.link import Sender
 
 OWN = {"Sec-Fetch-Site": "same-origin"}
@@ -348,7 +350,15 @@ def test_the_page_has_what_was_promised(ada: httpx.Client) -> None:
     assert values["Visitors"] == f"{sum(count // 3 for count in points):,}"
     assert texts(tree, "#pages tbody th a")[:2] == ["/", "/pricing"]
     assert texts(tree, "#places tbody th a")[0] == "Germany"
-    assert texts(page(ada, "/trackers"), "#blocked tbody th a")[0] == "google-tag-manager"
+    assert texts(page(ada, "/trackers"), "#blocked tbody th a")[0] == "Google Tag Manager"
+
+
+@pytest.mark.parametrize("period", ["today", "yesterday", "28d"])
+def test_a_share_is_of_what_was_released_with_it(ada: httpx.Client, period: str) -> None:
+    """2,200 of 4,337 visits, and of as many before: not of the live total, nor of a few hours of the day before."""
+    tree = page(ada, f"/?period={period}")
+    assert texts(tree, "#tile-bounce .tile-value") == ["51 %"]
+    assert texts(tree, "#tile-bounce .tile-change") == ["as before"]
 
 
 def test_rare_values_are_added_up_and_explained(ada: httpx.Client) -> None:
@@ -526,6 +536,38 @@ HOSTILE = [
 ]
 
 
+@dataclass(slots=True)
+class Young(MemoryBackend):
+    """A site that is counted since a day. ``since``: that day, as ISO 8601 text."""
+
+    since: str = ""
+
+    async def timeseries(self, **asked: Any) -> Mapping[str, Any]:
+        answer = await MemoryBackend.timeseries(self, **asked)
+        return {"points": [point for point in answer["points"] if point["time"] >= self.since]}
+
+
+@pytest.mark.parametrize(
+    ("since", "compared"), [("2026-09-28", True), ("2026-10-02", True), ("2026-10-03", False), ("2026-11-20", False)]
+)
+def test_days_before_anything_was_counted_are_nothing_to_compare_with(since: str, compared: bool) -> None:
+    backend = Young(people={"ada": person()}, since=since)
+    with admin(backend) as house, house.signed_in() as client:
+        tree = page(client, "/?period=28d")
+        assert bool(tree.css(".mark.dash")) is compared
+        assert bool(texts(tree, "#tile-view .tile-change")[0].strip("\xa0")) is compared
+        told = texts(tree, ".under > .muted")
+        assert told == ([] if compared else ["Not compared with 28 Sep – 25 Oct 2026: counting began later."])
+        assert not page(client, "/?period=28d&against=nothing").css(".under > .muted")
+
+
+def test_figures_that_a_filter_has_not_say_so(ada: httpx.Client) -> None:
+    tree = page(ada, "/?where=page:/pricing")
+    assert texts(tree, "#tile-visit .tile-change") == ["not by page"]
+    assert texts(tree, "#tile-visit .tile-value") == ["–"]
+    assert "not by" not in texts(tree, "#tile-view .tile-change")[0]
+
+
 def test_hostile_values_show_harmlessly() -> None:
     rows = [(value, 50 - index, 20) for index, value in enumerate(HOSTILE[:9])]
     values = {("view", "page"): rows, ("view", "referrer"): rows, ("error", "page"): rows}
@@ -573,6 +615,24 @@ def test_labels() -> None:
     assert labelled("country", "Europe (others)") == ("Europe", "others")
     assert labelled("referrer", "search: Google") == ("Google", "search")
     assert labelled("referrer", "social: X (others)") == ("X", "social, others")
+    assert labelled("referrer", "search: Google", Words("de")) == ("Google", "Suche")
+    assert labelled("referrer", "own group: X") == ("X", "own group")
+    assert label("referrer", "social") == "Social networks"
+    assert labelled("country", "Europe (others)", Words("de")) == ("Europa", "andere")
+    assert labelled("service", "google-analytics") == ("Google Analytics", "")
+    assert labelled("service", "cookie:_ga") == ("_ga", "cookie")
+    assert labelled("service", "unknown:x.example") == ("x.example", "unknown")
+    assert label("service", "an-own-one") == "an-own-one"
+    assert label("language", "de-DE") == "German (Germany)"
+    assert label("language", "nl", Words("de")) == "Niederländisch"
+    assert [label("language", odd) for odd in ("xx-DE", "de-XX", "de-DE-x", "")] == [
+        "xx-DE",
+        "de-XX",
+        "de-DE-x",
+        "(none)",
+    ]
+    assert label("purpose", "preferences+statistics+marketing") == "Preferences, statistics, marketing"
+    assert label("purpose", "statistics+marketing", Words("de")) == "Statistik, Marketing"
     assert label("page", "search: Google") == "search: Google"
     assert label("choice", "accept") == "Accepted all"
     assert label("campaign", "") == "(none)"
@@ -840,6 +900,9 @@ def test_from_the_first_link_to_the_numbers(tmp_path: Path) -> None:
             return done.stdout.strip()
 
         assert json.loads(run("stats", "breakdown", "--kind", "view", "--by", "page"))["rows"] == body["rows"]
+        days = json.loads(run("stats", "timeseries", "--kind", "view", "--interval", "day"))["points"]
+        assert [(day["count"], day["visitors"]) for day in days] == [(49, 20)], "visitors to multiples of k"
+        assert texts(page(client), "#tile-visitors .tile-value") == ["20"]
         run("annotate", "Autumn launch")
         bearer = {"Authorization": f"Bearer {run('users', 'token', 'grace')}"}
         client.cookies.clear()

@@ -28,6 +28,7 @@ def statements(layout: Layout) -> list[str]:
     made += [*layout.drop("staging_o"), *layout.copy("cells", "staging_o")]
     made.append(layout.change("cells", f"REPLACE PARTITION {day} FROM {identifier(layout.stored('staging_o'))}"))
     made += [layout.change(table, f"DROP PARTITION {day}") for table in ("open_cells", "salts", "cells")]
+    made.append(layout.change("archive_months", "DROP PARTITION ('relaso.com', '2026-10-01', 31)"))
     return [*made, *layout.drop("staging_o"), layout.optimize("cells")]
 
 
@@ -70,6 +71,9 @@ def test_all_rows_of_a_day_are_on_one_shard() -> None:
     for table in ("incoming", "open_cells", "cells", "archive", "archived_days", "salts", "closed_days", "staging_o"):
         (over,) = [each for each in statements(CLUSTER) if each.startswith(f"CREATE TABLE IF NOT EXISTS `{table}` ")]
         assert over.endswith("cityHash64(site, day))")
+    for table in ("archive_months", "archived_months"):
+        (over,) = [each for each in statements(CLUSTER) if each.startswith(f"CREATE TABLE IF NOT EXISTS `{table}` ")]
+        assert over.endswith("cityHash64(site, month))")
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import date, datetime
 from typing import Any
 
+import pytest
+
 from tests.admin import MemoryBackend, admin, person
 from vestibule.dashboard import memory
 from vestibule.dashboard.memory import PAST, Memory
@@ -56,6 +58,29 @@ def test_the_longest_unused_go_first_at_the_bound() -> None:
     assert known.get("e") is None, "what is larger than the bound is not kept"
 
 
+def test_released_numbers_are_remembered_until_the_next_release() -> None:
+    known, time = make()
+    first, second = known.stamp({"snapshot": 900, "days": {"closed": 1}}), known.stamp({"snapshot": 950})
+    assert None not in (first, second)
+    known.put("now", TODAY, answer(1), first)
+    known.put("past", date(2026, 11, 20), answer(1), first)
+    time.seconds += 60
+    assert known.get("now", first) is not None
+    assert known.get("past", second) is not None, "what is over is not released again"
+    assert known.get("now", second) is None
+    known.put("now", TODAY, answer(1), first)
+    assert known.get("now", known.stamp({"snapshot": 900, "days": {"closed": 2}})) is None, "a day was closed"
+    known.put("now", TODAY, answer(1), first)
+    time.seconds += PAST
+    assert known.get("now", first) is None
+
+
+@pytest.mark.parametrize("health", [None, {}, {"snapshot": 0}, {"snapshot": "1"}, {"snapshot": 1000}])
+def test_a_release_of_this_second_or_of_nobody_knows_when_is_no_stamp(health: dict[str, Any] | None) -> None:
+    known, _ = make()
+    assert known.stamp(health) is None
+
+
 def test_nothing_is_remembered_where_that_is_off() -> None:
     known, _ = make(0)
     known.put("past", date(2026, 11, 1), answer(1))
@@ -77,4 +102,9 @@ def test_a_page_that_comes_again_asks_nothing_and_a_failure_is_asked_again() -> 
         assert backend.asked == []
         house.clock.now += 10
         client.get("/")
-        assert len(backend.asked) > 10
+        released = [asked for asked in backend.asked if asked["method"] == "breakdown" or asked["where"]]
+        assert len(backend.asked) > len(released) == 0, "only the totals, which are live"
+        backend.asked.clear()
+        backend.snapshot += 300
+        client.get("/")
+        assert len(backend.asked) > 10, "something was released since"

@@ -6,7 +6,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -20,7 +20,7 @@ from vestibule.core.cells import Accumulator, Partial, merge
 from vestibule.core.errors import StoreError
 from vestibule.core.hits import Fact
 from vestibule.core.keys import SALT_BYTES, day_keys, visitor_key
-from vestibule.store import Breakdown, DayClosedError, Store, TimeSeries, User, open_store
+from vestibule.store import Breakdown, DayClosedError, Store, TimeSeries, User, archiving, open_store
 
 pytest.importorskip("chdb", reason='the extra "embedded" is not installed')
 
@@ -47,6 +47,7 @@ def store(folder: Path) -> Iterator[Store]:
 def views(numbers: dict[tuple[str, str], int], day: date = DAY, first: int = 0) -> Partial:
     """So many visitors on each page from each country, one view each."""
     keys = day_keys("secret", bytes(SALT_BYTES), SITE, day.isoformat())
+    noon = NOON + 86_400 * (day - DAY).days
     cells, visitor = Accumulator(), first
     for (page, country), number in numbers.items():
         folders = (f"/{page.split('/')[1]}/*",) if page.count("/") > 1 else ()
@@ -57,7 +58,7 @@ def views(numbers: dict[tuple[str, str], int], day: date = DAY, first: int = 0) 
                 "country": (country, "EU"),
                 "hour": (f"{12 + visitor % 2}",),
             }
-            cells.add(SITE, day.isoformat(), keys, "view", NOON + visitor, values, visitor_key(keys, str(visitor)))
+            cells.add(SITE, day.isoformat(), keys, "view", noon + visitor, values, visitor_key(keys, str(visitor)))
     return cells.take()
 
 
@@ -266,8 +267,139 @@ def test_years_are_archived_a_few_days_at_a_time(store: Store) -> None:
         add(store, views({("/", "DE"): 5}, day), f"b{day}")
         store.close_day(SITE, day, k=5, owner="o", now=LATER)
     assert store.archive(SITE, LATER)
+    assert store.archive(SITE, LATER), "the month is over, and summed up"
     assert not store.archive(SITE, LATER)
     assert pages(store, days[0], days[-1]) == {"/": 60, "rare": 0}
+
+
+def close(store: Store, day: date, visitors: int, first: int = 0) -> None:
+    numbers = {("/", "DE"): visitors, ("/blog/a", "DE"): 9, ("/blog/b", "FR"): 3, ("/blog/c", "DE"): 4}
+    add(store, views(numbers, day, first), f"b{day}")
+    store.close_day(SITE, day, k=5, owner="o", now=LATER)
+
+
+def archive(store: Store, now: datetime = LATER) -> None:
+    while store.archive(SITE, now):
+        pass
+
+
+def sums(store: Store) -> dict[str, list[int]]:
+    """By month of how many days there are sums."""
+    found = store._client.query(
+        "SELECT toString(month), days FROM archive_months GROUP BY ALL ORDER BY ALL"
+    ).result_rows
+    return {month[:7]: [days for other, days in found if other == month] for month, _ in found}
+
+
+def in_sum(store: Store, start: date, end: date) -> list[dict[str, Any]]:
+    """Answers that months may be summed up for, and one that they may not."""
+    asked: dict[str, Any] = {"site": SITE, "kind": "view", "start": start, "end": end}
+    return store.answers(
+        [
+            *(Breakdown(**asked, by="page", level=level) for level in (None, 0)),
+            *(Breakdown(**asked, by="country", where=("page", page)) for page in ("/", "/blog/*")),
+            Breakdown(**asked, by="page", where=("country", "DE")),
+            TimeSeries(**asked, interval="day", timezone=BERLIN, where=("country", "EU")),
+        ]
+    )
+
+
+def test_summed_months_tell_the_same(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    begin, end = date(2026, 7, 1), date(2026, 11, 30)
+    days = [date(2026, 7, 30), date(2026, 7, 31), date(2026, 8, 1), date(2026, 8, 31), date(2026, 9, 1), DAY]
+    for number, day in enumerate(days):
+        close(store, day, 20 + number)
+    add(store, views(NUMBERS, NEXT), "open")
+    store.release(SITE, NEXT, k=5, owner="o")
+    spans = [(begin, end), (date(2026, 8, 1), date(2026, 9, 30)), (date(2026, 8, 2), end), (begin, date(2026, 9, 29))]
+    before = [in_sum(store, *span) for span in spans]
+    assert len(before[0][0]["rows"]) == 3
+
+    with monkeypatch.context() as patched:
+        patched.setattr(store._client, "insert", lambda *_, **__: None)
+        archive(store)
+    assert sums(store) == {}
+    archive(store)
+    assert sums(store) == {"2026-08": [2], "2026-09": [1]}, "July began before the first day, November is not over"
+    assert [in_sum(store, *span) for span in spans] == before
+    lying = store._archive.lying(SITE)
+    assert [len(lying.whole(*span)) for span in spans] == [2, 2, 0, 0]
+
+    close(store, date(2026, 9, 2), 30, first=500)
+    assert store._archive.lying(SITE).months == [(date(2026, 8, 1), 2)], "a day is open again"
+    late = [in_sum(store, *span) for span in spans]
+    assert late[0] != before[0]
+    archive(store)
+    assert sums(store) == {"2026-08": [2], "2026-09": [1, 2]}
+    assert [in_sum(store, *span) for span in spans] == late
+    archive(store, LATER.replace(day=26))
+    assert sums(store) == {"2026-08": [2], "2026-09": [2]}
+    assert [in_sum(store, *span) for span in spans] == late
+
+
+def test_half_a_sum_does_not_count(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    for day in (date(2026, 8, 1), date(2026, 9, 1)):
+        close(store, day, 20)
+    with monkeypatch.context() as patched:
+        patched.setattr(archiving, "_IN_SUM", "SELECT 1")
+        archive(store)
+    assert sums(store) == {"2026-08": [1], "2026-09": [1]}
+    assert store._archive.lying(SITE).months == []
+    with monkeypatch.context() as patched:
+        patched.setattr(archiving, "MOST_SUMMED", 3)
+        archive(store)
+    assert store._archive.lying(SITE).months == []
+    archive(store)
+    assert store._archive.lying(SITE).months == [(date(2026, 8, 1), 1), (date(2026, 9, 1), 1)]
+    assert pages(store, date(2026, 8, 1), date(2026, 9, 30))["/"] == 40
+
+
+# -- visitors of a day -------------------------------------------------------------------------------------------------
+
+
+def test_a_day_s_visitors_are_told_open_closed_and_archived(store: Store) -> None:
+    """Just after midnight: yesterday is open yet, today has nothing, or too few."""
+    asked: dict[str, Any] = {"site": SITE, "start": DAY - timedelta(days=6), "end": NEXT, "timezone": BERLIN}
+    counted = "SELECT uniqCombined64Merge(visitors) FROM open_cells WHERE a = '' AND day = {day:Date}"
+
+    def days() -> list[tuple[str, int, int]]:
+        found = timeseries(store, kind="view", interval="day", **asked)["points"]
+        return [(point["time"], point["count"], point["visitors"]) for point in found]
+
+    add(store, views(NUMBERS), "b1")
+    ((visitors,),) = store._client.query(counted, {"day": DAY}).result_rows
+    assert visitors == 51
+    assert days() == [("2026-11-22", 51, 0)], "counted, not released yet"
+    store.release(SITE, DAY, k=5, owner="o")
+    assert days() == [("2026-11-22", 51, 50)]
+    add(store, views({("/", "DE"): 3}, NEXT), "b2")
+    store.release(SITE, NEXT, k=5, owner="o")
+    assert days() == [("2026-11-22", 51, 50), ("2026-11-23", 3, 0)]
+    store.close_day(SITE, DAY, k=5, owner="o", now=LATER)
+    assert days() == [("2026-11-22", 51, 51), ("2026-11-23", 3, 0)]
+    told = (
+        "SELECT count, visitors FROM {table:Identifier} WHERE kind = 'view' AND a = '' AND b = '' AND day = {day:Date}"
+    )
+    assert store._client.query(told, {"table": "cells", "day": DAY}).result_rows == [(51, 51)]
+    archive(store)
+    assert store._client.query(told, {"table": "archive", "day": DAY}).result_rows == [(51, 51)]
+    assert days() == [("2026-11-22", 51, 51), ("2026-11-23", 3, 0)]
+    add(store, views({("/", "DE"): 9}, NEXT, 60), "b3")
+    store.release(SITE, NEXT, k=5, owner="o")
+    assert days() == [("2026-11-22", 51, 51), ("2026-11-23", 12, 10)]
+
+
+def test_a_day_that_is_neither_archived_nor_released_has_its_totals(store: Store) -> None:
+    """An older day may be open yet while a newer one is archived."""
+    for number, day in enumerate((DAY - timedelta(days=2), DAY)):
+        close(store, day, 20 + number)
+    archive(store)
+    add(store, views(NUMBERS, DAY - timedelta(days=1)), "late")
+    found = timeseries(
+        store, site=SITE, kind="view", interval="day", start=DAY - timedelta(days=9), end=NEXT, timezone=BERLIN
+    )
+    assert [point["count"] for point in found["points"]] == [36, 51, 37]
+    assert [point["visitors"] for point in found["points"]] == [36, 0, 37]
 
 
 def test_a_site_s_name_may_be_anything(store: Store) -> None:

@@ -16,7 +16,7 @@ from vestibule.dashboard.dimensions import DIMENSIONS, PLURALS, name_of
 from vestibule.dashboard.figures import DURATIONS, FIGURES
 from vestibule.dashboard.panels import PANELS, VIEWS
 from vestibule.dashboard.periods import NAMES, Period
-from vestibule.dashboard.values import LABELS
+from vestibule.dashboard.values import LABELS, TAGS
 from vestibule.dashboard.words import LANGUAGES, Words, preferred, table
 
 FOLDER = Path(vestibule.dashboard.__file__).parent
@@ -47,6 +47,7 @@ def in_tables() -> Iterator[str]:
         yield from (figure.title, figure.help)
     for labels in LABELS.values():
         yield from labels.values()
+    yield from TAGS.values()
     yield from (view.title for view in VIEWS)
     yield from (*DURATIONS, *PLURALS.values(), *NAMES.values(), *Role, *map(name_of, DIMENSIONS))
 

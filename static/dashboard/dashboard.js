@@ -111,6 +111,8 @@
       const left = $(".periods", main)?.scrollLeft || 0;
       if (plot) { plot.destroy(); plot = null; }
       main.replaceWith(fresh);
+      // A new one, since the old one would be seen to jump.
+      $("#foot").replaceWith($("#foot", page));
       if (quiet) for (const id of opened) document.getElementById(id)?.setAttribute("open", "");
       $(".periods", fresh).scrollLeft = left;
       if (push) {

@@ -205,6 +205,37 @@ SETTINGS replicated_deduplication_window = 10000;
 
 CREATE TABLE IF NOT EXISTS `archived_days` ON CLUSTER `main` AS `archived_days_local` ENGINE = Distributed(`main`, `vestibule`, `archived_days_local`, cityHash64(site, day));
 
+CREATE TABLE IF NOT EXISTS archive_months_local ON CLUSTER `main` (
+    site LowCardinality(String),
+    month Date,
+    days UInt8,
+    kind LowCardinality(String),
+    a LowCardinality(String),
+    a_value String,
+    b LowCardinality(String),
+    b_value String,
+    part Enum8('leaf' = 1, 'node' = 2, 'rest' = 3),
+    path Array(String),
+    count UInt64,
+    visitors UInt64
+) ENGINE = ReplicatedMergeTree('/clickhouse/tables/{shard}/vestibule/archive_months_local', '{replica}')
+PARTITION BY (site, month, days)
+ORDER BY (kind, a, b, a_value, b_value)
+SETTINGS replicated_deduplication_window = 10000, index_granularity = 1024;
+
+CREATE TABLE IF NOT EXISTS `archive_months` ON CLUSTER `main` AS `archive_months_local` ENGINE = Distributed(`main`, `vestibule`, `archive_months_local`, cityHash64(site, month));
+
+CREATE TABLE IF NOT EXISTS archived_months_local ON CLUSTER `main` (
+    site LowCardinality(String),
+    month Date,
+    days UInt8,
+    time DateTime('UTC')
+) ENGINE = ReplicatedMergeTree('/clickhouse/tables/{shard}/vestibule/archived_months_local', '{replica}')
+ORDER BY (site, month)
+SETTINGS replicated_deduplication_window = 10000;
+
+CREATE TABLE IF NOT EXISTS `archived_months` ON CLUSTER `main` AS `archived_months_local` ENGINE = Distributed(`main`, `vestibule`, `archived_months_local`, cityHash64(site, month));
+
 ALTER TABLE `cells_local` ON CLUSTER `main` MODIFY TTL day + toIntervalSecond(3456000);
 
 DROP TABLE IF EXISTS `staging_o` ON CLUSTER `main` SYNC;
@@ -222,6 +253,8 @@ ALTER TABLE `open_cells_local` ON CLUSTER `main` DROP PARTITION ('relaso.com', '
 ALTER TABLE `salts_local` ON CLUSTER `main` DROP PARTITION ('relaso.com', '2026-11-22');
 
 ALTER TABLE `cells_local` ON CLUSTER `main` DROP PARTITION ('relaso.com', '2026-11-22');
+
+ALTER TABLE `archive_months_local` ON CLUSTER `main` DROP PARTITION ('relaso.com', '2026-10-01', 31);
 
 DROP TABLE IF EXISTS `staging_o` ON CLUSTER `main` SYNC;
 

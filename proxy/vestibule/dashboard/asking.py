@@ -11,7 +11,7 @@ from typing import Any
 
 from vestibule.core.errors import VestibuleError
 from vestibule.dashboard.backend import Backend
-from vestibule.dashboard.memory import Memory
+from vestibule.dashboard.memory import Memory, Stamp
 from vestibule.dashboard.periods import Period
 
 TIMEOUT = 10.0
@@ -70,7 +70,8 @@ class Asking:
 
     async def _once(self, question: Mapping[str, Any]) -> Answer | None:
         key = tuple(sorted(question.items(), key=lambda item: item[0]))
-        known = self._memory.get(key) if self._memory is not None else None
+        stamp = await self._stamp(question)
+        known = self._memory.get(key, stamp) if self._memory is not None else None
         if known is not None:
             return known
         future = self._asked.get(key)
@@ -81,8 +82,16 @@ class Asking:
                 self._gathering = asyncio.create_task(self._gather())
         answer = await asyncio.shield(future)
         if answer is not None and self._memory is not None:
-            self._memory.put(key, question["end"], answer)
+            self._memory.put(key, question["end"], answer, stamp)
         return answer
+
+    async def _stamp(self, question: Mapping[str, Any]) -> Stamp | None:
+        """The last release, for a question that is answered by released numbers alone. All wait for it alike, so that
+        they are yet asked together."""
+        if self._memory is None:
+            return None
+        stamp = self._memory.stamp(await self.health())
+        return stamp if "by" in question or question["where"] is not None else None
 
     async def _gather(self) -> None:
         """Ask what was asked for in the meantime."""

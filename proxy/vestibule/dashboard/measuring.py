@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -55,6 +55,8 @@ class Measuring:
                 value = None
             return Measured(value, before)
         assert figure.below is not None
+        if figure.top.by and not figure.below.by:
+            return Measured(*await self._both(lambda period: self._share_of(figure.top, period)))
         top, below = await asyncio.gather(self._part(figure.top), self._part(figure.below))
         return Measured(_share(top[0], below[0]), _share(top[1], below[1]))
 
@@ -89,7 +91,8 @@ class Measuring:
             return None
         if below is None:
             return top
-        return {time: top.get(time, 0) / count for time, count in below.items() if count}
+        shares = {time: top.get(time, 0) / count for time, count in below.items() if count}
+        return {time: min(share, 1.0) for time, share in shares.items()} if figure.unit is Unit.SHARE else shares
 
     async def _part_series(self, part: Part | None, period: Period) -> Mapping[str, float] | None:
         if part is None:
@@ -113,17 +116,32 @@ class Measuring:
     async def _part(self, part: Part) -> Pair:
         if not part.by:
             return await self._total(part.kind)
+        return await self._both(lambda period: self._selected(part, period))
+
+    async def _both(self, measure: Callable[[Period], Awaitable[float | None]]) -> Pair:
         now, before = await asyncio.gather(
-            self._selected(part, self._period), self._selected(part, self._against) if self._against else _nothing()
+            measure(self._period), measure(self._against) if self._against else _nothing()
         )
         return now, before
 
     async def _selected(self, part: Part, period: Period) -> float | None:
+        found = await self._parted(part, period)
+        return None if found is None else found[0]
+
+    async def _share_of(self, part: Part, period: Period) -> float | None:
+        """The share of all facts of the kind. These are taken from the same breakdown, not from the totals: of an open
+        day a released number is smaller than the live total, and of one to compare with there are more hours."""
+        found = await self._parted(part, period)
+        return None if found is None else _share(*found)
+
+    async def _parted(self, part: Part, period: Period) -> tuple[int, int] | None:
+        """How many facts have one of the values, and how many there are."""
         answer = await self._asking.breakdown(part.kind, part.by, period, where=self._where)
         if answer is None:
             return None
         counts = {str(row["value"]): int(row["count"]) for row in answer["rows"]}
-        return sum(counts.get(value, 0) for value in part.values)
+        selected = sum(counts.get(value, 0) for value in part.values)
+        return selected, sum(counts.values()) + int(answer["rare"]["count"])
 
     async def _total(self, kind: str) -> Pair:
         """Return the facts of both periods; of the one compared with only as many hours as today has had."""

@@ -39,6 +39,8 @@ SHOWN = 9
 SHOWN_WITH_MAP = 5
 LIVE_MINUTES = 30
 INTERNAL = ("referrer", "internal")
+MOST_DAYS_MISSING = 4
+"""Days at the beginning of a period without a view, in which a small site may just have had none."""
 MOST_NOTES = 1000
 MOST_NAMES = 1000
 LARGEST_MAP = 260
@@ -79,9 +81,12 @@ class TabLink:
 
 @dataclass(frozen=True, slots=True)
 class PanelView:
+    """noun, people: what the two columns of numbers count."""
+
     id: str
     title: str
     noun: str
+    people: str
     by: str
     state: State
     tabs: tuple[TabLink, ...]
@@ -124,11 +129,12 @@ class Tile:
 @dataclass(frozen=True, slots=True)
 class Series:
     """Numbers of the graph and of what it is compared with, by time; None where they can't be had. reason: why they are
-    not kept so, see ``Measuring.series``."""
+    not kept so, see ``Measuring.series``. comparable: whether one counted already when the other period began."""
 
     counts: Mapping[str, float] | None = None
     earlier: Mapping[str, float] | None = None
     reason: str = ""
+    comparable: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +148,8 @@ class Live:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """against: the period that numbers are compared with, if any. notes: those of the period's days."""
+    """against: the period that numbers are compared with, if any; comparable: whether one counted then already. notes:
+    those of the period's days."""
 
     address: Address
     tiles: tuple[Tile, ...]
@@ -157,6 +164,7 @@ class Page:
     against: Period | None
     notes: tuple[Note, ...]
     snapshot: str
+    comparable: bool = True
 
 
 def against_of(address: Address) -> Period | None:
@@ -197,6 +205,8 @@ class Composer:
             self.live(now),
             self.notes(address.period),
         )
+        if not series.comparable:
+            tiles = [replace(tile, change=Change() if tile.change.trend else tile.change) for tile in tiles]
         graph, note = self._graph(series, address, against, notes, now) if view.tiles else (None, "")
         figure = FIGURES.get(address.graph)
         return Page(
@@ -213,7 +223,19 @@ class Composer:
             against=against,
             notes=notes,
             snapshot=self._snapshot(health, now),
+            comparable=series.comparable,
         )
+
+    async def _counted(self, against: Period | None) -> bool:
+        """Whether one counted on the first days of a period already: else all seems to have risen since."""
+        if against is None:
+            return True
+        answer = await self.asking.timeseries("view", "day", against)
+        if answer is None:
+            return True
+        first = min((str(point["time"])[:10] for point in answer["points"] if point["count"]), default="")
+        late = against.start + timedelta(days=min(against.days // 7, MOST_DAYS_MISSING))
+        return bool(first) and first <= late.isoformat()
 
     async def details(self, panel: Panel, address: Address, limit: int) -> PanelView:
         return await self.panel(panel, address, limit)
@@ -257,6 +279,10 @@ class Composer:
         return shares[0], shares[1]
 
     async def _series(self, measuring: Measuring, address: Address, against: Period | None) -> Series:
+        found, comparable = await asyncio.gather(self._drawn(measuring, address, against), self._counted(against))
+        return found if comparable else replace(found, earlier=None, comparable=False)
+
+    async def _drawn(self, measuring: Measuring, address: Address, against: Period | None) -> Series:
         try:
             counts, earlier = await asyncio.gather(
                 measuring.series(address.graph, address.period), self._earlier(measuring, address, against)
@@ -309,6 +335,8 @@ class Composer:
 
     async def _tile(self, figure: Figure, measuring: Measuring, address: Address) -> Tile:
         found = await measuring.figure(figure)
+        kept = address.where is None or figure.keeps(address.where[0])
+        kept_by = self._words(name_of(address.where[0])) if address.where is not None else ""
         return Tile(
             figure.id,
             self._words(figure.title),
@@ -316,12 +344,14 @@ class Composer:
             self._words(figure.help),
             href=address.with_graph(figure.id).href if figure.drawn else None,
             active=address.graph == figure.id,
-            change=self._change(figure, found),
+            change=self._change(figure, found)
+            if kept
+            else Change(self._words("not by {dimension}", dimension=kept_by)),
         )
 
     def shown(self, unit: Unit, found: Measured) -> str:
         if unit is Unit.WORD:
-            return self._words(found.word) if found.word else "–"
+            return self._words(found.word).replace("-", "–") if found.word else "–"
         return "–" if found.value is None else self.formatted(unit, found.value)
 
     def formatted(self, unit: Unit, value: float) -> str:
@@ -425,6 +455,7 @@ class Composer:
             id=panel.id,
             title=self._words(panel.title),
             noun=self._words(noun),
+            people=self._words("Addresses") if tab.kind == "bot" else self._words("Visitors"),
             by=tab.by,
             state=State.EMPTY,
             tabs=links,

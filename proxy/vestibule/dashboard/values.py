@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import unicodedata
 from collections.abc import Mapping
 
+from vestibule import catalogue
 from vestibule.dashboard.words import Words
 
 ENGLISH = Words()
@@ -25,6 +27,7 @@ LABELS: Mapping[str, Mapping[str, str]] = {
         "preferences": "Preferences",
         "statistics": "Statistics",
         "marketing": "Marketing",
+        "none": "None",
     },
     "reason": {
         "url": "Address",
@@ -41,7 +44,21 @@ LABELS: Mapping[str, Mapping[str, str]] = {
         "other": "Other programs",
     },
     "device": {"desktop": "Desktop", "mobile": "Phone", "tablet": "Tablet", "tv": "Television"},
-    "referrer": {"direct": "Direct", "internal": "Within the site", "mail": "Mail", "link": "Hidden by the sender"},
+    "referrer": {
+        "direct": "Direct",
+        "internal": "Within the site",
+        "mail": "Mail",
+        "link": "Hidden by the sender",
+        "search": "Search engines",
+        "social": "Social networks",
+        "ai": "AI",
+        "ads": "Advertisements",
+        "campaign": "Campaigns",
+    },
+    "country": {
+        continent: continent
+        for continent in ("Africa", "Antarctica", "Asia", "Europe", "North America", "Oceania", "South America")
+    },
     "screen": {
         "xs": "Under 480 px",
         "s": "480 to 767 px",
@@ -51,6 +68,10 @@ LABELS: Mapping[str, Mapping[str, str]] = {
     },
     "surface": {"banner": "Banner", "centre": "Privacy centre", "signal": "Browser signal", "api": "Script"},
 }
+
+
+TAGS: Mapping[str, str] = {group: group for group in ("search", "social", "ai", "mail", "ads", "link", "campaign")}
+"""Groups of sources, as they stand beside a source's name."""
 
 
 def visible(text: str, longest: int = LONGEST) -> str:
@@ -72,18 +93,38 @@ def labelled(dimension: str, value: str, words: Words = ENGLISH) -> tuple[str, s
     value, tag = (value.removesuffix(OTHERS), words("others")) if value.endswith(OTHERS) else (value, "")
     if value in ("", "(none)"):
         return words("(none)"), tag
-    country = words.country(value) if dimension == "country" else None
-    if country is not None:
-        return country, tag
+    named = {"country": words.country, "language": words.tongue}.get(dimension)
+    name = named(value) if named is not None else None
+    if name is not None:
+        return name, tag
     known = LABELS.get(dimension, {}).get(value)
     if known is not None:
         return words(known), tag
-    if dimension == "service" and value.startswith("unknown:"):
-        return visible(value.removeprefix("unknown:")) or words("(unknown)"), words("unknown")
+    if dimension == "service":
+        return _service(value, tag, words)
+    if dimension == "purpose" and "+" in value:
+        purposes = [words(LABELS["purpose"].get(each, visible(each))) for each in value.split("+")]
+        return ", ".join((purposes[0], *map(str.lower, purposes[1:])) if words.language == "en" else purposes), tag
     if dimension == "referrer" and ": " in value:
-        group, _, name = value.partition(": ")
-        return visible(name), visible(group, 24) if not tag else f"{visible(group, 24)}, {tag}"
+        group, _, source = value.partition(": ")
+        shown = words(TAGS[group]) if group in TAGS else visible(group, 24)
+        return visible(source), shown if not tag else f"{shown}, {tag}"
     return visible(value), tag
+
+
+def _service(value: str, tag: str, words: Words) -> tuple[str, str]:
+    prefix, _, rest = value.partition(":")
+    if prefix == "unknown" and value != prefix:
+        return visible(rest) or words("(unknown)"), words("unknown")
+    if prefix == "cookie" and rest:
+        return visible(rest), words("cookie")
+    return _service_names().get(value) or visible(value), tag
+
+
+@functools.cache
+def _service_names() -> Mapping[str, str]:
+    """What the services of the catalogue that matter most are called, by their ids."""
+    return {service.id: service.name for service in catalogue.reviewed().services}
 
 
 def can_filter(value: str) -> bool:

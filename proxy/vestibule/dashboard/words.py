@@ -47,6 +47,14 @@ class Words:
         """Return the name of an ISO 3166-1 alpha-2 code, in this language."""
         return countries(self.language).get(code)
 
+    def tongue(self, tag: str) -> str | None:
+        """Return the name of a language, or of a language and a country (RFC 5646), in this language."""
+        language, _, country = tag.partition("-")
+        name, place = languages(self.language).get(language), self.country(country)
+        if name is None or (country and place is None):
+            return None
+        return f"{name} ({place})" if country else name
+
     def day(self, day: date) -> str:
         """Return a day in short: ``3 Nov``, ``3. Nov.``."""
         return f"{day.day} {day:%b}" if self.language == "en" else str(format_date(day, "d. MMM", locale=self.language))
@@ -98,6 +106,12 @@ def table(language: str) -> Mapping[str, str]:
 def countries(language: str) -> Mapping[str, str]:
     """Return countries' names by their ISO 3166-1 alpha-2 code, as CLDR has them."""
     return {code: name for code, name in Locale(language).territories.items() if len(code) == 2}
+
+
+@functools.cache
+def languages(language: str) -> Mapping[str, str]:
+    """Return languages' names by their ISO 639 code, as CLDR has them."""
+    return {code: name for code, name in Locale(language).languages.items() if code.isalpha()}
 
 
 def days_of(period: Period) -> list[date]:

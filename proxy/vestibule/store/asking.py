@@ -18,6 +18,7 @@ from zoneinfo import ZoneInfo
 
 from vestibule.core.errors import StoreError
 from vestibule.core.release import RARE
+from vestibule.store.archiving import Lying, Month, following
 from vestibule.store.files import query
 from vestibule.store.questions import Breakdown, Question, TimeSeries, Where
 
@@ -37,28 +38,51 @@ _LEAVES = -1
 
 @dataclass(frozen=True, slots=True)
 class Reader:
-    """Asks the tables. live: the days that are not archived."""
+    """Asks the tables."""
 
     client: Client
-    live: Collection[date]
+    lying: Lying
 
-    def rows(self, name: str, asked: Mapping[str, Any], **instead: str) -> Sequence[Sequence[Any]]:
-        """The rows of a query about ``start`` to ``end``, both included."""
-        live = [day for day in self.live if asked["start"] <= day <= asked["end"]]
-        told = "told" if live else "told_archived"
-        return self.client.query(query(name, told=told, **instead), {**asked, "live": live}).result_rows
+    @property
+    def live(self) -> Collection[date]:
+        """The days that are not archived."""
+        return self.lying.live
+
+    def rows(
+        self, name: str, asked: Mapping[str, Any], *, daily: bool = True, **instead: str
+    ) -> Sequence[Sequence[Any]]:
+        """The rows of a query about ``start`` to ``end``, both included. daily: whether it tells days apart."""
+        start, end = asked["start"], asked["end"]
+        live = [day for day in self.live if start <= day <= end]
+        months = () if daily else self.lying.whole(start, end)
+        last = end
+        while last in live:
+            last -= timedelta(days=1)
+        # What needs not be asked is left out: planning takes longer than reading.
+        told = {
+            "live": "live" if live else "nothing",
+            "but_live": "but_live" if live and live[0] < last else "nothing",
+            "summed": "summed" if months else "nothing",
+            "days": "days_around" if months else "days",
+        }
+        given = {"live": live, "months": months, "last": last, **_around(months)}
+        return self.client.query(query(name, **told, **instead), {**asked, **given}).result_rows
 
 
-def answers(client: Client, live: Mapping[str, Collection[date]], questions: Sequence[Question]) -> list[Answer]:
-    """Return an answer to each question, see ``Store.breakdown`` and ``Store.timeseries``. live: by site the days that
-    are not archived."""
+def _around(months: Sequence[Month]) -> dict[str, date]:
+    """The last day before the months, and the first one after them."""
+    return {"before": months[0][0] - timedelta(days=1), "after": following(months[-1][0])} if months else {}
+
+
+def answers(client: Client, lying: Mapping[str, Lying], questions: Sequence[Question]) -> list[Answer]:
+    """Return an answer to each question, see ``Store.breakdown`` and ``Store.timeseries``. lying: by site."""
     found: dict[int, Answer] = {}
     groups: defaultdict[tuple[Any, ...], list[tuple[int, Any]]] = defaultdict(list)
     for place, question in enumerate(questions):
         answer, shared = _way(question)
         groups[answer, question.site, question.start, question.end, *shared].append((place, question))
     for (answer, site, *_), group in groups.items():
-        reader = Reader(client, live.get(site, ()))
+        reader = Reader(client, lying[site])
         for (place, _), each in zip(group, answer(reader, [question for _, question in group]), strict=True):
             found[place] = each
     return [found[place] for place in range(len(questions))]
@@ -112,7 +136,9 @@ def _breakdowns(reader: Reader, questions: Sequence[Breakdown]) -> list[Answer]:
     levels = {level for _, _, level in keys}
     asked["level"] = min(levels)
     found: defaultdict[tuple[str, str, int], list[Sequence[Any]]] = defaultdict(list)
-    for kind, by, level, *row in reader.rows("breakdown", asked, levels="level" if len(levels) == 1 else "levels"):
+    for kind, by, level, *row in reader.rows(
+        "breakdown", asked, daily=False, levels="level" if len(levels) == 1 else "levels"
+    ):
         found[kind, by, level].append(row)
     return [_breakdown(found[key], question.limit) for key, question in zip(keys, questions, strict=True)]
 
@@ -124,7 +150,7 @@ def _narrowed(reader: Reader, questions: Sequence[Breakdown]) -> list[Answer]:
         asked = {**wholes.asked, **_filters(group), "limit": _most(group)}
         asked["pairs"] = _pairs(group, {question.by for question in group})
         tree = _filter(group[0]) in wholes.trees
-        rows = reader.rows("breakdown_where", {**asked, "tree": tree}, **_given(tree))
+        rows = reader.rows("breakdown_where", {**asked, "tree": tree}, daily=False, **_given(tree))
         for kind, dimension, value, by, name, *row in rows:
             for filter_ in {_filter(question) for question in group}:
                 if filter_[:2] == (dimension, value):
@@ -168,7 +194,7 @@ def _wholes(reader: Reader, questions: Sequence[Question], wanted: Collection[tu
     }
     facts: dict[tuple[Filter, str], tuple[int, int, bool]] = {}
     trees, others = set(), set()
-    for kind, dimension, name, part, under, count, people, unsettled in reader.rows("where", asked):
+    for kind, dimension, name, part, under, count, people, unsettled in reader.rows("where", asked, daily=False):
         if part == "rest":
             others.add((kind, dimension, name))
         for filter_ in filters:
@@ -243,14 +269,35 @@ def _times(reader: Reader, questions: Sequence[TimeSeries]) -> list[Answer]:
 
 
 def _days(reader: Reader, questions: Sequence[TimeSeries]) -> list[Answer]:
-    """A day's facts from the totals, and its visitors as released."""
-    totals, told = _totals(reader, questions), _told(reader, questions, ("", "", False))
+    """A day's facts and its visitors, as released; of days that are not archived the facts from the totals, which are
+    live and exact. (An archived day's are the same in both, but it is one row there and a thousand here.)"""
+    told = _told(reader, questions, ("", "", True))
+    settled = {
+        kind: {row[0]: row for row in rows if date.fromisoformat(row[0]) not in reader.live}
+        for kind, rows in told.items()
+    }
+    first = min(_first_open(question, settled.get(question.kind, {})) for question in questions)
+    totals = _totals(reader, questions, first) if first <= questions[0].end else {}
     answers = []
     for question in questions:
+        facts = {when: row[1] for when, row in settled.get(question.kind, {}).items()}
+        facts |= {
+            point["time"]: point["count"] for point in totals.get(question.kind, ()) if point["time"] not in facts
+        }
         visitors = {when: people for when, _, people, _ in told[question.kind]}
-        points = [{**point, "visitors": visitors.get(point["time"], 0)} for point in totals[question.kind]]
+        points = [
+            {"time": when, "count": count, "visitors": visitors.get(when, 0)} for when, count in sorted(facts.items())
+        ]
         answers.append({"points": points, "provisional": any(row[3] for row in told[question.kind])})
     return answers
+
+
+def _first_open(question: TimeSeries, settled: Collection[str]) -> date:
+    """The first day that the totals are to be asked for: none before it lacks released numbers for good."""
+    day = question.start
+    while day <= question.end and day.isoformat() in settled:
+        day += timedelta(days=1)
+    return day
 
 
 def _narrowed_days(reader: Reader, questions: Sequence[TimeSeries]) -> list[Answer]:
@@ -271,7 +318,7 @@ def _narrowed_hours(reader: Reader, questions: Sequence[TimeSeries]) -> list[Ans
     asked = {**wholes.asked, **_filters(questions), "pairs": _pairs(questions, {_HOUR})}
     given = _given(bool(wholes.trees))
     found: defaultdict[str, list[Sequence[Any]]] = defaultdict(list)
-    for kind, *row in reader.rows("timeseries_hours", asked, **given) if asked["pairs"] else ():
+    for kind, *row in reader.rows("timeseries_hours", asked, daily=True, **given) if asked["pairs"] else ():
         found[kind].append(row)
     return [
         {
@@ -301,14 +348,16 @@ def _told(reader: Reader, questions: Sequence[TimeSeries], where: Filter) -> Map
     return found
 
 
-def _totals(reader: Reader, questions: Sequence[TimeSeries]) -> Mapping[str, list[dict[str, Any]]]:
-    """By kind its points."""
+def _totals(
+    reader: Reader, questions: Sequence[TimeSeries], since: date | None = None
+) -> Mapping[str, list[dict[str, Any]]]:
+    """By kind its points. since: of the days from this one on, where it is not all of them."""
     first = questions[0]
     zone = ZoneInfo(first.timezone)
     asked = {
         **_asked(questions),
         "kinds": _kinds(questions),
-        "begin": datetime.combine(first.start, time(), zone).astimezone(UTC),
+        "begin": datetime.combine(since or first.start, time(), zone).astimezone(UTC),
         "until": datetime.combine(first.end + timedelta(days=1), time(), zone).astimezone(UTC),
         "format": _FORMATS[first.interval],
         "timezone": first.timezone,

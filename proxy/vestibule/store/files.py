@@ -9,7 +9,7 @@ from importlib.resources import files
 _INCLUDE = re.compile(r"^ *-- include: (\w+)\n", re.MULTILINE)
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=256)
 def query(name: str, **instead: str) -> str:
     """Return the query ``queries/NAME.sql``. A line ``-- include: OTHER`` stands for the other one's text, or for that
     of the one that is named ``instead`` of it."""

@@ -17,6 +17,7 @@ _ENGINE = re.compile(r"ENGINE = (?P<engine>\w*MergeTree)(?:\((?P<arguments>[^)]*
 _TABLE = re.compile(r"CREATE TABLE (?P<name>\w+) ")
 _VIEW = re.compile(r"CREATE MATERIALIZED VIEW (?P<name>\w+) TO (?P<to>\w+) AS")
 _ORDER = re.compile(r"ORDER BY \(?(\w+)")
+_SPAN = re.compile(r"\b(day|month) Date\b")
 _FROM = re.compile(r"\bFROM (\w+)")
 _ALTER = re.compile(r"^ALTER TABLE (\w+)")
 _WINDOW = "non_replicated_deduplication_window"
@@ -161,9 +162,11 @@ class Cluster:
         return f"ENGINE = Replicated{found['engine']}({path}{given})"
 
     def _distributed(self, table: str, columns: str) -> str:
-        """What belongs to one day is on one shard; of other tables what has the same first column of the order."""
+        """What belongs to one day, or month, is on one shard; of other tables what has the same first column of the
+        order."""
         order = _ORDER.search(columns)
-        key = "site, day" if "day Date" in columns else order[1] if order else "site"
+        span = _SPAN.search(columns)
+        key = f"site, {span[1]}" if span else order[1] if order else "site"
         local = identifier(table + _LOCAL)
         return (
             f"CREATE TABLE IF NOT EXISTS {identifier(table)} {self._everywhere} AS {local}"

@@ -1,0 +1,1 @@
+            AND day NOT IN {live:Array(Date)}

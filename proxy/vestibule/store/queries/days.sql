@@ -1,0 +1,1 @@
+            day BETWEEN {start:Date} AND {last:Date}
