@@ -120,6 +120,7 @@ VALUES: dict[tuple[str, str], Rows] = {
         ("youtube", 404, 377),
         ("unknown:cdn.stranger.example", 230, 180),
         ("google-fonts", 120, 99),
+        ("cookie:rl_visitor", 101, 98),
     ],
     ("consent", "choice"): [("accept", 902, 902), ("reject", 1210, 1209), ("save", 241, 240), ("objection", 88, 88)],
 }
@@ -172,6 +173,7 @@ class MemoryBackend:
     people: dict[str, Person] = field(default_factory=dict)
     asked: list[dict[str, Any]] = field(default_factory=list)
     config: dict[str, Any] = field(default_factory=dict)
+    snapshot: int = SNAPSHOT
 
     async def breakdown(
         self,
@@ -228,7 +230,7 @@ class MemoryBackend:
         if "health" in self.failing:
             raise StoreError("the store does not answer")
         spool = {"hashes": 12, "bytes": 4096, "shed": 0}
-        found = {"store": "ok", "spool": spool, "facts": {"view": 9}, "dropped": 3, "snapshot": SNAPSHOT}
+        found = {"store": "ok", "spool": spool, "facts": {"view": 9}, "dropped": 3, "snapshot": self.snapshot}
         return {**found, "config": self.config}
 
     async def consent_record(self, record: str) -> Mapping[str, Any] | None:

@@ -3,6 +3,7 @@ programs run; and the pages build."""
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 import re
@@ -19,7 +20,8 @@ import pytest
 import typer.main
 from ruamel.yaml import YAML
 
-from tests.servers import ROOT
+from demo.site import create_app
+from tests.servers import ROOT, serve_asgi
 from vestibule.cli.app import app
 from vestibule.config import load
 from vestibule.config.models import SiteFile, TrackersFile
@@ -106,6 +108,63 @@ def test_commands_are_ones_that_there_are(block: Block) -> None:
 def test_a_command_that_there_is_not_would_be_found(line: str) -> None:
     with pytest.raises(Exception, match=r"(?i)no such|missing|requires|unexpected"):
         understood(line.split())
+
+
+SERVERS = {"serve", "recorder"}
+"""Commands that run until they are ended; `test_stranger.py` and `test_serve.py` run them."""
+ELSEWHERE = {"verify-receipt"}
+"""Asks a site for its keys: `test_receipts.py` runs it."""
+
+
+def runnable(page: Path) -> list[list[str]]:
+    """A page's commands in order, as they stand."""
+    found = (commands(block.text) for block in BLOCKS if block.page == page and block.language == "sh")
+    return [
+        words[1:] for each in found for words in each if words[0] == "vestibule" and words[1] not in SERVERS | ELSEWHERE
+    ]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", [page for page in PAGES if runnable(page)], ids=lambda page: page.name)
+def test_commands_run_in_their_order(page: Path, tmp_path: Path) -> None:
+    """Each page's from an empty folder, or, where it does not begin with `init`, from the demo's configuration; the
+    site that they name is the demo."""
+    pytest.importorskip("chdb", reason='the extra "embedded" is not installed')
+    asked = runnable(page)
+    if asked[0][0] != "init":
+        shutil.copytree(ROOT / "demo" / "config", tmp_path / "config")
+    with serve_asgi(create_app()) as site, gzip.open(tmp_path / "access.log.gz", "wt") as log:
+        log.write('192.0.2.1 - - [21/Nov/2026:10:00:00 +0000] "GET / HTTP/1.1" 200 5 "-" "Mozilla/5.0"\n')
+        log.close()
+        environ = {
+            **{name: value for name, value in os.environ.items() if not name.startswith("VESTIBULE_")},
+            "PYTHONPATH": str(ROOT / "proxy"),
+            "VESTIBULE_SECRET": "a secret that is long enough",
+            "VESTIBULE_STORE": f"chdb://{tmp_path}/store",
+            "NO_COLOR": "1",
+        }
+        for words in asked:
+            if words[0] == "init" and (tmp_path / "config").exists() and "--site" not in words:
+                shutil.rmtree(tmp_path / "config")
+            done = subprocess.run(
+                [sys.executable, "-m", "vestibule", *as_here(words, site)],
+                cwd=tmp_path,
+                env=environ,
+                capture_output=True,
+                text=True,
+                timeout=100,
+                check=False,
+            )
+            # A scan ends with 1 where something is unknown, as there is in the demo.
+            assert done.returncode == 0 or (words[0] == "scan" and done.stdout), (words, done.stdout, done.stderr)
+
+
+def as_here(words: list[str], site: str) -> list[str]:
+    """A command as it can be run here: its site is the demo, and there may be no browser."""
+    if words[0] in ("init", "scan"):
+        words = [site if re.match("https?://|URL$", word) else word for word in words if word != "--browser"]
+        return [*words, site] if words[0] == "scan" and site not in words else words
+    return ["https://static.hotjar.com/c/hotjar-1.js" if word == "URL" else word for word in words]
 
 
 def check_extras(words: list[str]) -> None:

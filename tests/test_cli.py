@@ -19,6 +19,8 @@ from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
 from vestibule import __version__, cli
+from vestibule.cli.app import app as commands
+from vestibule.cli.app import with_command
 from vestibule.cli.toggling import edited
 from vestibule.core.html.scanner import SCANNER
 
@@ -412,17 +414,42 @@ class TestRewrite:
 class TestLightness:
     """Commands that only read the configuration never load the store, an engine or a server."""
 
-    @pytest.mark.parametrize("arguments", [["--help"], ["check"], ["explain", "https://a.example/"], ["trackers"]])
-    def test_loads_no_engine(self, arguments: list[str], shell: Shell) -> None:
+    ENGINES = frozenset(
+        {"chdb", "clickhouse_connect", "numpy", "pandas", "starlette", "uvicorn", "rich", "vestibule.store", "ssl"}
+    )
+    MODELS = frozenset({"pydantic", "pydantic_core", "ruamel.yaml", "vestibule.config", "vestibule.catalogue"})
+
+    @pytest.mark.parametrize(
+        ("arguments", "unwanted"),
+        [
+            ([], ENGINES | MODELS),
+            (["--help"], ENGINES | MODELS),
+            (["--version"], ENGINES | MODELS),
+            (["check"], ENGINES | {"sqlite3", "httptools", "vestibule.scan", "vestibule.cli.explaining"}),
+            (["explain", "https://a.example/"], ENGINES),
+            (["trackers"], ENGINES),
+        ],
+    )
+    def test_loads_no_engine(self, arguments: list[str], unwanted: frozenset[str], shell: Shell) -> None:
         code = (
             "import atexit, sys; atexit.register(lambda: print('LOADED', *sys.modules));"
             "from vestibule.cli import main; main()"
         )
-        options = [] if "--help" in arguments else ["--config", str(shell.folder)]
-        command = [sys.executable, "-c", code, *arguments, *options]
+        plain = unwanted >= self.MODELS
+        command = [sys.executable, "-c", code, *arguments, *([] if plain else ["--config", str(shell.folder)])]
         ended = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
-        assert ended.returncode == 0, ended.stderr
+        assert ended.returncode == (0 if arguments else 2), ended.stderr
         loaded = set(ended.stdout.rpartition("LOADED ")[2].split())
         assert "vestibule.cli.app" in loaded
-        heavy = {"chdb", "clickhouse_connect", "numpy", "pandas", "starlette", "uvicorn", "rich", "vestibule.store"}
-        assert not heavy & loaded
+        assert not unwanted & loaded
+
+    def test_builds_the_command_that_is_called_and_no_other(self, shell: Shell) -> None:
+        known = {
+            command.name or command.callback.__name__ for command in commands.registered_commands if command.callback
+        }
+        assert {"check", "import", "close-day", "verify-receipt", "serve"} <= known
+        for name in known:
+            assert len(with_command(name).registered_commands) == 1
+        for name in ("", "trackers", "stats", "chekc", "--help", "import_"):
+            assert with_command(name) is commands
+        assert "Did you mean" in shell("chekc").err or "No such command" in shell("chekc").err

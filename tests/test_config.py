@@ -217,6 +217,7 @@ def test_the_environment_overrides_any_single_value(tmp_path: Path, name: str, v
         ("VESTIBULE_CPS", "off", "unknown setting; did you mean csp?"),
         ("VESTIBULE_ANALYTCS__K", "5", "unknown setting; did you mean analytics?"),
         ("VESTIBULE_NOPE__X", "1", "unknown setting"),
+        ("VESTIBULE_LOG", "xml", "must be one of text, json; is 'xml'"),
     ],
 )
 def test_problems_of_the_environment_name_the_variable(tmp_path: Path, name: str, value: str, problem: str) -> None:
@@ -297,6 +298,37 @@ def test_a_material_change_is_announced_thirty_days_ahead(
         assert load(tmp_path, {}, today=today).policy.notice is not None
     else:
         assert problems(tmp_path, today=today)[0].startswith("site.yaml:6: policy.notice.effective: must be 30 days")
+
+
+@pytest.mark.parametrize(
+    ("trackers", "expected"),
+    [
+        ("cname:\n  metrics.relaso.com: adobe-analytics\n", []),
+        (
+            "cname:\n  metrics.relaso.com: adobe-analytics\n  relaso.com: adobe-analytics\n",
+            [
+                "trackers.yaml:3: cname.relaso.com: the site itself is served there, and would be closed;"
+                " name another host"
+            ],
+        ),
+        ("custom:\n  own: {hosts: [relaso.com], paths: [/collect/*], purpose: marketing}\n", []),
+        ("custom:\n  own: {hosts: [relaso.com], purpose: marketing, state: allow}\n", []),
+        ("custom:\n  own: {hosts: [w.relaso.com], purpose: marketing, state: block}\n", []),
+        (
+            "custom:\n  own:\n    purpose: marketing\n    hosts:\n      - x.example\n      - relaso.com\n",
+            [
+                "trackers.yaml:6: custom.own.hosts: the site itself is served there, and would be closed;"
+                " name another host, or the paths that are not the site's"
+            ],
+        ),
+    ],
+)
+def test_the_site_cannot_be_a_tracker_in_whole(tmp_path: Path, trackers: str, expected: list[str]) -> None:
+    folder = written(tmp_path, trackers=trackers)
+    if expected:
+        assert problems(folder) == expected
+    else:
+        load(folder, {})
 
 
 @pytest.mark.parametrize("signature", ["", "ab", "(", "window.*x", "abc(d)+"])

@@ -237,7 +237,20 @@ def test_nginx_leads_from_http_to_https(nginx: Front) -> None:
 
 # -- metrics -----------------------------------------------------------------------------------------------------------
 
-FUNCTIONS = {"time", "rate", "increase", "sum", "min", "max", "count", "by", "ignoring", "or", "and"}
+FUNCTIONS = {
+    "time",
+    "rate",
+    "histogram_quantile",
+    "increase",
+    "sum",
+    "min",
+    "max",
+    "count",
+    "by",
+    "ignoring",
+    "or",
+    "and",
+}
 NAMED_LATER = {"facts", "drops", "refusals"}
 """Groups that have no number before the first of each is counted."""
 
@@ -260,10 +273,12 @@ def test_dashboards_and_alerts_ask_only_for_metrics_that_there_are(running: Serv
         for name, labels in re.findall(r"(vestibule_\w+)(\{[^}]*\})?", expression):
             group = name.removeprefix("vestibule_")
             assert name in names or group in NAMED_LATER, expression
+            for label, value in re.findall(r'\b(kind|status)="([^"]*)"', labels):
+                assert re.search(rf'^{name}\{{[^}}]*\b{label}="{value}"', text, re.MULTILINE), expression
             wanted = re.search(r'\bname="([^"]*)"', labels)
             if wanted and group not in NAMED_LATER:
                 assert (name, wanted.group(1)) in there, expression
-        words = set(re.findall(r"\b([a-z]+)\b(?=\s*\()", expression))
+        words = set(re.findall(r"\b([a-z_]+)\b(?=\s*\()", expression))
         assert words <= FUNCTIONS, words - FUNCTIONS
 
 
@@ -364,6 +379,7 @@ def test_the_variables_in_manifests_are_settings(tmp_path: Path) -> None:
     values = {
         "VESTIBULE_LISTEN": "0.0.0.0:8080",
         "VESTIBULE_DASHBOARD__LISTEN": "0.0.0.0:8081",
+        "VESTIBULE_LOG": "json",
         "VESTIBULE_STORE": "clickhouse://vestibule:x@clickhouse:8123/vestibule",
     }
     shutil.copytree(ROOT / "config", tmp_path / "config")

@@ -22,6 +22,7 @@ site: {name: other.test, hosts: [new.test], upstream: "http://127.0.0.1:3001"}
 listen: 127.0.0.1:1
 dashboard: {listen: "127.0.0.1:2"}
 store: chdb:///elsewhere
+traces: otlp
 analytics: {keep_for: 1d, k: 9}
 consent: {prove_for: 1y}
 limits: {spool: 1GB, drain_timeout: 1s, url_bytes: 100}
@@ -47,7 +48,7 @@ def a_live(folder: Path, *, keeps: bool = False) -> Live:
 
 def held(config: Config) -> tuple[object, ...]:
     return (
-        *(config.site.name, config.listen, config.dashboard.listen, config.store, config.geoip),
+        *(config.site.name, config.listen, config.dashboard.listen, config.store, config.geoip, config.traces),
         *(config.analytics.keep_for, config.consent.prove_for, config.limits.spool, config.limits.drain_timeout),
     )
 

@@ -20,7 +20,7 @@ from vestibule.dashboard import Role, create_app
 from vestibule.dashboard.keys import LONGEST_SHARE, Keys
 from vestibule.dashboard.office import Share, Table
 from vestibule.dashboard.sessions import KEPT, LIFETIME
-from vestibule.dashboard.trackers import ConfigDesk, lines_for
+from vestibule.dashboard.trackers import ConfigDesk, declared, lines_for
 
 OWN = {"Sec-Fetch-Site": "same-origin"}
 STAFF = {"ada": "viewer", "erik": "engineer", "olga": "officer"}
@@ -298,6 +298,7 @@ def test_the_stranger_has_a_verdict_and_lines_to_paste(house: Admin) -> None:
     assert "unknown: block trackers.yaml" in texts(page, "#strangers tbody td")[1].replace(" · ", " ")
     assert "hosts: [cdn.stranger.example]" in texts(page, "#strangers pre")[0]
     assert "google-analytics" in texts(page, "#switches tbody th")[1]
+    assert texts(page, "#paste pre")[-1].split() == ["cookies:", "declare:", "rl_visitor:", "{purpose:", "necessary}"]
 
 
 @pytest.mark.parametrize(
@@ -315,6 +316,13 @@ def test_the_stranger_has_a_verdict_and_lines_to_paste(house: Admin) -> None:
 )
 def test_lines_to_paste_are_only_made_of_names(service: str, lines: str) -> None:
     assert lines_for(service) == lines
+
+
+def test_lines_for_cookies_are_only_made_of_their_names() -> None:
+    names = ("rl_visitor", "a b", "x: {}", "-y", "_ga.x-1", "n" * 65)
+    found = declared(["hotjar", *map("cookie:{}".format, names)])
+    assert found == "cookies:\n  declare:\n    rl_visitor: {purpose: necessary}\n    _ga.x-1: {purpose: necessary}\n"
+    assert declared(["hotjar", "cookie:a b"]) == ""
 
 
 def test_an_engineer_switches_and_a_viewer_does_not(house: Admin, written: Written) -> None:

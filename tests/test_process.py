@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 import subprocess
 import sys
+import time
+from datetime import datetime
+from pathlib import Path
 from textwrap import dedent
 
 import pytest
 
-from tests.servers import ROOT
+from tests.servers import ROOT, free_port, vestibule_process, wait_until
+from tests.services import SECRET, write_config
 from vestibule import process
 
 
-def said(code: str) -> list[str]:
-    """The lines that a process of ours writes which runs ``code``."""
+def said(code: str, **more: str) -> list[str]:
+    """The lines that a process of ours writes which runs ``code``. more: of its environment."""
     ended = subprocess.run(
         [sys.executable, "-c", f"import logging\nfrom vestibule import process\nprocess.start_log('worker 7')\n{code}"],
-        env={**os.environ, "PYTHONPATH": str(ROOT / "proxy")},
+        env={**os.environ, "PYTHONPATH": str(ROOT / "proxy"), **more},
         capture_output=True,
         text=True,
         timeout=30,
@@ -54,6 +59,47 @@ def test_of_what_fails_again_and_again_the_kind_and_place_are_said_once() -> Non
 )
 def test_who_is_heard_how_often(name: str, expected: list[str]) -> None:
     assert said(f"for _ in range(2): logging.getLogger({name!r}).warning('the same\\nand more')") == expected
+
+
+def test_as_json_each_line_is_an_object_and_says_no_more() -> None:
+    lines = said(
+        dedent("""\
+            process.say("serving ü", "supervisor")
+            logging.getLogger("vestibule.live").warning("two\\nlines")
+            logging.getLogger("elsewhere").error("first\\nanna@example.test")
+            try:
+                raise ValueError("anna@example.test")
+            except ValueError:
+                logging.getLogger("vestibule.recorder").exception("it failed")
+        """),
+        VESTIBULE_LOG="json",
+    )
+    found = [json.loads(line) for line in lines]
+    for line in found:
+        assert abs(datetime.fromisoformat(line.pop("time")).timestamp() - time.time()) < 600
+    worker = "worker 7"
+    assert found == [
+        {"level": "info", "process": "supervisor", "message": "serving ü"},
+        {"level": "warning", "process": worker, "message": "two\nlines"},
+        {"level": "error", "process": worker, "message": "first"},
+        {"level": "error", "process": worker, "message": "it failed: ValueError at <string>:8"},
+    ]
+
+
+def test_every_line_of_a_whole_instance_is_json(tmp_path: Path) -> None:
+    port = free_port()
+    folder = write_config(tmp_path / "config", "http://127.0.0.1:9", listen=f"127.0.0.1:{port}")
+    command = ["serve", "--config", str(folder), "--state", str(tmp_path / "state"), "--workers", "1"]
+    with vestibule_process(command, {"VESTIBULE_SECRET": SECRET, "VESTIBULE_LOG": "json"}) as running:
+        wait_until(lambda: '"serving http://' in running.output(), "it to begin")
+        (folder / "site.yaml").write_text("nonsense\n")
+        wait_until(lambda: "site.yaml:1: " in running.output(), "the refusal")
+        running.process.terminate()
+        running.process.wait(30)
+        lines = [json.loads(line) for line in running.output().splitlines()]
+    assert all(line.keys() == {"time", "level", "process", "message"} for line in lines)
+    assert {"supervisor", "worker 1"} <= {line["process"] for line in lines}
+    assert [line["level"] for line in lines if line["message"].startswith("config: not taken up")] == ["warning"]
 
 
 def test_ready_is_one_byte_and_said_once(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,7 +19,7 @@ FOLDERS = (ROOT / "config", ROOT / "demo" / "config")
 SITE = "site: {name: x, hosts: [x.example], upstream: 'http://127.0.0.1:3000'}\n"
 
 
-@pytest.mark.parametrize("name", schema.FILES)
+@pytest.mark.parametrize("name", [*schema.FILES, *schema.FURTHER])
 def test_the_shipped_schemas_are_fresh(name: str) -> None:
     shipped = (ROOT / "config" / "schema" / f"{name}.json").read_text("utf-8")
     assert shipped == schema.text(name), "make schema"
@@ -96,7 +96,8 @@ def test_it_says_what_check_says(name: str, text: str, fault: str, tmp_path: Pat
 
 def test_they_are_written_where_they_are_wanted(tmp_path: Path) -> None:
     schema.write(tmp_path / "schema")
-    assert {file.name for file in (tmp_path / "schema").iterdir()} == {"site.json", "trackers.json"}
+    written = {str(file.relative_to(tmp_path / "schema")) for file in (tmp_path / "schema").rglob("*.json")}
+    assert written == {"site.json", "trackers.json", "sites/site.json", "sites/trackers.json"}
     json.loads((tmp_path / "schema" / "site.json").read_text("utf-8"))
 
 

@@ -548,7 +548,7 @@ def test_requests_are_logged_if_the_operator_wants_it(upstream: tuple[Upstream, 
                 found: dict[str, int] = json.load(answer)["refusals"]
                 return found
 
-        wait_until(lambda: refusals() == {"400": 1}, "the count of it")
+        wait_until(lambda: refusals() == {"400": 1, "421": 1}, "the count of it")
 
 
 def test_listeners_may_come_from_systemd(upstream: tuple[Upstream, str], tmp_path: Path) -> None:

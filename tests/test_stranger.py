@@ -14,7 +14,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import sync_playwright
 
+from tests.browser.conftest import ARGUMENTS, chromium
+from tests.browser.foreign import CHROMIUMS_OWN, foreign_listener
 from tests.servers import ROOT, free_port, serve_asgi, wait_until
 
 pytestmark = pytest.mark.slow
@@ -124,6 +127,8 @@ def test_from_an_empty_folder_to_counts(vestibule: Path, home: Path) -> None:
         with serving(vestibule, home, public, admin) as log:
             wait_until(lambda: 'id="vestibule"' in page(public), "the banner", 60)
             assert foreign(page(public)) == []
+            assert contacted(f"http://localhost:{public}/", home.parent / "behind", banner=True) == set()
+            assert contacted(site, home.parent / "before", banner=False) or chromium() is None
             wait_until(lambda: ready(admin), "the recorder and its store", 60)
             for visitor in range(VISITORS):
                 page(public, visitor)
@@ -138,6 +143,28 @@ def test_from_an_empty_folder_to_counts(vestibule: Path, home: Path) -> None:
             # Today; and tomorrow where that is near, or yesterday where it has just ended.
             wait_until(lambda: bool(re.search(r'vestibule_days\{name="open"\} [12]\.0', metrics(admin))), "the day", 30)
             assert 'vestibule_days{name="closed"} 0.0' in metrics(admin)
+
+
+def contacted(url: str, folder: Path, *, banner: bool) -> set[str]:
+    """The foreign hosts that Chromium contacts for a page, to which nobody has agreed yet; none are found where there
+    is no Chromium."""
+    if chromium() is None:
+        return set()
+    folder.mkdir()
+    with foreign_listener(folder) as listener, sync_playwright() as playwright:
+        own = "".join(f"MAP {host} ~NOTFOUND, " for host in sorted(CHROMIUMS_OWN))
+        resolve = f"--host-resolver-rules={own}MAP * 127.0.0.1:{listener.port}, EXCLUDE localhost, EXCLUDE 127.0.0.1"
+        sandbox = ("--no-sandbox",) if os.geteuid() == 0 else ()
+        context = playwright.chromium.launch_persistent_context(
+            folder / "profile", executable_path=chromium(), args=[*ARGUMENTS, *sandbox, resolve]
+        )
+        with contextlib.closing(context):
+            shown = context.new_page()
+            shown.goto(url, wait_until="networkidle")
+            assert shown.locator("#vestibule").is_visible() == banner
+            shown.mouse.wheel(0, 20_000)
+            shown.wait_for_timeout(1000)
+        return listener.hosts
 
 
 def foreign(text: str) -> list[str]:

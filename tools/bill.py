@@ -21,7 +21,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 OURS = "vestibule"
-EXTRAS = ("browser", "embedded", "lists", "oidc")
+EXTRAS = ("browser", "embedded", "lists", "oidc", "otel")
 
 CLASSIFIED = {
     "Apache Software License": "Apache-2.0",

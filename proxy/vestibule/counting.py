@@ -14,7 +14,9 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import threading
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -27,23 +29,27 @@ from vestibule.core.errors import LinkError, StoreError, VestibuleError
 from vestibule.journal import take_over
 from vestibule.link import SOCKET
 from vestibule.live import LOOK, Follower, Live
-from vestibule.process import ADMIN, AGAIN, address, ready, start_log
+from vestibule.process import ADMIN, AGAIN, address, ready, say, start_log
 
 if TYPE_CHECKING:
     import uvicorn
     from starlette.applications import Starlette
 
     from vestibule import dashboard
-    from vestibule.recorder.backend import Calls
+    from vestibule.core.visit import Lookups
+    from vestibule.recorder.backend import Backend, Calls
+    from vestibule.recorder.office import Office
     from vestibule.recorder.service import Plan, Recorder
+    from vestibule.recorder.storing import StoreThread
 
 log = logging.getLogger("vestibule.recorder")
 
 _JOURNAL_FIRST = 10.0
 """Seconds that the journal may take before workers are answered."""
 
-NICE = 5
-"""How much later than the workers the recorder gets the processor, where there is not enough for both."""
+NICE = 15
+"""How much later than the workers the recorder gets the processor, where there is not enough for both: pages go first.
+With 5 a page waited for a whole slice of its (some 3 ms)."""
 
 METRICS_TOKEN = "VESTIBULE_METRICS_TOKEN"  # noqa: S105
 """The variable with the bearer token by which other machines may read ``/metrics``."""
@@ -74,17 +80,22 @@ def plan_of(config: Config, key: str) -> Plan:
         live_every=config.analytics.live_every,
         keep_for=config.analytics.keep_for,
         prove_for=config.consent.prove_for,
-        signed_in_for=config.sign_in.keep_for,
+        signed_in_for=max(site.sign_in.keep_for for site in config.everyone),
         spool=config.limits.spool,
     )
 
 
-def compose(config: Config, state: Path, key: str) -> Recorder:
-    """Compose a recorder; not started yet."""
+def compose(
+    config: Config, state: Path, key: str, lookups: Lookups | None = None, store: StoreThread | None = None
+) -> Recorder:
+    """Compose a site's recorder; not started yet. state: the instance's. lookups, store: what it shares with others."""
     from vestibule.recorder.lookups import Tables
     from vestibule.recorder.service import Recorder
+    from vestibule.recorder.sites import folder
 
-    return Recorder(plan_of(config, key), state, Tables(geoip_path(config)))
+    place = folder(state, config.profile)
+    place.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return Recorder(plan_of(config, key), place, lookups or Tables(geoip_path(config)), store=store)
 
 
 def geoip_path(config: Config) -> Path | None:
@@ -110,19 +121,22 @@ class Counting:
         folder: Path | None = None,
     ) -> None:
         """folder: the configuration's, where the dashboard may change it."""
-        from vestibule.recorder.backend import Backend, Calls
-        from vestibule.recorder.office import Office
+        from vestibule.recorder.lookups import Tables
+        from vestibule.recorder.sites import SiteCalls, Sites
 
         self._state, self._secrets = state, tuple(secrets)
         self._folder = folder
         self._supervised = supervised
         self._parent = os.getppid()
         self._follower = Follower(live, config, self._use, self._tell)
-        self._recorder = compose(config, state, secrets[0])
-        self._backend = Backend(self._recorder, self._config_health)
-        self._calls = Calls(self._recorder, self._backend)
-        self._office = Office(self._recorder)
-        self._app = self._dashboard(config)
+        self._lookups = Tables(geoip_path(config))
+        self._recorders = Sites(compose(config, state, secrets[0], self._lookups))
+        self._calls = SiteCalls()
+        self._backends: dict[str, Backend] = {}
+        self._offices: dict[str, Office] = {}
+        self._apps: dict[str, Starlette] = {}
+        self._answer(config)
+        self._apps[""] = self._dashboard(config, config)
         self._stopping = asyncio.Event()
         self._listening = asyncio.Event()
 
@@ -137,14 +151,23 @@ class Counting:
         receiver = Receiver()
         tasks: list[asyncio.Task[None]] = []
         path = self._state / SOCKET
-        await self._recorder.start()
+        first = self._recorders.first
+        await first.start()
         try:
-            self._recorder.run()
-            recorder = self._recorder
+            self._recorders.run()
+            await self._take_in(self._follower.config)
+            self._apps = self._dashboards(self._follower.config)
             # First what workers wrote meanwhile: they believe to know all that is revoked once they are answered.
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._take_over_now(), _JOURNAL_FIRST)
-            await receiver.serve(str(path), recorder.hits, recorder.record, self._calls, recorder.refuse)
+            await receiver.serve(
+                str(path),
+                self._recorders.hits,
+                self._recorders.record,
+                self._calls,
+                first.refuse,
+                first.meter.add,
+            )
             ready()
             server = self._admin()
             tasks.append(asyncio.create_task(server.serve(list(sockets) or None)))
@@ -161,13 +184,15 @@ class Counting:
             await receiver.close()
             with contextlib.suppress(OSError):
                 path.unlink()
-            await self._recorder.stop()
+            await self._recorders.stop()
 
     def _admin(self) -> uvicorn.Server:
         import uvicorn
 
+        from vestibule import dashboard
+
         async def app(scope: Any, receive: Any, send: Any) -> None:
-            await self._app(scope, receive, send)
+            await dashboard.Sites(self._apps)(scope, receive, send)
 
         host, _, port = self._follower.config.dashboard.listen.rpartition(":")
         uvicorn_config = uvicorn.Config(
@@ -185,32 +210,60 @@ class Counting:
         )
         return _server(uvicorn_config, self._listening)
 
-    def _dashboard(self, config: Config, before: Starlette | None = None) -> Starlette:
-        """The admin app. before: the one that it replaces; who is signed in there stays so."""
+    async def _take_in(self, config: Config) -> None:
+        """Count for sites that have come. One that has gone is counted for on, until a new start: so its last day is
+        closed when that is over."""
+        for site in config.sites:
+            if site.profile not in self._recorders:
+                store = self._recorders.first.store
+                recorder = compose(site, self._state, self._secrets[0], self._lookups, store)
+                await self._recorders.add(site.profile, recorder)
+                self._answer(site)
+
+    def _answer(self, site: Config) -> None:
+        """Answer questions about a site."""
+        from vestibule.recorder.backend import Backend, Calls
+        from vestibule.recorder.office import Office
+
+        recorder, profile = self._recorders[site.profile], site.profile
+        further = {} if profile else self._backends
+        backend = Backend(recorder, partial(self._config_health, profile), further)
+        self._calls.add(profile, Calls(recorder, backend))
+        self._offices[profile] = Office(recorder)
+        self._backends[profile] = backend
+
+    def _dashboards(self, config: Config) -> dict[str, Starlette]:
+        """The admin app of every site, by its folder."""
+        return {site.profile: self._dashboard(config, site) for site in config.everyone}
+
+    def _dashboard(self, config: Config, site: Config) -> Starlette:
+        """A site's admin app. Who is signed in there stays so, and is in those of the other sites."""
         from vestibule import dashboard
 
+        before = self._apps.get("")
         settings = dashboard.Settings(
-            site=config.site.name,
-            timezone=config.site.timezone,
+            site=site.site.name,
+            timezone=site.site.timezone,
             secrets=self._secrets,
-            k=config.analytics.k,
-            live_every=config.analytics.live_every,
-            observe=config.mode == "observe",
+            k=site.analytics.k,
+            live_every=site.analytics.live_every,
+            observe=site.mode == "observe",
             hosts=(config.dashboard.listen.rpartition(":")[0], *config.dashboard.hosts),
             networks=config.dashboard.networks,
             embed=config.dashboard.embed,
             keep_for=config.analytics.keep_for,
             prove_for=config.consent.prove_for,
             oidc=_oidc(config),
+            sites=tuple((each.site.name, dashboard.path_of(each.profile)) for each in config.everyone),
             metrics_token=os.environ.get(METRICS_TOKEN) or None,
         )
         editable = self._folder if config.dashboard.edit else None
         return dashboard.create_app(
-            self._backend,
+            self._backends[site.profile],
             settings,
             staff=before.state.staff if before is not None else None,
-            office=self._office,
-            desk=dashboard.ConfigDesk(config, editable, _change),
+            office=self._offices[site.profile],
+            desk=dashboard.ConfigDesk(site, editable, partial(_change, site.profile)),
         )
 
     async def _greet(self, server: uvicorn.Server, sockets: Sequence[socket.socket]) -> None:
@@ -221,12 +274,12 @@ class Counting:
         listeners = sockets or [listener for each in server.servers for listener in each.sockets]
         while True:
             try:
-                path = await first_login_path(self._app)
+                path = await first_login_path(self._apps[""])
                 break
             except StoreError:
                 await asyncio.sleep(5)
         if path is not None:
-            print(f"vestibule: first login {address(listeners[0])}{path}", file=sys.stderr, flush=True)
+            say(f"first login {address(listeners[0])}{path}", "recorder")
 
     async def _take_over(self) -> None:
         """Take what workers wrote while this process was away, and what they still write where it did not answer."""
@@ -237,7 +290,7 @@ class Counting:
     async def _take_over_now(self) -> bool:
         """Return whether all could be taken."""
         try:
-            await take_over(self._state, self._recorder.records)
+            await take_over(self._state, self._recorders.records)
         except (VestibuleError, OSError) as error:
             log.warning("consent records wait in the journal: %s", error)
             return False
@@ -253,22 +306,29 @@ class Counting:
 
     async def _use(self, config: Config) -> None:
         """Count and show by another configuration."""
-        app = self._dashboard(config, self._app)
-        self._recorder.reload(plan_of(config, self._secrets[0]))
-        self._app = app
+        before = dict(self._follower.config.revisions)
+        await self._take_in(config)
+        apps = self._dashboards(config)
+        for site in config.everyone:
+            self._recorders[site.profile].reload(plan_of(site, self._secrets[0]))
+        self._apps = apps
+        changed = [site for site in config.everyone if before.get(site.profile) != site.revision]
         with contextlib.suppress(StoreError, TimeoutError):
             async with asyncio.timeout(NOTED_WITHIN):
-                await self._office.note(self._recorder.today().isoformat(), f"Configuration {config.revision}")
+                for site in changed:
+                    day = self._recorders[site.profile].today().isoformat()
+                    await self._offices[site.profile].note(day, f"Configuration {site.revision}")
 
     def _tell(self, line: str) -> None:
         """Where there are workers, the first of them says it."""
         if not self._supervised:
             log.warning("%s", line)
 
-    def _config_health(self) -> dict[str, Any]:
-        problems = self._follower.problems
+    def _config_health(self, profile: str) -> dict[str, Any]:
+        problems = self._follower.problems if not profile or self._follower.is_behind(profile) else []
         error = {"error": "; ".join(problems[:5])} if problems else {}
-        return {"revision": self._follower.config.revision, **error}
+        revisions = dict(self._follower.config.revisions)
+        return {"revision": revisions.get(profile, ""), **error}
 
 
 def _oidc(config: Config) -> dashboard.Oidc | None:
@@ -289,30 +349,32 @@ def _oidc(config: Config) -> dashboard.Oidc | None:
     )
 
 
-def _change(folder: Path, service: str, state: str) -> None:
+def _change(profile: str, folder: Path, service: str, state: str) -> None:
     from vestibule.config import editing
 
-    editing.change(folder, service, state, os.environ)
+    editing.change(folder, service, state, os.environ, site=profile)
 
 
 class LocalRecorder:
-    """A recorder that lives as long as a command, for when none is running: the same calls, no socket.
+    """A recorder that lives as long as a command, for when none is running: the same calls, no socket. Its loop is in a
+    thread of its own, so that what was counted is written and sent while the command goes on.
 
     ``with LocalRecorder(config, state, key) as recorder: recorder.call("breakdown", by="page")``
     """
 
     def __init__(self, config: Config, state: Path, key: str) -> None:
         self._config, self._state, self._key = config, state, key
-        self._runner = asyncio.Runner()
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="recorder", daemon=True)
         self._recorder: Recorder | None = None
         self._calls: Calls | None = None
 
     def __enter__(self) -> LocalRecorder:
-        self._runner.__enter__()
+        self._thread.start()
         try:
-            self._runner.run(self._start())
+            self._run(self._start())
         except BaseException:
-            self._runner.close()
+            self._close()
             raise
         return self
 
@@ -321,15 +383,28 @@ class LocalRecorder:
     ) -> None:
         try:
             if self._recorder is not None:
-                self._runner.run(self._recorder.stop())
+                self._run(self._recorder.stop())
         finally:
-            self._runner.close()
+            self._close()
 
     def call(self, name: str, /, **params: Any) -> Any:
         """Ask; see ``recorder.backend.Calls``. Raises StoreError or another VestibuleError."""
         if self._calls is None:
             raise LinkError("the recorder is not open")
-        return self._runner.run(_awaited(self._calls, name, params))
+        return self._run(_awaited(self._calls, name, params))
+
+    def _run(self, doing: Coroutine[Any, Any, Any]) -> Any:
+        running = asyncio.run_coroutine_threadsafe(doing, self._loop)
+        try:
+            return running.result()
+        except BaseException:
+            running.cancel()
+            raise
+
+    def _close(self) -> None:
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
 
     async def _start(self) -> None:
         from vestibule.recorder.backend import Backend, Calls

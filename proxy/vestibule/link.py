@@ -2,8 +2,9 @@
 
 A Unix stream socket, mode 0600. Messages are JSON behind four bytes of length, big-endian, at most ``MAX_FRAME`` bytes:
 
-    {"hits": [[…], …], "dropped": 3, "refusals": {"400": 2}}
-                                             what was seen, and what was not even read; no answer
+    {"hits": [[…], …], "dropped": 3, "refusals": {"400": 2}, "meter": {…}}
+                                             what was seen, what was not even read, and, once a second, what was
+                                             measured since the last time; no answer
     {"id": 7, "record": {…}}                 a consent record or a revocation; answered once it is on disk
     {"id": 8, "call": "breakdown", "with": {…}}
     {"id": 8, "result": …}                   or  {"id": 8, "error": "one line"}
@@ -30,6 +31,7 @@ from pathlib import Path
 from typing import Any
 
 from vestibule.core.errors import LinkError, VestibuleError
+from vestibule.core.meter import Meter
 from vestibule.core.revocations import Revocation, Revocations
 from vestibule.core.visit import Hit
 
@@ -41,6 +43,9 @@ SOCKET = "recorder.sock"
 
 FLUSH_EVERY = 0.2
 """Seconds that a hit waits at most before it is sent."""
+
+METER_EVERY = 1.0
+"""Seconds between two messages with what was measured."""
 
 ASK_EVERY = 1.0
 """Seconds between two questions for what has been revoked."""
@@ -54,12 +59,15 @@ _ASK_TIMEOUT = 2.0
 _CALL_TIMEOUT = 60.0
 _SEND_TIMEOUT = 5.0
 _CLOSE_TIMEOUT = 3.0
-_BACK_OFF = (0.1, 0.2, 0.5, 1.0, 2.0)
+TRY_AGAIN = 0.2
+"""Seconds between two tries to reach a recorder that is away. To ask for a socket in a folder costs next to nothing,
+and whatever waits here is lost with the worker: so it must go out as soon as there is somebody to take it."""
 _LENGTH = struct.Struct(">I")
 
 Message = dict[str, Any]
 OnHits = Callable[[Sequence[Hit], int], Awaitable[None]]
 OnRefusals = Callable[[Mapping[int, int]], None]
+OnMeter = Callable[[Mapping[str, Any]], None]
 OnRecord = Callable[[Mapping[str, Any]], Awaitable[None]]
 OnCall = Callable[[str, Mapping[str, Any]], Awaitable[Any]]
 
@@ -76,6 +84,9 @@ class Sender:
         self._hits: deque[Hit] = deque()
         self._told = 0
         self._refusals: Counter[int] = Counter()
+        self._metered = 0.0
+        self.meter = Meter()
+        """What this worker measures; told, and emptied, once a second while the recorder is there."""
         self._closing = asyncio.Event()
         self._asking = _Asking(path)
         self.revoked = Mirror(path)
@@ -105,19 +116,16 @@ class Sender:
             await asyncio.gather(learning, return_exceptions=True)
 
     async def _send_all(self) -> None:
-        failures = 0
         while not self._closing.is_set():
             try:
                 reader, writer = await _connect(self._path)
             except OSError:
-                await self._rest(_BACK_OFF[min(failures, len(_BACK_OFF) - 1)])
-                failures += 1
+                await self._rest(TRY_AGAIN)
                 continue
-            failures = 0
             try:
                 await self._pump(reader, writer)
             except (OSError, TimeoutError):
-                await self._rest(_BACK_OFF[0])
+                await self._rest(TRY_AGAIN)
             finally:
                 await _hang_up(writer)
 
@@ -142,11 +150,11 @@ class Sender:
     async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while True:
             last = self._closing.is_set()
-            while self._hits or self._refusals:
+            while self._hits or self._refusals or self._is_due(last=last):
                 # A recorder that has hung up would take what is written now with it.
                 if reader.at_eof() or writer.transport.is_closing():
                     raise ConnectionResetError
-                writer.write(_frame(self._batch()))
+                writer.write(_frame(self._batch(last=last)))
                 await asyncio.wait_for(writer.drain(), _SEND_TIMEOUT)
             if last:
                 return
@@ -154,15 +162,23 @@ class Sender:
                 raise ConnectionResetError
             await self._rest(FLUSH_EVERY)
 
-    def _batch(self) -> Message:
+    def _is_due(self, *, last: bool) -> bool:
+        """Whether what was measured is to be told."""
+        return self.meter.counted and (last or time.monotonic() - self._metered >= METER_EVERY)
+
+    def _batch(self, *, last: bool) -> Message:
         batch = [self._hits.popleft() for _ in range(min(_BATCH, len(self._hits)))]
         dropped, self._told = self.dropped - self._told, self.dropped
         refusals, self._refusals = self._refusals, Counter()
-        return {
+        message: Message = {
             "hits": [hit.to_json() for hit in batch],
             "dropped": dropped,
             "refusals": {str(status): count for status, count in refusals.items()},
         }
+        if self._is_due(last=last):
+            self._metered = time.monotonic()
+            message["meter"] = self.meter.take()
+        return message
 
 
 class Mirror:
@@ -247,6 +263,7 @@ class Receiver:
         on_record: OnRecord,
         on_call: OnCall,
         on_refusals: OnRefusals | None = None,
+        on_meter: OnMeter | None = None,
     ) -> None:
         """Take connections at ``path`` (a socket that a dead process left behind is replaced); returns at once.
 
@@ -263,6 +280,8 @@ class Receiver:
                     if "hits" in message:
                         if on_refusals is not None:
                             on_refusals(_refusals(message.get("refusals")))
+                        if on_meter is not None and isinstance(message.get("meter"), dict):
+                            on_meter(message["meter"])
                         await on_hits(_hits(message["hits"]), _number(message.get("dropped")))
                     elif "record" in message:
                         await _answer(writer, message, on_record(message["record"]))

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import json
 import logging
 import os
 import socket
 import sys
 import traceback
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 
 READY = "VESTIBULE_READY_FD"
@@ -25,6 +27,9 @@ BEGUN = "config.begun"
 """Folder in the state folder that holds the configuration as the supervisor's first processes read it. The supervisor
 removes it before it starts any."""
 
+FORM = "VESTIBULE_LOG"
+"""Says how processes speak: ``text``, a line of words for each thing, or ``json``, an object on a line."""
+
 EVENTS = frozenset({"vestibule.live", "vestibule.worker", "vestibule.recorder"})
 """Loggers that speak once for each thing that happens; others may be heard at every request."""
 
@@ -32,6 +37,7 @@ _LIBRARIES: Mapping[str, int] = {
     "uvicorn": logging.ERROR,
     "clickhouse_connect": logging.CRITICAL,
     "urllib3": logging.CRITICAL,
+    "opentelemetry": logging.ERROR,
 }
 
 
@@ -59,8 +65,26 @@ def address(listener: socket.socket) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
+def say(words: str, process: str) -> None:
+    """Tell the operator something that is no trouble, on stderr. process: who speaks, such as ``supervisor``."""
+    line = _as_json(datetime.now(UTC), "info", process, words) if speaks_json() else f"vestibule: {words}"
+    with contextlib.suppress(OSError):  # a closed terminal or log pipe is no reason to end
+        sys.stderr.write(f"{line}\n")
+        sys.stderr.flush()
+
+
+def speaks_json() -> bool:
+    return os.environ.get(FORM) == "json"
+
+
+def _as_json(when: datetime, level: str, process: str, message: str) -> str:
+    """time: UTC, ISO 8601 to the millisecond."""
+    time = when.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return json.dumps({"time": time, "level": level, "process": process, "message": message}, ensure_ascii=False)
+
+
 def start_log(process: str) -> None:
-    """Send what goes wrong to stderr, a line each. process: who speaks, such as ``worker 1``."""
+    """Send what goes wrong to stderr. process: who speaks, such as ``worker 1``."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_Terse(process))
     handler.addFilter(_Seldom())
@@ -87,6 +111,8 @@ class _Terse(logging.Formatter):
             words = words.partition("\n")[0]
         if record.exc_info and record.exc_info[1] is not None:
             words = f"{words}: {_place(record.exc_info[1])}"
+        if speaks_json():
+            return _as_json(datetime.fromtimestamp(record.created, UTC), record.levelname.lower(), self._process, words)
         return f"vestibule: {self._process}: {words}"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from vestibule.access.entry import FAILED, FORBIDDEN, LEFT, SWITCHED, UNREACHED, Entry, Writer
@@ -21,6 +22,10 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 ENTRY = "vestibule.access"
 """Key in the scope under which an exchange's entry is found; absent where nothing is logged."""
 
+SITE = "vestibule.site"
+"""Key in the scope under which a request's site is named, where that is a further one of the instance: by its folder in
+``sites/``."""
+
 _SCHEMES = {"http": "http", "https": "https", "ws": "http", "wss": "https"}
 
 
@@ -36,12 +41,22 @@ class AccessLog:
         self._sink: Sink | None = None
         self._writer = Writer()
         self._folder = Folder()
+        self._sites: Mapping[str, tuple[str, Folder]] = {}
         self._trusted: tuple[str, ...] = ()
 
-    def use(self, to: str, *, pages: Mapping[str, str], trusted: Sequence[str]) -> None:
+    def use(
+        self,
+        to: str,
+        *,
+        pages: Mapping[str, str],
+        trusted: Sequence[str],
+        sites: Mapping[str, tuple[str, Mapping[str, str]]] = MappingProxyType({}),
+    ) -> None:
         """Log from now on to ``to`` (``off``, ``stdout`` or a path). pages: patterns that fold paths. trusted: whose
-        word is taken for the client's address."""
+        word is taken for the client's address. sites: where there are several, the name and the patterns of each, by
+        what ``SITE`` names it."""
         self._folder, self._trusted = Folder(pages), tuple(trusted)
+        self._sites = {site: (name, Folder(patterns)) for site, (name, patterns) in sites.items()}
         if to == self._to:
             return
         before, self._to = self._sink, to
@@ -102,9 +117,10 @@ class AccessLog:
         client = client_address(
             peer[0] if peer else None, scope["headers"], self._trusted, _SCHEMES[scope.get("scheme", "http")]
         )
-        path = self._folder.fold(scope["raw_path"].decode("latin-1"))
+        site, folder = self._sites.get(scope.get(SITE, ""), ("", self._folder))
+        path = folder.fold(scope["raw_path"].decode("latin-1"))
         method = scope.get("method", "GET")
-        sink.write(self._writer.line(now, truncate(client.address), method, path, entry, seconds))
+        sink.write(self._writer.line(now, truncate(client.address), method, path, entry, seconds, site))
 
 
 def _note_status(entry: Entry, message: Message) -> None:

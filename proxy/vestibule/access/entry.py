@@ -36,11 +36,21 @@ class Writer:
         self._second = -1
         self._time = ""
 
-    def line(self, time: float, network: str, method: str, path: str | None, entry: Entry, seconds: float) -> bytes:
+    def line(
+        self,
+        time: float,
+        network: str,
+        method: str,
+        path: str | None,
+        entry: Entry,
+        seconds: float,
+        site: str = "",
+    ) -> bytes:
         """A JSON object and a line end.
 
         time: seconds since the epoch, UTC. network: the truncated address, or an empty text. path: folded; None where
-        the request was refused before it had one. seconds: that the exchange took.
+        the request was refused before it had one. seconds: that the exchange took. site: its name, where there are
+        several.
         """
         parts = [
             f'{{"time":"{self._stamp(time)}","address":{json.dumps(network or None)},"method":{json.dumps(method)},'
@@ -48,6 +58,8 @@ class Writer:
         ]
         if entry.first_byte is not None:
             parts.append(f',"upstream_seconds":{entry.first_byte:.4f}')
+        if site:
+            parts.append(f',"site":{json.dumps(site)}')
         parts.append("}\n" if entry.whole else ',"cut":true}\n')
         return "".join(parts).encode("ascii")
 

@@ -6,6 +6,7 @@ runs. So ``--help`` and ``check`` answer at once, and no command loads the store
 
 from __future__ import annotations
 
+import os
 import sys
 
 from vestibule.core.errors import VestibuleError
@@ -13,10 +14,12 @@ from vestibule.core.errors import VestibuleError
 
 def main() -> None:
     """Run the command that ``sys.argv`` names. An error is its message on stderr and exit status 1, no traceback."""
-    from vestibule.cli.app import app
+    # Nothing of ours is a plug-in of pydantic; to look for some would read the metadata of all that is installed.
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
+    from vestibule.cli.app import with_command
 
     try:
-        app(prog_name="vestibule")
+        with_command(sys.argv[1] if len(sys.argv) > 1 else "")(prog_name="vestibule")
     except VestibuleError as error:
         print(error, file=sys.stderr)
         sys.exit(1)

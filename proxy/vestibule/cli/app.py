@@ -10,15 +10,20 @@ import typer
 
 from vestibule import __version__
 
-app = typer.Typer(
-    name="vestibule",
-    no_args_is_help=True,
-    add_completion=False,
-    # Plain text: errors stay short, and rich is not loaded only to draw boxes.
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
+
+def _empty() -> typer.Typer:
+    return typer.Typer(
+        name="vestibule",
+        no_args_is_help=True,
+        add_completion=False,
+        # Plain text: errors stay short, and rich is not loaded only to draw boxes.
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+
+
+app = _empty()
 trackers_app = typer.Typer(help="List what trackers.yaml says, or change it.", rich_markup_mode=None)
 stats_app = typer.Typer(help="Ask for numbers; answers in JSON.", no_args_is_help=True, rich_markup_mode=None)
 users_app = typer.Typer(help="Who may sign in to the dashboard.", no_args_is_help=True, rich_markup_mode=None)
@@ -106,6 +111,9 @@ StateDir = Annotated[Path, typer.Option("--state", metavar="DIR", help="The fold
 Dev = Annotated[
     bool, typer.Option("--dev", help="Try things out: a secret of its own, and localhost as the site's first host.")
 ]
+SiteName = Annotated[
+    str, typer.Option("--site", metavar="NAME", help="Which of several: its folder in sites/, its name or a host.")
+]
 Kind = Annotated[str, typer.Option("--kind", help="What was counted: view, visit, error, blocked, consent …")]
 From = Annotated[str, typer.Option("--from", metavar="DATE", help="First day, YYYY-MM-DD (the site's time zone).")]
 To = Annotated[str, typer.Option("--to", metavar="DATE", help="Last day, YYYY-MM-DD.")]
@@ -156,6 +164,7 @@ def init(
     delay: Delay = 1.0,
     seconds: Seconds = 300.0,
     force: Annotated[bool, typer.Option("--force", help="Write over a configuration that is there.")] = False,
+    site: SiteName = "",
     config: ConfigDir = CONFIG,
     state: StateDir = STATE,  # noqa: ARG001 - every command takes both
 ) -> None:
@@ -166,7 +175,7 @@ def init(
     from vestibule.cli import starting
     from vestibule.scan.crawling import Bounds
 
-    starting.init(config, url, browser=browser, bounds=Bounds(pages, delay, seconds), force=force)
+    starting.init(config, url, browser=browser, bounds=Bounds(pages, delay, seconds), force=force, site=site)
 
 
 @app.command()
@@ -177,6 +186,7 @@ def scan(
     delay: Delay = 1.0,
     seconds: Seconds = 300.0,
     form: Annotated[ScanForm, typer.Option("--format", help="table, json, sarif or junit.")] = ScanForm.TABLE,
+    site: SiteName = "",
     config: ConfigDir = CONFIG,
     state: StateDir = STATE,  # noqa: ARG001 - every command takes both
 ) -> None:
@@ -188,7 +198,7 @@ def scan(
     from vestibule.scan.crawling import Bounds
 
     bounds = Bounds(pages, delay, seconds)
-    raise typer.Exit(scanning.scan(config, url, browser=browser, bounds=bounds, form=form.value))
+    raise typer.Exit(scanning.scan(config, url, browser=browser, bounds=bounds, form=form.value, site=site))
 
 
 @app.command()
@@ -224,13 +234,14 @@ def explain(
     page: Annotated[str, typer.Option(metavar="URL", help="The page that loads it.")] = "",
     type_: Annotated[str, typer.Option("--type", metavar="TYPE", help="What it is loaded as.")] = "script",
     cookie: Annotated[str, typer.Option(metavar="NAME", help="Explain a cookie instead.")] = "",
+    site: SiteName = "",
     config: ConfigDir = CONFIG,
     state: StateDir = STATE,  # noqa: ARG001 - every command takes both
 ) -> None:
     """Say which rule decides on a URL or cookie, and why."""
     from vestibule.cli import explaining
 
-    explaining.explain(config, url=url, page=page, kind=type_, cookie=cookie)
+    explaining.explain(config, url=url, page=page, kind=type_, cookie=cookie, site=site)
 
 
 @app.command()
@@ -257,6 +268,7 @@ def import_(
     again: Annotated[
         bool, typer.Option("--again", help="Count from the first line, whatever was counted before.")
     ] = False,
+    site: SiteName = "",
     config: ConfigDir = CONFIG,
     state: StateDir = STATE,
 ) -> None:
@@ -266,22 +278,28 @@ def import_(
     """
     from vestibule.cli import importing
 
-    importing.import_logs(config, state, logs, format_, again=again)
+    importing.import_logs(config, state, logs, format_, again=again, of=site)
 
 
 @trackers_app.callback(invoke_without_command=True)
-def trackers(context: typer.Context, config: ConfigDir = CONFIG, state: StateDir = STATE) -> None:  # noqa: ARG001
+def trackers(
+    context: typer.Context,
+    site: SiteName = "",
+    config: ConfigDir = CONFIG,
+    state: StateDir = STATE,  # noqa: ARG001 - every command takes both
+) -> None:
     """List what trackers.yaml says, or change it."""
     if context.invoked_subcommand is None:
         from vestibule.cli import toggling
 
-        toggling.show(config)
+        toggling.show(config, site)
 
 
 @trackers_app.command("set")
 def trackers_set(
     name: Annotated[str, typer.Argument(metavar="NAME", help="A service, or `unknown`.")],
     wanted: Annotated[TrackerState, typer.Argument(metavar="STATE", help="allow, ask or block.")],
+    site: SiteName = "",
     config: ConfigDir = CONFIG,
     state: StateDir = STATE,  # noqa: ARG001 - every command takes both
 ) -> None:
@@ -291,7 +309,7 @@ def trackers_set(
     """
     from vestibule.cli import toggling
 
-    toggling.change(config, name, wanted.value)
+    toggling.change(config, name, wanted.value, site)
 
 
 @stats_app.command("breakdown")
@@ -303,6 +321,7 @@ def stats_breakdown(
     where: Where = "",
     limit: Annotated[int, typer.Option(min=1, max=10_000, help="Rows at most.")] = 100,
     compare: Compare = None,
+    site: SiteName = "",
     config: ConfigDir = CONFIG,
     state: StateDir = STATE,
 ) -> None:
@@ -310,7 +329,16 @@ def stats_breakdown(
     from vestibule.cli import asking
 
     asking.breakdown(
-        config, state, kind=kind, by=by, start=start, end=end, where=where, limit=limit, compare=compare or ""
+        config,
+        state,
+        site=site,
+        kind=kind,
+        by=by,
+        start=start,
+        end=end,
+        where=where,
+        limit=limit,
+        compare=compare or "",
     )
 
 
@@ -322,6 +350,7 @@ def stats_timeseries(
     end: To = "",
     where: Where = "",
     compare: Compare = None,
+    site: SiteName = "",
     config: ConfigDir = CONFIG,
     state: StateDir = STATE,
 ) -> None:
@@ -329,7 +358,15 @@ def stats_timeseries(
     from vestibule.cli import asking
 
     asking.timeseries(
-        config, state, kind=kind, interval=interval.value, start=start, end=end, where=where, compare=compare or ""
+        config,
+        state,
+        site=site,
+        kind=kind,
+        interval=interval.value,
+        start=start,
+        end=end,
+        where=where,
+        compare=compare or "",
     )
 
 
@@ -371,13 +408,14 @@ def users_remove(
 def users_token(
     owner: Annotated[str, typer.Argument(metavar="NAME", help="Whose it is: it may what they may.")],
     name: Annotated[str, typer.Option(help="What it is for.")] = "token",
+    site: SiteName = "",
     config: ConfigDir = CONFIG,
     state: StateDir = STATE,
 ) -> None:
     """Print a new API token of a user."""
     from vestibule.cli import staff
 
-    staff.token(config, state, owner, name)
+    staff.token(config, state, owner, name, site)
 
 
 @app.command("verify-receipt")
@@ -386,6 +424,7 @@ def verify_receipt(
     keys: Annotated[
         str, typer.Option(metavar="URL|FILE", help="The site's keys; those of VESTIBULE_SECRET if left out.")
     ] = "",
+    site: SiteName = "",
     config: ConfigDir = CONFIG,
     state: StateDir = STATE,  # noqa: ARG001 - every command takes both
 ) -> None:
@@ -395,24 +434,26 @@ def verify_receipt(
     """
     from vestibule.cli import receipts
 
-    receipts.verify_receipt(config, file, keys)
+    receipts.verify_receipt(config, file, keys, site)
 
 
 @app.command()
 def pixel(
     name: Annotated[str, typer.Argument(metavar="NAME", help="What is counted: newsletter-2026-11, say.")],
+    site: SiteName = "",
     config: ConfigDir = CONFIG,
     state: StateDir = STATE,  # noqa: ARG001 - every command takes both
 ) -> None:
     """Print the tag of a pixel that counts how often a mail or a page is opened."""
     from vestibule.cli import pixels
 
-    pixels.pixel(config, name)
+    pixels.pixel(config, name, site)
 
 
 @app.command("close-day")
 def close_day(
     day: Annotated[str, typer.Argument(metavar="[DATE]", help="YYYY-MM-DD; every day that is over if left out.")] = "",
+    site: SiteName = "",
     config: ConfigDir = CONFIG,
     state: StateDir = STATE,
 ) -> None:
@@ -422,7 +463,7 @@ def close_day(
     """
     from vestibule.cli import asking
 
-    asking.close_day(config, state, day)
+    asking.close_day(config, state, day, site)
 
 
 @app.command()
@@ -449,6 +490,7 @@ def report(
         str, typer.Option(metavar="ADDRESS", help="A whole message to this address, for sendmail -t.")
     ] = "",
     language: Annotated[str, typer.Option(help="en or de.")] = "en",
+    site: SiteName = "",
     config: ConfigDir = CONFIG,
     state: StateDir = STATE,
 ) -> None:
@@ -458,7 +500,7 @@ def report(
     """
     from vestibule.cli import reporting
 
-    reporting.report(config, state, span=span.value, form=form.value, mail=mail, language=language)
+    reporting.report(config, state, span=span.value, form=form.value, mail=mail, language=language, site=site)
 
 
 @app.command()
@@ -467,10 +509,23 @@ def annotate(
         str, typer.Argument(metavar="[TEXT]", help="What happened; the notes are listed if left out.")
     ] = "",
     day: Annotated[str, typer.Option(metavar="DATE", help="YYYY-MM-DD; today if left out.")] = "",
+    site: SiteName = "",
     config: ConfigDir = CONFIG,
     state: StateDir = STATE,
 ) -> None:
     """Note something on a day: a release, a campaign. It is shown on the dashboard's graphs."""
     from vestibule.cli import annotating
 
-    annotating.annotate(config, state, text=text, day=day)
+    annotating.annotate(config, state, text=text, day=day, site=site)
+
+
+def with_command(name: str) -> typer.Typer:
+    """The app with this command alone, or with all where there is none of that name: to build them all takes longer
+    than many of them run."""
+    for command in app.registered_commands:
+        if name == command.name or (command.name is None and command.callback and name == command.callback.__name__):
+            one = _empty()
+            one.registered_callback = app.registered_callback
+            one.registered_commands = [command]
+            return one
+    return app

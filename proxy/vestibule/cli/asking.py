@@ -28,21 +28,32 @@ Call = Callable[..., Any]
 
 
 def breakdown(
-    directory: Path, state: Path, *, kind: str, by: str, start: str, end: str, where: str, limit: int, compare: str
+    directory: Path,
+    state: Path,
+    *,
+    site: str,
+    kind: str,
+    by: str,
+    start: str,
+    end: str,
+    where: str,
+    limit: int,
+    compare: str,
 ) -> None:
     """Print the breakdown as the stats API's JSON."""
-    found = config.load(directory, os.environ)
+    found = config.pick(config.load(directory, os.environ), site)
     _check("--by", by, _dimensions(kind))
     question = _question(found, kind, start, end, where, compare)
-    _print(ask(directory, state, "breakdown", **question, by=by, limit=limit))
+    _print(ask(directory, state, "breakdown", of=site, **question, by=by, limit=limit))
 
 
 def timeseries(
-    directory: Path, state: Path, *, kind: str, interval: str, start: str, end: str, where: str, compare: str
+    directory: Path, state: Path, *, site: str, kind: str, interval: str, start: str, end: str, where: str, compare: str
 ) -> None:
     """Print the time series as the stats API's JSON."""
-    found = config.load(directory, os.environ)
-    _print(ask(directory, state, "timeseries", **_question(found, kind, start, end, where, compare), interval=interval))
+    found = config.pick(config.load(directory, os.environ), site)
+    question = _question(found, kind, start, end, where, compare)
+    _print(ask(directory, state, "timeseries", of=site, **question, interval=interval))
 
 
 def running(state: Path) -> bool:
@@ -57,18 +68,19 @@ def running(state: Path) -> bool:
 
 
 @contextmanager
-def recorder(directory: Path, state: Path) -> Iterator[Call]:
+def recorder(directory: Path, state: Path, of: str = "") -> Iterator[Call]:
     """The running recorder, or one of our own for as long as the context lasts. Raises VestibuleError.
 
-    One of our own holds the state folder, so that no other begins meanwhile.
+    One of our own holds the state folder, so that no other begins meanwhile. of: a further site, see ``config.pick``.
     """
     if running(state):
-        yield partial(link.call, str(state / SOCKET))
+        named: dict[str, Any] = {"site": config.pick(config.load(directory, os.environ), of).profile} if of else {}
+        yield partial(link.call, str(state / SOCKET), **named)
         return
     from vestibule import counting, process
 
     process.hush()
-    found = config.load(directory, os.environ)
+    found = config.pick(config.load(directory, os.environ), of)
     held = supervisor.lock(state)
     try:
         with counting.local(found, state, supervisor.kept_secret(os.environ, state)) as call:
@@ -77,16 +89,18 @@ def recorder(directory: Path, state: Path) -> Iterator[Call]:
         os.close(held)
 
 
-def ask(directory: Path, state: Path, name: str, /, **params: Any) -> Any:
-    """The answer of the recorder to one call. Raises VestibuleError in its words, or where none can be had."""
-    with recorder(directory, state) as call:
+def ask(directory: Path, state: Path, name: str, /, *, of: str = "", **params: Any) -> Any:
+    """The answer of the recorder to one call. of: a further site. Raises VestibuleError in its words, or where none can
+    be had."""
+    with recorder(directory, state, of) as call:
         return call(name, **params)
 
 
-def close_day(directory: Path, state: Path, day: str) -> None:
-    """Close a day, or all that are over; prints which were."""
+def close_day(directory: Path, state: Path, day: str, site: str) -> None:
+    """Close a day, or all that are over, of one site or of all; prints which were."""
     only = _day("DATE", day, date.today()).isoformat() if day else None
-    closed = ask(directory, state, "close_day", day=only)
+    sites = [site] if site else [each.profile for each in config.load(directory, os.environ).everyone]
+    closed = [each for of in sites for each in ask(directory, state, "close_day", of=of, day=only)]
     print("\n".join(f"{each}: closed" for each in closed) or "no day is to be closed")
 
 

@@ -14,6 +14,9 @@ from pydantic import BaseModel
 
 from vestibule import config
 from vestibule.config import Config
+from vestibule.config.documents import SettingPath
+from vestibule.config.models import SiteFile, SitesOwn, TrackersFile
+from vestibule.config.sites import inherits
 
 _SECRETS = re.compile(r"(?<=://)[^/@\s]*@|(?<=password=)[^&\s]+")
 
@@ -29,26 +32,46 @@ def check(directory: Path, *, explain: bool = False) -> None:
 
 
 def explained(found: Config, directory: Path, environ: Mapping[str, str]) -> Iterator[str]:
-    """Every setting in the order of the files, without secrets: ``setting: value``, then origin and meaning."""
+    """Every setting in the order of the files, without secrets: ``setting: value``, then origin and meaning; then those
+    that each further site may have for itself."""
+    above: _Origins = {}
+    for site in found.everyone:
+        folder = config.home(directory, site)
+        origins = _origins(folder, environ, site.profile)
+        model: type[BaseModel] = SitesOwn if site.profile else SiteFile
+        for name, shape, values in ((config.SITE, model, site), (config.TRACKERS, TrackersFile, site.trackers)):
+            yield f"# {folder / name}"
+            for path, value, meaning in _settings(shape, values):
+                origin = origins.get((name, path)) or above.get((name, path)) or "default"
+                yield f"{'.'.join(path)}: {_shown(value)}"
+                yield f"    {origin}" + (f" - {meaning}" if meaning else "")
+            yield ""
+        if not site.profile:
+            above = {key: _from_above(directory, key[0], origin) for key, origin in origins.items() if inherits(key[1])}
+
+
+_Origins = dict[tuple[str, SettingPath], str]
+"""Where settings were written, by file and path."""
+
+
+def _origins(folder: Path, environ: Mapping[str, str], profile: str) -> _Origins:
     from vestibule.config.documents import read
     from vestibule.config.environment import override
-    from vestibule.config.models import SiteFile, TrackersFile
 
-    site, trackers = (read(directory / name, [], optional=True) for name in (config.SITE, config.TRACKERS))
-    site_lines, tracker_lines = dict(site.lines), dict(trackers.lines)
-    overridden = override(site, trackers, environ, [])
-    for name, model, values, lines in (
-        (config.SITE, SiteFile, found, site_lines),
-        (config.TRACKERS, TrackersFile, found.trackers, tracker_lines),
-    ):
-        yield f"# {directory / name}"
-        for path, value, meaning in _settings(model, values):
-            line = lines.get(path)
-            origin = f"line {line}" if line else "default"
-            origin = f"environment: {overridden[path]}" if path in overridden else origin
-            yield f"{'.'.join(path)}: {_shown(value)}"
-            yield f"    {origin}" + (f" - {meaning}" if meaning else "")
-        yield ""
+    site, trackers = (read(folder / name, [], optional=True) for name in (config.SITE, config.TRACKERS))
+    written: _Origins = {
+        (name, path): f"line {line}"
+        for name, document in ((config.SITE, site), (config.TRACKERS, trackers))
+        for path, line in document.lines.items()
+    }
+    for path, variable in override(site, trackers, environ, [], of=profile).items():
+        name = config.SITE if path[0] in SiteFile.model_fields else config.TRACKERS
+        written[name, path] = f"environment: {variable}"
+    return written
+
+
+def _from_above(directory: Path, name: str, origin: str) -> str:
+    return f"{directory / name}, {origin}" if origin.startswith("line ") else origin
 
 
 def _settings(

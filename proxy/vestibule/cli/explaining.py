@@ -21,26 +21,38 @@ from vestibule.privacy.removing import is_own
 from vestibule.privacy.visitor import KEEP_COOKIE
 
 _PORTS = {"http": 80, "https": 443, "ws": 80, "wss": 443}
+_FILE = re.compile(rf"(?:sites/[^/]+/)?{re.escape(config.TRACKERS)}")
 _RELATIVE = re.compile(r"[a-z][a-z0-9+.-]*:(?![0-9])|[/?#\\\\]|\.\.?/", re.IGNORECASE)
 """How a reference begins that is one as it stands: a scheme (no port follows it), or a part of a path."""
 
 
-def explain(directory: Path, *, url: str, page: str, kind: str, cookie: str) -> None:
-    """Print the verdict on ``url`` (loaded by ``page`` as ``kind``), or on the cookie named ``cookie``."""
+def explain(directory: Path, *, url: str, page: str, kind: str, cookie: str, site: str = "") -> None:
+    """Print the verdict on ``url`` (loaded by ``page`` as ``kind``), or on the cookie named ``cookie``. site: whose it
+    is; the page's if left out."""
     if bool(url) == bool(cookie):
         raise VestibuleError("explain: give either the URL of what is loaded, or --cookie NAME")
     if kind not in KINDS:
         raise VestibuleError(f"explain: --type: must be one of {', '.join(KINDS)}; is {kind!r}")
-    found = config.load(directory, os.environ)
+    found = _meant(config.load(directory, os.environ), site, page)
     rules = build_rules(found)
     if cookie and is_own(cookie):
         _show(f"cookie {cookie}", _of_own(cookie))
         return
     if cookie:
-        _show(f"cookie {cookie}", _of_cookie(build_cookie_policy(found, rules).decide(cookie), directory, rules))
+        verdict = build_cookie_policy(found, rules).decide(cookie)
+        _show(f"cookie {cookie}", _of_cookie(verdict, directory, rules, found))
         return
     address, host, path = locate(found, url, page)
     _show(f"{address} ({kind})", _of_url(rules.decide(host, path, kind), directory, rules))
+
+
+def _meant(found: Config, site: str, page: str) -> Config:
+    """The site that is named, else the one that has the page's host, else the first."""
+    if site:
+        return config.pick(found, site)
+    here = urls.parse(page) if "://" in page else None
+    host = here.target.host if here is not None else ""
+    return next((each for each in found.everyone if host in each.site.hosts), found)
 
 
 def locate(found: Config, url: str, page: str) -> tuple[str, str, str]:
@@ -73,7 +85,7 @@ def _of_url(verdict: Verdict, directory: Path, rules: Rules) -> Sequence[tuple[s
     )
 
 
-def _of_cookie(verdict: CookieVerdict, directory: Path, rules: Rules) -> Sequence[tuple[str, str]]:
+def _of_cookie(verdict: CookieVerdict, directory: Path, rules: Rules, found: Config) -> Sequence[tuple[str, str]]:
     rule = rules.verdict(verdict.service) if verdict.service else None
     return (
         ("service", _service(verdict.service, rules) if verdict.service else "the site's own, or nobody known"),
@@ -82,7 +94,7 @@ def _of_cookie(verdict: CookieVerdict, directory: Path, rules: Rules) -> Sequenc
         *([("lives", "until the browser closes, or as sign_in.keep_for says")] if verdict.session else []),
         *([("hardened", _hardening(verdict))] if verdict.harden else []),
         ("rule", verdict.rule),
-        ("written", _written(rule.source, directory) if rule else _in_site(verdict.rule, directory)),
+        ("written", _written(rule.source, directory) if rule else _in_site(verdict.rule, directory, found)),
     )
 
 
@@ -120,16 +132,19 @@ def _meaning(state: State, purpose: Purpose, verb: str) -> str:
 
 
 def _written(source: str, directory: Path) -> str:
-    return str(directory / source) if source.startswith(config.TRACKERS) else source
+    return str(directory / source) if _FILE.match(source) else source
 
 
-def _in_site(rule: str, directory: Path) -> str:
+def _in_site(rule: str, directory: Path, found: Config) -> str:
     """Where ``cookies.SETTING: VALUE``, ``cookies.declare.NAME: VALUE`` or ``sign_in.cookies: NAME`` is written; a
     default has no line."""
-    setting = rule.rpartition(": ")[0].split(".", 2)
-    lines = read(directory / config.SITE, []).lines
-    line = lines.get(tuple(setting))
-    return str(directory / config.SITE) + (f":{line}" if line else "")
+    setting = tuple(rule.rpartition(": ")[0].split(".", 2))
+    own = config.home(directory, found)
+    for folder in dict.fromkeys((own, directory)):
+        line = read(folder / config.SITE, []).lines.get(setting)
+        if line:
+            return f"{folder / config.SITE}:{line}"
+    return str(own / config.SITE)
 
 
 def _show(title: str, rows: Sequence[tuple[str, str]]) -> None:

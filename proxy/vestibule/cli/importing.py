@@ -43,19 +43,22 @@ class Tally:
     samples: list[tuple[int, str]] = field(default_factory=list)
 
 
-def import_logs(directory: Path, state: Path, files: Iterable[Path], format_: str, *, again: bool = False) -> None:
+def import_logs(
+    directory: Path, state: Path, files: Iterable[Path], format_: str, *, again: bool = False, of: str = ""
+) -> None:
     """Count the logs one after the other, then close the days that are over; prints what became of the lines.
 
-    A log is known by its first line. Lines of it that were counted before are not counted twice, unless ``again``.
+    A log is known by its first line. Lines of it that were counted before are not counted twice, unless ``again``. of:
+    the further site that they are of.
     """
-    site = config.load(directory, os.environ).site.name
+    site = config.pick(config.load(directory, os.environ), of).site.name
     opened = list(files)
     for path in opened:
         if str(path) != "-" and not path.is_file():
             raise VestibuleError(f"import: {path} is no file")
     if format_ and format_ not in logs.FORMATS:
         raise VestibuleError(f"import: --format: must be one of {', '.join(logs.FORMATS)}; is {format_!r}")
-    with recorder(directory, state) as call, _progress() as progress:
+    with recorder(directory, state, of) as call, _progress() as progress:
         for path in opened:
             _import(path, format_, site, call, progress, again=again)
         figures = call("finish")

@@ -17,12 +17,12 @@ _TIMEOUT = 10.0
 _MAX_KEYS = 64 << 10
 
 
-def verify_receipt(directory: Path, file: Path, keys: str) -> None:
+def verify_receipt(directory: Path, file: Path, keys: str, site: str = "") -> None:
     """Print what a receipt says, or raise ReceiptError where it cannot be believed.
 
     keys: where the key set is, a URL or a file; empty for those of the secrets that are set here.
     """
-    receipt = verify(_receipt(file), _key_set(directory, keys))
+    receipt = verify(_receipt(file), _key_set(directory, keys, site))
     event = receipt.get("events", [{}])[0]
     print(f"signed by this key set, and unchanged: record {receipt.get('record_id')}, {event.get('event_time')}")
     print(json.dumps(receipt, ensure_ascii=False, indent=1))
@@ -38,10 +38,11 @@ def _receipt(file: Path) -> bytes:
         raise VestibuleError(f"{file}: {error.strerror}") from None
 
 
-def _key_set(directory: Path, keys: str) -> object:
+def _key_set(directory: Path, keys: str, site: str) -> object:
     if not keys:
         secrets = secret.parse(os.environ.get(secret.VARIABLE, ""))
-        return ReceiptSigner(secrets, config.load(directory, os.environ).site.name).key_set()
+        found = config.pick(config.load(directory, os.environ), site)
+        return ReceiptSigner(secrets, found.site.name).key_set()
     try:
         return json.loads(_fetched(keys) if keys.startswith(("https://", "http://")) else Path(keys).read_bytes())
     except OSError as error:

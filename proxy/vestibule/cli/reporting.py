@@ -15,14 +15,14 @@ from vestibule.dashboard import report as reports
 from vestibule.dashboard.words import LANGUAGES, Words
 
 
-def report(directory: Path, state: Path, *, span: str, form: str, mail: str, language: str) -> None:
+def report(directory: Path, state: Path, *, span: str, form: str, mail: str, language: str, site: str = "") -> None:
     """Print the report. form: text, html, slack; mail: print a message to this address instead."""
     if language not in LANGUAGES:
         raise VestibuleError(f"--language: must be one of {', '.join(LANGUAGES)}; is {language!r}")
-    found = config.load(directory, os.environ)
+    found = config.pick(config.load(directory, os.environ), site)
     period = reports.last(span, datetime.now(ZoneInfo(found.site.timezone)).date())
     earlier = reports.before(period)
-    with recorder(directory, state) as call:
+    with recorder(directory, state, site) as call:
         totals = {}
         for kind in reports.KINDS:
             sums = []

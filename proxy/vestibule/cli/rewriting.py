@@ -30,8 +30,10 @@ PIECE = 65536
 
 def rewrite(directory: Path, file: Path, *, page: str, consent: str) -> None:
     """Print the page to stdout, and a summary as JSON to stderr: what was held back and by whom, and the policy."""
-    found = config.load(directory, os.environ)
-    address = _address(found, page)
+    whole = config.load(directory, os.environ)
+    address = _address(whole, page)
+    # Alone, as if there were no others: which site it is, the page says.
+    found = config.pick(whole, address.hostname or "").model_copy(update={"sites": ()})
     choice = _choice(found, consent)
     try:
         body = sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes()
@@ -53,8 +55,9 @@ def _address(found: Config, page: str) -> SplitResult:
         raise VestibuleError(f"--page: {page} is no address") from None
     if address.scheme not in ("http", "https"):
         raise VestibuleError(f"--page: must be an address such as https://{found.site.hosts[0]}/; is {page!r}")
-    if host not in found.site.hosts:
-        raise VestibuleError(f"--page: {host} is not among site.hosts: {', '.join(found.site.hosts)}")
+    hosts = [each for site in found.everyone for each in site.site.hosts]
+    if host not in hosts:
+        raise VestibuleError(f"--page: {host} is not among site.hosts: {', '.join(hosts)}")
     return address
 
 

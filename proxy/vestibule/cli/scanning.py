@@ -26,11 +26,18 @@ _WIDTH = 60
 
 
 def scan(
-    directory: Path, url: str, *, browser: bool, bounds: Bounds, form: str, arguments: tuple[str, ...] = ()
+    directory: Path,
+    url: str,
+    *,
+    browser: bool,
+    bounds: Bounds,
+    form: str,
+    arguments: tuple[str, ...] = (),
+    site: str = "",
 ) -> int:
     """Scan ``url`` (the site of the configuration if empty), print what was found, and return the exit status: 1 where
     anything is unknown. arguments: more of them for Chromium."""
-    found = config.load(directory, os.environ)
+    found = config.pick(config.load(directory, os.environ), site)
     start = address("scan", url or found.site.upstream)
     rules = build_rules(found)
     seen = look(start, rules, bounds, browser=browser, arguments=arguments)

@@ -24,7 +24,7 @@ def serve(directory: Path, state: Path, workers: str, dev: bool) -> None:
         state=str(state),
         listen=found.listen,
         dashboard=found.dashboard.listen,
-        upstream=found.site.upstream,
+        upstream=", ".join(dict.fromkeys(site.site.upstream for site in found.everyone)),
         workers=number_of_workers(workers or ("1" if dev else "auto")),
         drain=found.limits.drain_timeout,
         dev=dev,

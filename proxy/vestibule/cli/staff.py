@@ -44,13 +44,15 @@ def remove(directory: Path, state: Path, name: str) -> None:
     print(f"{name} is removed")
 
 
-def token(directory: Path, state: Path, owner: str, name: str) -> None:
-    """Print a new API token of a user; it can't be shown again. Raises VestibuleError where there is no such user."""
+def token(directory: Path, state: Path, owner: str, name: str, site: str = "") -> None:
+    """Print a new API token of a user for a site's numbers; it can't be shown again. Raises VestibuleError where there
+    is no such user."""
     from vestibule.dashboard.keys import digest
 
     id_ = secrets.token_hex(6)
     made = f"vst_{id_}_{secrets.token_urlsafe(32)}"
-    ask(directory, state, "add_token", id=id_, owner=owner, name=name, digest=digest(made), created=int(time.time()))
+    row = {"id": id_, "owner": owner, "name": name, "digest": digest(made), "created": int(time.time())}
+    ask(directory, state, "add_token", of=site, **row)
     print(made)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
 from collections.abc import Mapping
 from contextlib import suppress
@@ -28,10 +29,21 @@ FILES = (config.SITE, config.TRACKERS)
 
 
 def init(
-    directory: Path, url: str, *, browser: bool, bounds: Bounds, force: bool, arguments: tuple[str, ...] = ()
+    directory: Path,
+    url: str,
+    *,
+    browser: bool,
+    bounds: Bounds,
+    force: bool,
+    arguments: tuple[str, ...] = (),
+    site: str = "",
 ) -> None:
-    """Write ``directory``. Raises VestibuleError where the site cannot be read, or a configuration is there already.
-    arguments: more of them for Chromium."""
+    """Write ``directory``, or in it the folder of the further site that ``site`` names. Raises VestibuleError where the
+    site cannot be read, or a configuration is there already. arguments: more of them for Chromium."""
+    instance = directory
+    if site:
+        config.load(instance, os.environ)  # further to one that is fine
+        directory = instance / config.SITES / site
     there = [name for name in FILES if (directory / name).exists()]
     if there and not force:
         raise VestibuleError(
@@ -60,11 +72,12 @@ def init(
         {service.id: service for service in services},
         today=date.today(),
         timezone=timezone(os.environ),
-        schema={f"{name}.yaml": f"schema/{name}.json" for name in schema.FILES},
+        schema={f"{name}.yaml": f"{_schemas(site)}/{name}.json" for name in schema.FILES},
+        further=site,
     )
-    _write(directory, made)
+    _write(instance, directory, made)
     findings.notes += left_open(findings, seen.outlines)
-    _say(directory, findings)
+    _say(instance, directory, findings)
 
 
 def _known(rules: Rules, name: str) -> tuple[str, Purpose, State] | None:
@@ -86,23 +99,34 @@ def timezone(environ: Mapping[str, str], link: Path = Path("/etc/localtime")) ->
     return "UTC"
 
 
-def _write(directory: Path, made: Draft) -> None:
-    """Write all files, or none: they are held against ``check`` before they go to their place."""
+def _schemas(site: str) -> str:
+    """Where the schemas lie, as seen from the files that name them."""
+    return f"../../schema/{config.SITES}" if site else "schema"
+
+
+def _write(instance: Path, directory: Path, made: Draft) -> None:
+    """Write all files, or none: they are held against ``check`` before they go to their place, those of a further site
+    together with the others of the instance."""
     try:
-        directory.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=directory, prefix=".init-") as folder:
-            fresh = Path(folder)
+        instance.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=instance, prefix=".init-") as folder:
+            whole = Path(folder)
+            fresh = whole / directory.relative_to(instance)
+            if fresh != whole:
+                shutil.copytree(instance, whole, ignore=shutil.ignore_patterns(".*"), dirs_exist_ok=True)
+            fresh.mkdir(parents=True, exist_ok=True)
             for name, text in zip(FILES, (made.site, made.trackers), strict=True):
                 (fresh / name).write_text(text, encoding="utf-8")
-            config.load(fresh, {})
+            config.load(whole, os.environ if fresh != whole else {})
+            directory.mkdir(parents=True, exist_ok=True)
             for name in FILES:
                 (fresh / name).replace(directory / name)
-        schema.write(directory / "schema")
+        schema.write(instance / "schema")
     except OSError as error:
         raise VestibuleError(f"init: {directory} cannot be written: {error.strerror}") from None
 
 
-def _say(directory: Path, findings: Findings) -> None:
+def _say(instance: Path, directory: Path, findings: Findings) -> None:
     named = {party.service for party in findings.parties if party.certain and party.service}
     unnamed = {party.host for party in findings.parties if party.certain and not party.service and not party.inside}
     own = [cookie for cookie in findings.cookies if not cookie.third_party]
@@ -117,5 +141,5 @@ def _say(directory: Path, findings: Findings) -> None:
         print(f"note: {note}")
     for name in FILES:
         print(f"wrote {directory / name}")
-    print(f"Read them: every line says what was found. Then: vestibule check --config {directory}")
-    print(f"Try it:    vestibule serve --dev --config {directory}")
+    print(f"Read them: every line says what was found. Then: vestibule check --config {instance}")
+    print(f"Try it:    vestibule serve --dev --config {instance}")

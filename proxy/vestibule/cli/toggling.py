@@ -14,9 +14,9 @@ __all__ = ["change", "edited", "show"]
 UNKNOWN = "unknown"
 
 
-def show(directory: Path) -> None:
+def show(directory: Path, site: str = "") -> None:
     """Print each tracker that the configuration names: name, state, purpose, what visitors read."""
-    found = config.load(directory, os.environ).trackers
+    found = config.pick(config.load(directory, os.environ), site).trackers
     known = {service.id: service for service in catalogue.load().services}
     rows = [(UNKNOWN, str(found.unknown), "", "third parties that nothing names")]
     for name, state in found.services.items():
@@ -30,7 +30,7 @@ def show(directory: Path) -> None:
         print("  ".join((*cells, row[3])).rstrip())
 
 
-def change(directory: Path, name: str, state: str) -> None:
+def change(directory: Path, name: str, state: str, site: str = "") -> None:
     """Set the state of a service, of one of the site's own, or of ``unknown``. Raises VestibuleError, ConfigError."""
-    editing.change(directory, name, state, os.environ)
+    editing.change(directory, name, state, os.environ, site=site)
     print(f"{name}: {state}")

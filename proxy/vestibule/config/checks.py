@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import re
-import ssl
 from collections.abc import Collection, Iterator, Mapping
 from datetime import date, timedelta
 
@@ -12,12 +11,14 @@ from publicsuffixlist import PublicSuffixList
 
 from vestibule import catalogue
 from vestibule.config.documents import Document, SettingPath, scalars
-from vestibule.config.models import SiteFile
+from vestibule.config.models import SiteFile, TrackersFile
 from vestibule.config.wording import suggest
+from vestibule.core.consent import State
 from vestibule.core.contrast import CONTROL, TEXT, contrast
 from vestibule.core.errors import Problem
 
 OIDC_SECRET = "VESTIBULE_OIDC_SECRET"  # noqa: S105
+TRACES_EXPORTER = "OTEL_TRACES_EXPORTER"
 NOTICE_DAYS = 30
 """Days by which a material change is announced ahead of taking effect."""
 
@@ -68,6 +69,8 @@ def check_upstream(values: SiteFile, document: Document) -> Iterator[Problem]:
     path = values.site.upstream_ca
     if path is None:
         return
+    import ssl  # not for all who have no such file: it takes its time to load
+
     message = ""
     if not values.site.upstream.startswith("https://"):
         message = "is for an upstream at https:// only; site.upstream is another"
@@ -80,6 +83,30 @@ def check_upstream(values: SiteFile, document: Document) -> Iterator[Problem]:
             message = f"{path} cannot be read: {reason}"
     if message:
         yield Problem(document.file, document.line(("site", "upstream_ca")), "site.upstream_ca", message)
+
+
+def check_traces(values: SiteFile, document: Document, environ: Mapping[str, str]) -> Iterator[Problem]:
+    """Traces need the extra, and are sent by OTLP over HTTP alone."""
+    if values.traces == "none":
+        return
+    message = ""
+    if not _has_otel():
+        message = 'needs the extra "otel": pip install "vestibule[otel]"'
+    elif environ.get(TRACES_EXPORTER, "otlp") not in ("", "otlp", "none"):
+        message = f"are sent by OTLP only; {TRACES_EXPORTER} in the environment says otherwise"
+    else:
+        for name in ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL"):
+            if environ.get(name, "") not in ("", "http/protobuf"):
+                message = f"are sent as http/protobuf only; {name} in the environment says otherwise"
+    if message:
+        yield Problem(document.file, document.line(("traces",)), "traces", message)
+
+
+def _has_otel() -> bool:
+    try:
+        return importlib.util.find_spec("opentelemetry.exporter.otlp.proto.http") is not None
+    except ModuleNotFoundError:
+        return False
 
 
 def check_oidc(values: SiteFile, document: Document, environ: Mapping[str, str]) -> Iterator[Problem]:
@@ -142,6 +169,20 @@ def check_services(document: Document) -> Iterator[Problem]:
         if isinstance(hidden, str) and hidden not in known and hidden not in custom:
             message = f"no service named {hidden}{suggest(hidden, known)}"
             yield Problem(document.file, document.line(("cname", host)), f"cname.{host}", message)
+
+
+def check_own_hosts(values: SiteFile, rules: TrackersFile, document: Document) -> Iterator[Problem]:
+    """A host that the site answers for cannot be a tracker's in whole: each of its pages would be closed."""
+    hosts = values.site.hosts
+    closed: list[SettingPath] = [("cname", host) for host in rules.cname if host in hosts]
+    for name, service in rules.custom.items():
+        if not service.paths and service.state is not State.ALLOW:
+            closed += [("custom", name, "hosts", n) for n, host in enumerate(service.hosts) if host in hosts]
+    for path in closed:
+        file, line = document.places().get(path, (document.file, document.line(path)))
+        message = "the site itself is served there, and would be closed; name another host"
+        message += ", or the paths that are not the site's" if path[0] == "custom" else ""
+        yield Problem(file, line, ".".join(map(str, path[:3])), message)
 
 
 def _names(document: Document, section: str) -> dict[str, object]:

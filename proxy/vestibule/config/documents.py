@@ -12,6 +12,8 @@ from typing import Any
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.nodes import MappingNode, SequenceNode
+from ruamel.yaml.reader import ReaderError
 
 from vestibule.config.wording import shown
 from vestibule.core.errors import Problem
@@ -19,17 +21,21 @@ from vestibule.core.errors import Problem
 MAX_FILE = 1 << 20
 """A configuration file larger than this many bytes is refused unread."""
 
+MAX_SETTINGS = 100_000
+"""A file of more settings is refused; a few lines of aliases of aliases can stand for billions."""
+
 SettingPath = tuple[str | int, ...]
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """A parsed file: plain data, and the line of every setting in it."""
+    """A parsed file: plain data, and the line of every setting in it. above: where what it leaves out is written."""
 
     file: str
     data: dict[str, Any]
     lines: Mapping[SettingPath, int]
+    above: Document | None = None
 
     def line(self, path: SettingPath) -> int:
         """The line of a setting, or of the nearest one around it."""
@@ -37,6 +43,11 @@ class Document:
             if path[:length] in self.lines:
                 return self.lines[path[:length]]
         return 1
+
+    def places(self) -> dict[SettingPath, tuple[str, int]]:
+        """File and line of every setting."""
+        inherited = self.above.places() if self.above is not None else {}
+        return inherited | {path: (self.file, line) for path, line in self.lines.items()}
 
 
 def read(path: Path, problems: list[Problem], *, optional: bool = False) -> Document:
@@ -65,9 +76,14 @@ def read(path: Path, problems: list[Problem], *, optional: bool = False) -> Docu
         words = " ".join(str(error.problem or error.context or "cannot be parsed").split())
         problems.append(Problem(file, (mark.line + 1) if mark else 1, path.stem, f"is not YAML: {words}"))
         return empty
+    except ReaderError as error:
+        line = text.count("\n", 0, error.position) + 1
+        problems.append(Problem(file, line, path.stem, f"is not YAML: holds the character U+{error.character:04X}"))
+        return empty
     except (YAMLError, ValueError, RecursionError) as error:
         words = str(error).strip().partition("\n")[0] or type(error).__name__
-        problems.append(Problem(file, 1, path.stem, f"is not YAML: {words}"))
+        line = _unreadable(text) if isinstance(error, ValueError) else 1
+        problems.append(Problem(file, line, path.stem, f"is not YAML: {words}"))
         return empty
     if data is None:
         if not optional:
@@ -77,7 +93,11 @@ def read(path: Path, problems: list[Problem], *, optional: bool = False) -> Docu
         problems.append(Problem(file, 1, path.stem, f"must hold settings (key: value), not {shown(data)}"))
         return empty
     lines: dict[SettingPath, int] = {}
-    document = Document(file, _plain(data, (), lines), lines)
+    try:
+        document = Document(file, _plain(data, (), lines), lines)
+    except _TooManyError:
+        problems.append(Problem(file, 1, path.stem, f"holds more than {MAX_SETTINGS} settings"))
+        return empty
     for setting, value in scalars(document.data):
         if any(_SURROGATE.search(part) for part in (*map(str, setting), value) if isinstance(part, str)):
             name = ".".join(map(str, setting)).encode("ascii", "backslashreplace").decode()
@@ -97,8 +117,33 @@ def scalars(value: object, path: SettingPath = ()) -> Iterator[tuple[SettingPath
         yield path, value
 
 
+def _unreadable(text: str) -> int:
+    """The line of the value that is none of its kind, such as a day in a thirteenth month."""
+    nodes = [YAML(typ="rt").compose(text)]
+    while nodes:
+        node = nodes.pop()
+        if isinstance(node, MappingNode):
+            nodes += [each for pair in node.value for each in pair]
+        elif isinstance(node, SequenceNode):
+            nodes += node.value
+        else:
+            try:
+                YAML(typ="rt").load(text[node.start_mark.index : node.end_mark.index])
+            except ValueError:
+                return int(node.start_mark.line) + 1
+            except YAMLError:
+                continue
+    return 1
+
+
+class _TooManyError(Exception):
+    """More settings than anybody writes."""
+
+
 def _plain(node: Any, path: SettingPath, lines: dict[SettingPath, int]) -> Any:
     """Plain data from ruamel's nodes; fills ``lines`` (counted from 1)."""
+    if len(lines) > MAX_SETTINGS:
+        raise _TooManyError
     if isinstance(node, CommentedMap):
         for key in node:
             position = node.lc.data.get(key) if node.lc.data else None

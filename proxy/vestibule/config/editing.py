@@ -23,9 +23,11 @@ from vestibule.core.errors import VestibuleError
 UNKNOWN = "unknown"
 
 
-def change(directory: Path, name: str, state: str, environ: Mapping[str, str]) -> None:
-    """Set the state of a service, of one of the site's own, or of ``unknown``. Raises VestibuleError, ConfigError."""
-    found = config.load(directory, environ).trackers
+def change(directory: Path, name: str, state: str, environ: Mapping[str, str], *, site: str = "") -> None:
+    """Set the state of a service, of one of the site's own, or of ``unknown``. site: a further one, see
+    ``config.pick``: then its own file is changed. Raises VestibuleError, ConfigError."""
+    picked = config.pick(config.load(directory, environ), site)
+    found = picked.trackers
     known = {service.id for service in catalogue.load().services}
     if name == UNKNOWN:
         where: tuple[str, ...] = (UNKNOWN,)
@@ -37,7 +39,7 @@ def change(directory: Path, name: str, state: str, environ: Mapping[str, str]) -
         close = difflib.get_close_matches(name, sorted({*known, *found.custom}), n=1)
         hint = f"; did you mean {close[0]}?" if close else ""
         raise VestibuleError(f"trackers: no service named {name}{hint}")
-    path = (directory / config.TRACKERS).resolve()
+    path = (config.home(directory, picked) / config.TRACKERS).resolve()
     before = path.read_text(encoding="utf-8") if path.exists() else ""
     after = edited(before, where, state)
     if after != before:

@@ -33,12 +33,13 @@ def named(document: Document) -> Iterator[tuple[int, str]]:
 
 
 def read_lists(
-    folder: Path, document: Document, site: Sequence[str], problems: list[Problem]
+    folder: Path, document: Document, site: Sequence[str], problems: list[Problem], within: str = ""
 ) -> tuple[tuple[Filter, ...], str]:
     """Read every list of a ``trackers.yaml``: its filters, and a digest of the lists, by which a change is told.
 
-    site: the hosts of the site's pages. A line that cannot be read is a problem of its own file; what keeps a list from
-    being read at all is one of ``trackers.yaml``.
+    site: the hosts of the site's pages. within: what the folder is called in the configuration's, with a slash at the
+    end. A line that cannot be read is a problem of its own file; what keeps a list from being read at all is one of
+    ``trackers.yaml``.
     """
     filters: list[Filter] = []
     digest, seen = hashlib.sha256(), False
@@ -50,7 +51,7 @@ def read_lists(
             continue
         digest.update(hashlib.sha256(content).digest())
         seen = True
-        filters += _filters(folder / name, name, content, site, problems)
+        filters += _filters(folder / name, within + name, content, site, problems)
     return tuple(filters), digest.hexdigest() if seen else ""
 
 

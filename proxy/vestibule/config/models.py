@@ -42,7 +42,7 @@ from vestibule.core.filters import Filter
 
 
 class Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
 
 class Site(Model):
@@ -310,19 +310,12 @@ class Dashboard(Model):
     oidc: Oidc | None = Field(None, description="Signing in by OpenID Connect, besides names and passwords.")
 
 
-class SiteFile(Model):
-    """``site.yaml``."""
+class SitesOwn(Model):
+    """What each site of an instance may have for itself: ``sites/NAME/site.yaml``."""
 
     site: Site = Field(description="The site behind Vestibule.")
     mode: Literal["enforce", "observe"] = Field(
         "enforce", description="observe: nothing is held back, everything that would be is counted."
-    )
-    listen: PublicListen = Field("127.0.0.1:8080", description="The public listener: HOST:PORT or unix:/path.")
-    access_log: AccessLog = Field(
-        "off", description="Where requests are logged, a JSON object a line: off, stdout, or an absolute path."
-    )
-    trusted_proxies: tuple[Peer, ...] = Field(
-        ("127.0.0.1/32",), description="Whose Forwarded and X-Forwarded-* are believed; unix: for a Unix socket's."
     )
     policy: Policy = Field(default_factory=Policy, description="The privacy policy.")
     consent: Consent = Field(default_factory=Consent, description="Choices.")
@@ -330,8 +323,23 @@ class SiteFile(Model):
     cookies: Cookies = Field(default_factory=Cookies, description="The site's cookies.")
     sign_in: SignIn = Field(default_factory=SignIn, description="Signing in.")
     analytics: Analytics = Field(default_factory=Analytics, description="Counting.")
-    geoip: Path | None = Field(None, description="Another country database (MaxMind layout).")
     csp: Literal["enforce", "report", "off"] = Field("enforce", description="The policy that locks a page.")
+
+
+class SiteFile(SitesOwn):
+    """``site.yaml``."""
+
+    listen: PublicListen = Field("127.0.0.1:8080", description="The public listener: HOST:PORT or unix:/path.")
+    access_log: AccessLog = Field(
+        "off", description="Where requests are logged, a JSON object a line: off, stdout, or an absolute path."
+    )
+    traces: Literal["none", "otlp"] = Field(
+        "none", description="otlp: send OpenTelemetry traces where the OTEL_* variables say; needs the extra otel."
+    )
+    trusted_proxies: tuple[Peer, ...] = Field(
+        ("127.0.0.1/32",), description="Whose Forwarded and X-Forwarded-* are believed; unix: for a Unix socket's."
+    )
+    geoip: Path | None = Field(None, description="Another country database (MaxMind layout).")
     limits: Limits = Field(default_factory=Limits, description="Bounds and timeouts.")
     store: StoreUrl = Field(
         "chdb:///var/lib/vestibule", description="chdb:///PATH or clickhouse://USER:PASSWORD@HOST:PORT/DATABASE."
@@ -373,7 +381,7 @@ class TrackersFile(Model):
 
 
 class Config(SiteFile):
-    """The whole configuration: ``site.yaml``, with ``trackers.yaml`` as ``trackers``."""
+    """The whole configuration of a site: ``site.yaml``, with ``trackers.yaml`` as ``trackers``."""
 
     model_config = ConfigDict(arbitrary_types_allowed=True)
 
@@ -387,3 +395,17 @@ class Config(SiteFile):
         exclude=True,
         description="Where a setting of trackers.yaml was written: services.hotjar → trackers.yaml:7.",
     )
+    profile: str = Field("", exclude=True, description="Name of the site's folder in sites/; empty for the first.")
+    sites: SkipValidation[tuple[Config, ...]] = Field(
+        (), exclude=True, description="The further sites of the instance, by name; they have none themselves."
+    )
+
+    @property
+    def everyone(self) -> tuple[Config, ...]:
+        """This site and the further ones."""
+        return (self, *self.sites)
+
+    @property
+    def revisions(self) -> tuple[tuple[str, str], ...]:
+        """What changes with any setting of any site: each one's folder and revision."""
+        return tuple((each.profile, each.revision) for each in self.everyone)

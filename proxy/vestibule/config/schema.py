@@ -14,11 +14,15 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from vestibule import catalogue
-from vestibule.config.models import SiteFile, TrackersFile
+from vestibule.config.models import SiteFile, SitesOwn, TrackersFile
 from vestibule.config.reference import readable
+from vestibule.config.sites import SHARED, SITES
 
 FILES: Mapping[str, type[BaseModel]] = {"site": SiteFile, "trackers": TrackersFile}
 """``site.json`` and ``trackers.json``: the schemas, and the models they are of."""
+
+FURTHER: Mapping[str, type[BaseModel]] = {f"{SITES}/site": SitesOwn, f"{SITES}/trackers": TrackersFile}
+"""Those of the files in ``sites/NAME/``, which may leave out what the folder above has."""
 
 DURATION = {
     "type": "string",
@@ -36,16 +40,19 @@ _WRITTEN: Mapping[str, Mapping[str, Any]] = {"_duration": DURATION, "_size": SIZ
 
 
 def schema(name: str) -> dict[str, Any]:
-    """Return the schema (draft 2020-12) of ``site.yaml`` or ``trackers.yaml``: name ``site`` or ``trackers``."""
-    model = FILES[name]
+    """Return the schema (draft 2020-12) of ``site.yaml`` or ``trackers.yaml``: name ``site`` or ``trackers``; of those
+    of further sites with ``sites/`` before it."""
+    model = FILES[name] if name in FILES else FURTHER[name]
     made = model.model_json_schema(by_alias=True, mode="validation")
     definitions = made.get("$defs", {})
     for each in _models(model):
         _as_written(made if each is model else definitions.get(each.__name__, {}), each)
-    if name == "trackers":
+    if model is TrackersFile:
         # Editors complete the names; others are allowed, since services of one's own may be listed as well.
         services = made["properties"]["services"]
         services["propertyNames"] = {"anyOf": [{"enum": sorted(catalogue.ids())}, services.get("propertyNames", {})]}
+    if name in FURTHER:
+        _as_inherited(made, model)
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **made, "title": f"{name}.yaml"}
 
 
@@ -56,8 +63,8 @@ def text(name: str) -> str:
 
 def write(folder: Path) -> None:
     """Write the schemas into a folder."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for name in FILES:
+    (folder / SITES).mkdir(parents=True, exist_ok=True)
+    for name in (*FILES, *FURTHER):
         (folder / f"{name}.json").write_text(text(name), encoding="utf-8")
 
 
@@ -93,6 +100,21 @@ def _as_written(made: dict[str, Any], model: type[BaseModel]) -> None:
                     kept["default"] = readable(kept["default"], field)
                 shown.clear()
                 shown |= kept | dict(written)
+
+
+def _as_inherited(made: dict[str, Any], model: type[BaseModel]) -> None:
+    """Let a schema say that what is left out is as the folder above has it, and leave out what is set there only."""
+    definitions = made.get("$defs", {})
+    for each in _models(model):
+        shown = made if each is model else definitions.get(each.__name__, {})
+        if each.__name__ not in ("SitesOwn", "Site"):
+            shown.pop("required", None)
+        for setting in shown.get("properties", {}).values():
+            setting.pop("default", None)
+    for path in SHARED:
+        section = made["properties"].get(path[0]) if len(path) > 1 else None
+        if section is not None:
+            definitions[section["$ref"].rpartition("/")[2]]["properties"].pop(path[1])
 
 
 def _functions(field: FieldInfo) -> set[str]:

@@ -27,7 +27,7 @@ def validate(
         return model.model_validate(document.data)
     except ValidationError as error:
         for item in error.errors(include_url=False):
-            path = _location(item["loc"])
+            path = _location(item["loc"], document.data)
             setting = ".".join(map(str, path)) or Path(document.file).stem
             message = _message(model, item, path)
             if path in overridden:
@@ -37,9 +37,21 @@ def validate(
         return None
 
 
-def _location(loc: tuple[str | int, ...]) -> SettingPath:
-    """pydantic's location without its own marks (``[key]``, validator names)."""
-    return tuple(part for part in loc if part != "[key]" and not (isinstance(part, str) and "(" in part))
+def _location(loc: tuple[str | int, ...], data: object) -> SettingPath:
+    """pydantic's location without its own marks (``[key]``, validator names), which what is written in the data is not,
+    whatever it looks like."""
+    path: list[str | int] = []
+    for part in loc:
+        written = part in data if isinstance(data, dict) else isinstance(data, list) and isinstance(part, int)
+        if written or not (part == "[key]" or "(" in str(part)):
+            path.append(part)
+            data = _below(data, part) if written else None
+    return tuple(path)
+
+
+def _below(data: Any, part: str | int) -> object:
+    """What is written there, None beyond the end of a list."""
+    return data[part] if isinstance(data, dict) or int(part) < len(data) else None
 
 
 def _message(model: type[BaseModel], item: Any, path: SettingPath) -> str:

@@ -9,6 +9,7 @@ from vestibule.dashboard.app import create_app, first_login_path
 from vestibule.dashboard.backend import Account, Backend, Role
 from vestibule.dashboard.office import Office, Table
 from vestibule.dashboard.settings import Oidc, Settings
+from vestibule.dashboard.sites import Sites, path_of
 from vestibule.dashboard.trackers import ConfigDesk, Desk
 
 __all__ = [
@@ -20,7 +21,9 @@ __all__ = [
     "Oidc",
     "Role",
     "Settings",
+    "Sites",
     "Table",
     "create_app",
     "first_login_path",
+    "path_of",
 ]

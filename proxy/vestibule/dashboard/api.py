@@ -115,7 +115,8 @@ class StatsApi:
 
     async def openapi(self, request: Request) -> Response:
         """The API's description."""
-        return conditional(request, json.dumps(describe(self._settings.site)).encode(), "application/json")
+        described = describe(self._settings.site, request.state.root)
+        return conditional(request, json.dumps(described).encode(), "application/json")
 
     async def annotations(self, request: Request) -> Response:
         """Notes on the days of a period."""

@@ -31,6 +31,7 @@ from vestibule.dashboard.office import Office
 from vestibule.dashboard.pages import Pages
 from vestibule.dashboard.problems import problem
 from vestibule.dashboard.settings import Settings
+from vestibule.dashboard.sites import ROOT
 from vestibule.dashboard.staff import Staff, limited, may
 from vestibule.dashboard.templates import Templates
 from vestibule.dashboard.trackers import Desk
@@ -200,7 +201,7 @@ class Door:
                 text = words("Shared links end with time, or when somebody takes them back. Ask who gave it to you.")
                 return self._templates.message(request, 404, title, text)
             request.state.account = Guest(share.name)
-            request.state.base = f"{SHARED}{token}"
+            request.state.base += f"{SHARED}{token}"
             return await rule.endpoint(request)
 
         return guarded
@@ -258,10 +259,11 @@ class Door:
 
 
 def begin(request: Request) -> None:
-    """Note what every page needs of its request: the language, and what stands before its links."""
+    """Note what every page needs of its request: the language, and what stands before its links; ``root`` is the site's
+    part of that."""
     chosen = request.cookies.get("vestibule-language", "")
     request.state.words = Words(preferred(request.headers.get("accept-language", ""), chosen))
-    request.state.base = ""
+    request.state.root = request.state.base = str(request.scope.get(ROOT, ""))
 
 
 def _is_api(request: Request) -> bool:
@@ -273,5 +275,5 @@ def _ask(request: Request) -> Response:
         return problem(401, "sign-in", "Sign in first", headers={"WWW-Authenticate": 'Bearer realm="vestibule"'})
     if request.headers.get("x-requested-with") == "fetch":
         return PlainTextResponse("Sign in first\n", status_code=401)
-    target = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+    target = request.state.root + request.url.path + (f"?{request.url.query}" if request.url.query else "")
     return RedirectResponse("/login" if target == "/" else "/login?" + urlencode({"next": target}), status_code=303)

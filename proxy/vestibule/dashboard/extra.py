@@ -21,7 +21,7 @@ from vestibule.dashboard.page import Composer, Page
 from vestibule.dashboard.panels import View
 from vestibule.dashboard.settings import Settings
 from vestibule.dashboard.staff import may
-from vestibule.dashboard.trackers import UNKNOWN, Desk, Tracker, Verdict, lines_for
+from vestibule.dashboard.trackers import UNKNOWN, Desk, Tracker, Verdict, declared, lines_for
 from vestibule.dashboard.values import visible
 from vestibule.dashboard.words import Words
 
@@ -102,6 +102,7 @@ class Extra:
             "held": (),
             "editable": self._desk is not None and self._desk.editable,
             "closed_by": "",
+            "undeclared": "",
             "facts": (),
             "rares": (),
             "record": None,
@@ -148,7 +149,12 @@ class Extra:
         )
         named = {tracker.id for tracker in trackers}
         unnamed = [value for value, _ in rows if value not in named and not value.startswith((UNKNOWN, "("))]
-        return {"strangers": tuple(strangers[:MOST_STRANGERS]), "held": held, "closed_by": _paste(unnamed)}
+        return {
+            "strangers": tuple(strangers[:MOST_STRANGERS]),
+            "held": held,
+            "closed_by": _paste(unnamed),
+            "undeclared": declared(unnamed),
+        }
 
     async def _facts(self) -> tuple[Fact, ...]:
         words, settings = self._words, self._settings

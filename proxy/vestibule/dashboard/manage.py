@@ -74,7 +74,7 @@ class Manage:
             if token is not None and (token.owner == account.name or may(account, Role.OFFICER)):
                 await self._note(request, "token.remove", token.name)
                 await self._keys.remove(Table.TOKENS, token.id)
-            return RedirectResponse("/access", status_code=303)
+            return RedirectResponse(f"{request.state.root}/access", status_code=303)
 
         return await self._change(request, change)
 
@@ -86,7 +86,7 @@ class Manage:
             seconds = int(days) * 86_400 if days.isdigit() and int(days) in DAYS else DAYS[1] * 86_400
             await self._note(request, "share.add", name)
             token = await self._keys.new_share(name, request.state.account.name, min(seconds, LONGEST_SHARE))
-            return await self._page(request, link=f"{SHARED}{token}/")
+            return await self._page(request, link=self._link(request, token))
 
         return await self._change(request, change)
 
@@ -97,7 +97,7 @@ class Manage:
             if share is not None:
                 await self._note(request, "share.remove", share.name)
                 await self._keys.remove(Table.SHARES, share.id)
-            return RedirectResponse("/access", status_code=303)
+            return RedirectResponse(f"{request.state.root}/access", status_code=303)
 
         return await self._change(request, change)
 
@@ -113,7 +113,7 @@ class Manage:
                 await self._note(request, "note.add", day)
                 row = {"day": day, "text": text, "by": request.state.account.name}
                 await self._office.put(Table.NOTES, secrets.token_hex(6), row)
-            return _back(form)
+            return _back(form, f"{request.state.root}/")
 
         return await self._change(request, change)
 
@@ -122,7 +122,7 @@ class Manage:
             assert self._office is not None
             await self._note(request, "note.remove", form.get("id", "")[:32])
             await self._office.remove(Table.NOTES, form.get("id", "")[:32])
-            return _back(form)
+            return _back(form, f"{request.state.root}/")
 
         return await self._change(request, change)
 
@@ -138,7 +138,7 @@ class Manage:
             service, state = form.get("service", "")[:100], form.get("state", "")[:10]
             await self._note(request, "tracker.set", f"{service}: {state}")
             await self._desk.change(service, state)
-            return _back(form, "/trackers")
+            return _back(form, f"{request.state.root}/trackers")
 
         return await self._change(request, change)
 
@@ -166,6 +166,11 @@ class Manage:
     def _time(self, seconds: int) -> str:
         return datetime.fromtimestamp(seconds, self._zone).strftime("%Y-%m-%d %H:%M")
 
+    @staticmethod
+    def _link(request: Request, token: str) -> str:
+        """The address of a shared link."""
+        return f"{request.state.root}{SHARED}{token}/"
+
     async def _page(self, request: Request, *, made: str = "", link: str = "") -> Response:
         words, account = request.state.words, request.state.account
         if self._keys is None or self._office is None:
@@ -189,7 +194,8 @@ class Manage:
             officer=officer,
             tokens=[token for token in tokens if officer or token.owner == account.name],
             shares=[
-                (share, f"{SHARED}{self._keys.share_token(share)}/", self._time(share.until)[:10]) for share in shares
+                (share, self._link(request, self._keys.share_token(share)), self._time(share.until)[:10])
+                for share in shares
             ],
             audit=[(self._time(entry.time), entry) for entry in map(Entry.of, rows)],
             made=made,
@@ -199,6 +205,6 @@ class Manage:
         )
 
 
-def _back(form: Mapping[str, str], default: str = "/") -> Response:
+def _back(form: Mapping[str, str], default: str) -> Response:
     target = local_path(form.get("next", default))
     return RedirectResponse(urlsplit(target)._replace(fragment="").geturl() or default, status_code=303)

@@ -10,10 +10,11 @@ from vestibule.dashboard.dimensions import DIMENSIONS, INTERVALS, KINDS
 Json = dict[str, Any]
 
 
-def describe(site: str) -> Json:
-    """Return the document for a site."""
+def describe(site: str, root: str = "") -> Json:
+    """Return the document for a site. root: what its paths stand below, if anything."""
     return {
         "openapi": "3.1.0",
+        "servers": [{"url": root or "/"}],
         "info": {
             "title": f"Statistics of {site}",
             "version": __version__,

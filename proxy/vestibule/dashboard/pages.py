@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 
 from starlette.exceptions import HTTPException
@@ -71,7 +71,8 @@ class Pages:
     async def dashboard(self, request: Request) -> Response:
         """The page of a view: that of the path."""
         now, base, words = self._now(), request.state.base, request.state.words
-        path = request.url.path.removeprefix(base) or "/"
+        shared = base.removeprefix(request.state.root)
+        path = request.url.path.removeprefix(shared) or "/"
         view = next(one for one in VIEWS if one.path == path)
         here = address.parse(request.query_params, now.date(), TABS, view.id, base)
         account = request.state.account
@@ -85,13 +86,14 @@ class Pages:
             here=here,
             now=now,
             account=account,
-            guest=bool(base),
+            guest=bool(shared),
             engineer=may(account, Role.ENGINEER),
             officer=may(account, Role.OFFICER),
             office=self._office is not None,
             periods=_period_links(here, now.date(), words),
             against=_against_links(here, words),
-            views=_view_links(here, words, guest=bool(base)),
+            sites=_site_links(here, self._settings) if not shared and len(self._settings.sites) > 1 else (),
+            views=_view_links(here, words, guest=bool(shared)),
             earlier=here.with_period(here.period.before()).href,
             later=_later(here, now.date()),
             formatted=composer.formatted,
@@ -113,7 +115,7 @@ class Pages:
             raise HTTPException(404, "No such panel")
         view = next(one for one in VIEWS if panel.id in one.panels)
         here = address.parse(request.query_params, now.date(), TABS, view.id, request.state.base)
-        if request.state.base and view.id not in SHARED_VIEWS:
+        if request.state.base != request.state.root and view.id not in SHARED_VIEWS:
             raise HTTPException(404, "No such panel")
         found = await self._composer(request).details(panel, here, DETAIL_ROWS)
         return self._templates.page("details.html", request, panel=found, here=here)
@@ -224,6 +226,13 @@ def _period_links(here: Address, today: date, words: Words) -> list[Link]:
 def _against_links(here: Address, words: Words) -> list[Link]:
     names = {Against.BEFORE: "the days before", Against.YEAR: "last year", Against.NOTHING: "nothing"}
     return [Link(words(text), here.with_against(name).href, here.against is name) for name, text in names.items()]
+
+
+def _site_links(here: Address, settings: Settings) -> list[Link]:
+    """The same days of the other sites."""
+    return [
+        Link(name, replace(here, base=path, where=None).href, name == settings.site) for name, path in settings.sites
+    ]
 
 
 def _view_links(here: Address, words: Words, *, guest: bool) -> list[Link]:

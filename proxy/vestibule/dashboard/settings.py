@@ -32,7 +32,8 @@ class Settings:
     keep_for, prove_for: seconds for which numbers and consent records are kept; 0 where that is not told.
     remember: seconds for which an answer of the store with today in it is shown again; 0: every page asks anew.
     metrics_token: lets others than this machine read ``/metrics`` and the details of ``/healthz``.
-    oidc: signs people in besides passwords.
+    oidc: signs people in besides passwords. sites: those of the instance, each by its name and what its app stands
+    below; one can go from one to another.
     """
 
     site: str
@@ -49,3 +50,4 @@ class Settings:
     remember: int = 5
     metrics_token: str | None = None
     oidc: Oidc | None = None
+    sites: tuple[tuple[str, str], ...] = ()

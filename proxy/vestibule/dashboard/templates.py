@@ -42,7 +42,13 @@ class Templates:
         """Render in the request's language; ``_`` is that in the template."""
         words: Words = request.state.words
         text = self._environment.get_template(template).render(
-            _=words, words=words, base=request.state.base, describe=words.describe, number=words.number, **context
+            _=words,
+            words=words,
+            base=request.state.base,
+            root=request.state.root,
+            describe=words.describe,
+            number=words.number,
+            **context,
         )
         return HTMLResponse(text, status_code=status, headers={"Content-Language": words.language})
 

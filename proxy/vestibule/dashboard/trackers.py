@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -16,6 +16,8 @@ from vestibule.privacy.policy import build_rules
 
 UNKNOWN = "unknown:"
 """How a service begins that nothing names; its host follows."""
+COOKIE = "cookie:"
+"""How one begins that is a cookie of the site which nothing declares; its name follows."""
 
 Write = Callable[[Path, str, str], None]
 """Sets the state of a service in the configuration folder: folder, service, state. Raises VestibuleError."""
@@ -116,3 +118,11 @@ def lines_for(service: str, state: str = "ask") -> str:
         return ""
     name = re.sub(r"[^a-z0-9]+", "-", host.removeprefix("www.").lower()).strip("-") or "service"
     return f"custom:\n  {name}: {{hosts: [{host}], purpose: marketing, state: {state}}}\n"
+
+
+def declared(services: Iterable[str]) -> str:
+    """Return the lines that declare the site's cookies among these in ``site.yaml``; empty where none can be."""
+    names = [service.removeprefix(COOKIE) for service in services if service.startswith(COOKIE)]
+    safe = [name for name in names if re.fullmatch(r"[A-Za-z_][A-Za-z0-9_.-]{0,63}", name)]
+    lines = "".join(f"    {name}: {{purpose: necessary}}\n" for name in safe)
+    return f"cookies:\n  declare:\n{lines}" if safe else ""

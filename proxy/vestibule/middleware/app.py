@@ -18,6 +18,7 @@ from vestibule.config import Config
 from vestibule.core import secret
 from vestibule.core.cookies import SetCookie
 from vestibule.core.errors import LinkError
+from vestibule.core.meter import WEBSOCKET, Meter
 from vestibule.core.revocations import Alone
 from vestibule.core.services import Verdict
 from vestibule.core.visit import Hit
@@ -25,10 +26,12 @@ from vestibule.journal import Journal
 from vestibule.live import Follower, Live
 from vestibule.middleware import hits
 from vestibule.middleware.hits import Asked, target_of
+from vestibule.middleware.metering import Answer, ended
 from vestibule.middleware.recall import Recall
 from vestibule.middleware.request import Header, is_ours
 from vestibule.middleware.response import REPORTING, Responder
 from vestibule.middleware.sign_in import Passage, following
+from vestibule.middleware.sites import Further
 from vestibule.middleware.snapshot import Snapshot
 from vestibule.middleware.tending import Tending
 from vestibule.privacy import answers
@@ -80,18 +83,33 @@ class ConsentMiddleware:
         self._sender: Sender = own if sender is None else sender  # type: ignore[assignment]
         self._dev = dev
         self._clock = clock
+        self._meter = self._sender.meter if isinstance(self._sender, link.Sender) else Meter()
         self._revoked: Revoked = self._sender.revoked if isinstance(self._sender, link.Sender) else Alone()
         self._records = _Records(self._sender, Journal(Path(state)), self._revoked)
         self._recall = self._make(config)
+        self._further = Further(config, self._make)
         follower = Follower(live, config, self._take_up, log.warning) if live else None
         self._tending = Tending(own, follower) if own or follower else None
 
     async def _take_up(self, config: Config) -> None:
-        self.reload(config)
+        # In a thread: it takes a tenth of a second a site, and requests go on.
+        self.use(await asyncio.to_thread(self.prepare, config))
 
     def reload(self, config: Config) -> None:
         """Use another configuration for the requests that come from now on."""
-        self._recall = self._make(config)
+        self.use(self.prepare(config))
+
+    def prepare(self, config: Config) -> tuple[Recall, Further]:
+        """Make another configuration ready for ``use``."""
+        first = self._recall
+        # Of several sites most stay as they are when one changes.
+        if not config.sites or config.revision != first.snapshot.policy.config.revision:
+            first = self._make(config)
+        return first, Further(config, self._make, self._further)
+
+    def use(self, prepared: tuple[Recall, Further]) -> None:
+        """Use what was prepared for the requests that come from now on."""
+        self._recall, self._further = prepared
 
     def _make(self, config: Config) -> Recall:
         return Recall(Snapshot(SitePolicy(config, self._secrets, dev=self._dev), self._records, self._revoked))
@@ -100,9 +118,9 @@ class ConsentMiddleware:
         if self._tending is not None:
             self._tending.begin()
         if scope["type"] == "http":
-            await self._http(self._recall, scope, receive, send)
+            await self._http(self._further.of(scope) or self._recall, scope, receive, send)
         elif scope["type"] == "websocket":
-            await self._websocket(self._recall, scope, receive, send)
+            await self._websocket(self._further.of(scope) or self._recall, scope, receive, send)
         elif scope["type"] == "lifespan" and self._tending is not None:
             await self._tending.lifespan(self._app, scope, receive, send)
         else:
@@ -113,18 +131,20 @@ class ConsentMiddleware:
     async def _http(self, recall: Recall, scope: Scope, receive: Receive, send: Send) -> None:
         asked = self._ask(recall, scope)
         if asked is None:
+            self._elsewhere()
             await answers.answer_text(send, 421, "This server does not answer for that host.")
             return
         snapshot, known = recall.snapshot, asked.known
         if Endpoints.owns(scope["path"]):
-            send = following(snapshot.sign_ins, known.visitor, send)
-            await snapshot.endpoints(Exchange(known.visitor, scope, receive, send, _Counter(self._sender, asked)))
+            with Answer(self._meter, following(snapshot.sign_ins, known.visitor, send)) as own:
+                await snapshot.endpoints(Exchange(known.visitor, scope, receive, own, _Counter(self._sender, asked)))
             return
-        verdict = self._verdict(asked)
+        verdict = known.verdict(snapshot.policy, asked.target)
         if not verdict.open(known.choice) and await self._relay(asked, verdict, send):
             return
         if snapshot.sign_ins.is_arrival(scope):
-            await snapshot.arrive(known.visitor, asked.target, send, head=scope["method"] == "HEAD")
+            with Answer(self._meter, send) as own:
+                await snapshot.arrive(known.visitor, asked.target, own, head=scope["method"] == "HEAD")
             return
         # A list of its own: what is remembered must not be what the app writes into.
         prepared, headers = known.prepared, list(known.prepared.headers)
@@ -136,9 +156,14 @@ class ConsentMiddleware:
         responder = Responder(
             snapshot, known.visitor, prepared, asked.target, scope["method"], send, passage or signing
         )
+        begun, failed = time.perf_counter(), False
         try:
             await self._app({**scope, "headers": headers}, receive, responder)
+        except Exception as error:
+            failed = not isinstance(error, ConnectionError)
+            raise
         finally:
+            ended(self._meter, begun, responder.seen, prepared.document, failed)
             if responder.seen.status:
                 hit = hits.of_exchange(asked, responder)
                 if hit is not None:
@@ -150,27 +175,26 @@ class ConsentMiddleware:
         known = recall.of(scope, now)
         return None if known is None else Asked(recall.snapshot, scope, known, now, target_of(scope))
 
-    @staticmethod
-    def _verdict(asked: Asked) -> Verdict:
-        """What the rules say of the address: paths of the site's own may only pass data on to a service."""
-        policy, host = asked.snapshot.policy, asked.visitor.host
-        if host in policy.local:
-            host = policy.config.site.hosts[0]
-        return policy.rules.decide(host, asked.target, asked.known.prepared.wanted_for)
-
     async def _relay(self, asked: Asked, verdict: Verdict, send: Send) -> bool:
         """Answer in place of a service that is closed, unless it is only observed."""
         _Counter(self._sender, asked).blocked(verdict.key, verdict.purpose.value, "relay")
         if asked.snapshot.policy.observe:
             return False
-        await answers.answer(send, 204, b"", "", answers.PRIVATE)
+        with Answer(self._meter, send) as own:
+            await answers.answer(own, 204, b"", "", answers.PRIVATE)
         return True
+
+    def _elsewhere(self) -> None:
+        """Somebody asks for another host: counted with what is refused."""
+        if isinstance(self._sender, link.Sender):
+            self._sender.refused(421)
 
     # WebSockets
 
     async def _websocket(self, recall: Recall, scope: Scope, receive: Receive, send: Send) -> None:
         asked = self._ask(recall, scope)
         if asked is None:
+            self._elsewhere()
             await receive()
             await send({"type": "websocket.close", "code": 1008})
             return
@@ -182,9 +206,10 @@ class ConsentMiddleware:
             if message["type"] in ("websocket.accept", "websocket.http.response.start"):
                 passed = (_passed(snapshot, asked.visitor, passage, item) for item in message.get("headers", ()))
                 message = {**message, "headers": [item for item in passed if item is not None]}
-            await send(message)
+            await answer(message)
 
-        await self._app({**scope, "headers": headers}, receive, filtered)
+        with Answer(self._meter, send, WEBSOCKET) as answer:
+            await self._app({**scope, "headers": headers}, receive, filtered)
 
 
 class _Counter:

@@ -102,7 +102,8 @@ def build_cookie_policy(config: Config, rules: Rules) -> CookiePolicy:
 class SitePolicy:
     """A configuration ready for use.
 
-    secrets: newest first. dev: also answer for localhost, as the site's first host.
+    secrets: newest first. dev: also answer for localhost, as the site's first host; a further site of the instance for
+    NAME.localhost, which browsers take for this machine as well.
     """
 
     def __init__(self, config: Config, secrets: Sequence[str], *, dev: bool = False) -> None:
@@ -116,7 +117,9 @@ class SitePolicy:
         self.open_keep = Memo(self.keeper.open, _MAX_CACHED)
         """``keeper.open``, remembered: a browser sends the same token with every request."""
         self.hosts = frozenset(config.site.hosts)
-        self.local = frozenset(LOCALHOST) if dev else frozenset()
+        local = (f"{config.profile}.localhost",) if config.profile else LOCALHOST
+        self.local = frozenset(local if dev else ())
+        self.answered = self.hosts | self.local
         self.registrable = registrable(config.site.hosts[0]) or config.site.hosts[0]
         self.asked: tuple[Service, ...] = tuple(
             service for service, state in self.rules.services_in_use() if state is State.ASK
@@ -133,7 +136,7 @@ class SitePolicy:
 
     def answers_for(self, host: str) -> bool:
         """Whether a request's host (lower case, without port) is the site's."""
-        return host in self.hosts or host in self.local
+        return host in self.answered
 
     def cookie_domain(self, host: str) -> str | None:
         """The domain that a host shares the choice with; None where the choice is the host's own."""

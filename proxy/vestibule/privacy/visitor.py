@@ -90,8 +90,7 @@ def read(policy: SitePolicy, scheme: str, authority: str, headers: Iterable[tupl
         elif name in (b"sec-gpc", b"dnt"):
             signals[name] = value.strip()
     authority = authority.lower()
-    host = authority.rpartition(":")[0] if authority.rpartition(":")[2].isdigit() else authority
-    host = host.strip("[]")
+    host = hostname(authority)
     kept = _kept(policy, jar, scheme, host, now)
     choice: Choice | None = None
     added: tuple[str, ...] = ()
@@ -99,6 +98,12 @@ def read(policy: SitePolicy, scheme: str, authority: str, headers: Iterable[tupl
         choice, added = policy.without_added(kept)
     signal = next((each for each in config.consent.honour if signals.get(SIGNALS[each]) == b"1"), "")
     return Visitor(scheme, host, authority, tuple(jar), choice, signal, language, now, kept, added)
+
+
+def hostname(authority: str) -> str:
+    """The host of an authority, in lower case, without port and brackets."""
+    host, _, port = authority.lower().rpartition(":")
+    return (host if port.isdigit() else authority.lower()).strip("[]")
 
 
 def _kept(policy: SitePolicy, jar: Iterable[Pair], scheme: str, host: str, now: int) -> Choice | None:

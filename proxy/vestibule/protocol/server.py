@@ -109,7 +109,7 @@ class HardenedProtocol(HttpToolsProtocol):
         self.pipeline.clear()
         self.flow.resume_writing()
         self._last = True
-        # They refer back to us: without them our memory is free at once, not when the collector next looks at everything.
+        # They refer back to us: without them our memory is free at once, not when the collector next looks at all.
         self.parser = cast("Any", None)
         self.cycle = self._active = None
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, date, datetime
+from types import MappingProxyType
 from typing import Any
 
 from vestibule.core.errors import VestibuleError
@@ -23,10 +24,17 @@ class RequestError(VestibuleError):
 class Backend:
     """Numbers, health and accounts of one recorder. Every method may raise StoreError."""
 
-    def __init__(self, recorder: Recorder, config: Callable[[], Mapping[str, Any]] = dict) -> None:
-        """config: says of the configuration what ``health`` is to show."""
+    def __init__(
+        self,
+        recorder: Recorder,
+        config: Callable[[], Mapping[str, Any]] = dict,
+        further: Mapping[str, Backend] = MappingProxyType({}),
+    ) -> None:
+        """config: says of the configuration what ``health`` is to show. further: the backends of the other sites of the
+        instance, whose health it is to show, too."""
         self._recorder = recorder
         self._config = config
+        self._further = further
 
     async def breakdown(
         self,
@@ -67,8 +75,13 @@ class Backend:
         return await self._recorder.store.do(Store.timeseries, question)
 
     async def health(self) -> dict[str, Any]:
-        """Return what goes well and what doesn't, as numbers and short texts; ``store`` is ``ok`` or what is wrong."""
-        return {**await self._recorder.figures(), "config": dict(self._config())}
+        """Return what goes well and what doesn't, as numbers and short texts; ``store`` is ``ok`` or what is wrong.
+        ``sites``, where there are further ones, is the same of each by its name."""
+        told = {"site": self._recorder.plan.site, **await self._recorder.figures(), "config": dict(self._config())}
+        others = [backend for backend in self._further.values() if backend is not self]
+        if others:
+            told["sites"] = {other._recorder.plan.site: await other.health() for other in others}
+        return told
 
     async def user(self, name: str) -> User | None:
         return await self._recorder.store.do(Store.user, name)

@@ -26,6 +26,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from vestibule.core.cells import Accumulator, Partial, merge
 from vestibule.core.errors import StoreError
+from vestibule.core.meter import Meter
 from vestibule.core.visit import Hit, Lookups, Settings
 from vestibule.recorder.keyring import Keyring, iso, new_salt
 from vestibule.recorder.pipeline import Pipeline, day_of
@@ -38,7 +39,9 @@ log = logging.getLogger("vestibule.recorder")
 Answer = TypeVar("Answer")
 Given = ParamSpec("Given")
 
-FLUSH_EVERY = 1.0
+FLUSH_EVERY = 0.6
+"""Seconds between two writes to the disk. What a worker holds back (``link.FLUSH_EVERY``) and the time that a write
+takes come on top; all of it is less than the second that a kill may cost."""
 SHIP_EVERY = 10.0
 ARCHIVE_EVERY = 3600.0
 SHARE_EVERY = 2.0
@@ -48,6 +51,8 @@ GRACE = timedelta(hours=2)
 
 _PAUSE = 0.1
 """Seconds between two writes to the disk at least."""
+_LATE = 1.0
+"""Seconds after which a hit has waited for a recorder."""
 _SALT_TIMEOUT = 5.0
 _AHEAD = 2 * 3600
 _SURE = 600.0
@@ -82,7 +87,7 @@ class Plan:
 
 class Recorder:
     """One site's recorder. It runs in one event loop; ``clock`` gives seconds since the epoch, ``passed`` seconds that
-    pass at one pace, whatever the clock does."""
+    pass at one pace, whatever the clock does. store: that of another recorder of the same instance, which closes it."""
 
     def __init__(
         self,
@@ -92,6 +97,7 @@ class Recorder:
         *,
         clock: Callable[[], float] = time.time,
         passed: Callable[[], float] = time.monotonic,
+        store: StoreThread | None = None,
     ) -> None:
         self._plan = plan
         self._clock = clock
@@ -103,14 +109,16 @@ class Recorder:
         self._spool = _SpoolThread(state / "spool.sqlite", plan.spool)
         # Consent records have a connection of their own: who agreed waits for the disk, but never for a merge.
         self._consents = _SpoolThread(state / "spool.sqlite", plan.spool)
-        self.store = StoreThread(plan.store, plan.keep_for, plan.prove_for)
+        self._borrows = store is not None
+        self.store = store or StoreThread(plan.store, plan.keep_for, plan.prove_for)
         self.revoking = Revoking(
             plan.site,
             self._consents,
             self.store,
             lambda: secrets.token_hex(8),
             clock,
-            shared=not plan.store.startswith("chdb:"),
+            # Another recorder of this instance holds the list of all.
+            shared=not (self._borrows or plan.store.startswith("chdb:")),
             keep_for=lambda: self._plan.signed_in_for,
         )
         """What was signed out of."""
@@ -127,6 +135,8 @@ class Recorder:
         self._salting = asyncio.Lock()
         self._shipping = asyncio.Lock()
         self._tasks: list[asyncio.Task[None]] = []
+        self._aside: asyncio.Task[None] | None = None
+        self._sending: asyncio.Task[None] | None = None
         self._released = 0.0
         self._archived = 0.0
         self._snapshot = 0.0
@@ -134,7 +144,9 @@ class Recorder:
         self.dropped = 0
         """Hits that workers dropped because they could not send them."""
         self.refusals: Counter[int] = Counter()
-        """Messages that workers refused to read, by status."""
+        """Messages that workers refused, by status."""
+        self.meter = Meter()
+        """What workers measured, all together."""
         self.refused = 0
         """Cells that came for days that were closed already."""
         self._behind: float | None = clock()
@@ -165,13 +177,15 @@ class Recorder:
         self._stopping.set()
         self._hurry.set()
         # The first of the loops writes what there is and ends by itself.
-        for task in self._tasks[1:]:
+        for task in (*self._tasks[1:], *((self._sending,) if self._sending else ())):
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        aside = [task for task in (self._aside, self._sending) if task is not None]
+        await asyncio.gather(*self._tasks, *aside, return_exceptions=True)
         for pipeline in (self._pipeline, self._import):
             pipeline.end_visits()
             await self._swap(pipeline)
-        await self.store.close()
+        if not self._borrows:
+            await self.store.close()
         await self._spool.close()
         await self._consents.close()
 
@@ -195,7 +209,7 @@ class Recorder:
         """Count what workers saw. dropped: what they could not send."""
         self.dropped += dropped
         await self._take(self._pipeline, hits)
-        if hits and self._clock() - hits[0].time > FLUSH_EVERY:
+        if hits and self._clock() - hits[0].time > _LATE:
             # They waited for a recorder, as after a kill; another one must not cost more than the last second either.
             self._hurry.set()
 
@@ -244,6 +258,8 @@ class Recorder:
     async def finish_import(self) -> dict[str, Any]:
         """End an import: all it brought is stored and released, days that are over are closed. Raises StoreError."""
         self._import.end_visits()
+        if self._aside is not None:
+            await self._aside
         await self._swap(self._import)
         await self.ship()
         self._imported.clear()
@@ -324,7 +340,7 @@ class Recorder:
     async def figures(self) -> dict[str, Any]:
         """Numbers for health and metrics. snapshot: when the open days were released last, in seconds since the epoch;
         0 if not yet. spool: ``age`` is since when, in seconds, something in it waits for the store. days: as the store
-        said last."""
+        said last. served: see ``Meter.figures``."""
         spool = await self._spool.do(_spool_figures)
         age = 0 if self._behind is None else max(int(self._clock() - self._behind), 0)
         closed = sum(site == self._plan.site for site, _ in self._keyring.closed)
@@ -345,6 +361,7 @@ class Recorder:
             "dropped": self.dropped,
             "refused": self.refused,
             "refusals": {str(status): count for status, count in self.refusals.items()},
+            "served": self.meter.figures(),
         }
 
     # - loops
@@ -352,7 +369,7 @@ class Recorder:
     async def _flush_loop(self) -> None:
         while not self._stopping.is_set():
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._hurry.wait(), FLUSH_EVERY)
+                await asyncio.wait_for(self._hurry.wait(), FLUSH_EVERY - _PAUSE)
             self._hurry.clear()
             try:
                 await self.flush()
@@ -414,14 +431,34 @@ class Recorder:
         # Nothing is waited for between these two, so that what is written of them is always of both.
         pipeline.count(hits)
         self._counted_lines.update(imported)
-        if pipeline.full:
+        if not pipeline.full:
+            return
+        if pipeline is self._import:
+            await self._put_aside()
+        else:
             await self._swap(pipeline)
 
+    async def _put_aside(self) -> None:
+        """Write what an import has counted, and send what it wrote before, while it goes on."""
+        if self._aside is not None:
+            await self._aside
+        self._aside = asyncio.create_task(self._flush(*self._swapped(self._import)))
+        if self._sending is None or self._sending.done():
+            self._sending = asyncio.create_task(self._send_if_it_can())
+
+    async def _send_if_it_can(self) -> None:
+        with contextlib.suppress(StoreError, SpoolError):
+            await self.ship()
+
     async def _swap(self, pipeline: Pipeline) -> None:
+        await self._flush(*self._swapped(pipeline))
+
+    def _swapped(self, pipeline: Pipeline) -> tuple[Accumulator, Mapping[str, int]]:
+        """What has been counted, and of which logs how many lines."""
         lines: Mapping[str, int] = {}
         if pipeline is self._import:
             lines, self._counted_lines = self._counted_lines, {}
-        await self._flush(pipeline.swap(), lines)
+        return pipeline.swap(), lines
 
     async def _flush(self, cells: Accumulator, imported: Mapping[str, int]) -> None:
         async with self._flushing:

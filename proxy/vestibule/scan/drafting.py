@@ -58,10 +58,12 @@ def draft(
     today: date,
     timezone: str,
     schema: Mapping[str, str],
+    further: str = "",
 ) -> Draft:
-    """Write both files. services: the catalogue by id. schema: file → address of its JSON Schema, from the file."""
+    """Write both files. services: the catalogue by id. schema: file → address of its JSON Schema, from the file.
+    further: the name of one more site of an instance, whose listeners and store are set above."""
     return Draft(
-        "\n".join(_site(findings, outlines, services, today, timezone, schema["site.yaml"])) + "\n",
+        "\n".join(_site(findings, outlines, services, today, timezone, schema["site.yaml"], further=further)) + "\n",
         "\n".join(_trackers(findings, services, today, schema["trackers.yaml"])) + "\n",
     )
 
@@ -76,26 +78,33 @@ def _site(
     today: date,
     timezone: str,
     schema: str,
+    *,
+    further: str,
 ) -> Iterator[str]:
     home = urlsplit(findings.pages[0])
     hosts = site_hosts(home.hostname or "")
     local = is_local(home.hostname or "")
+    if local and further:
+        hosts = [f"{further}.localhost"]
     yield f"# yaml-language-server: $schema={schema}"
     yield f"# A first configuration for {findings.url}, made on {today}. `vestibule check` reads it back."
-    yield "# Every setting and its default: docs/configuration.md. What is left out here has its default."
+    yield "# Every setting and its default: docs/configuration.md. What is left out here " + (
+        "is as the folder above has it." if further else "has its default."
+    )
     yield "site:"
     yield f"  name: {scalar(hosts[0])}"
     yield f"  hosts: [{', '.join(map(scalar, hosts))}]"
-    if local:
+    if local and not further:
         yield "  # ↑ the names by which visitors reach the site; with --dev localhost stands for the first of them"
     yield f"  upstream: {home.scheme}://{home.netloc}"
     if not local:
         yield "  # ↑ the server behind Vestibule. Once the public name leads to Vestibule, name the server itself here."
     yield f"  timezone: {scalar(timezone)}"
     yield "mode: enforce                 # observe: nothing is held back, all that would be is counted (a first week)"
-    yield "listen: 127.0.0.1:8080"
-    yield "dashboard: {listen: 127.0.0.1:8081}"
-    yield "store: chdb://.vestibule/store  # below the folder that vestibule is started in"
+    if not further:
+        yield "listen: 127.0.0.1:8080"
+        yield "dashboard: {listen: 127.0.0.1:8081}"
+        yield "store: chdb://.vestibule/store  # below the folder that vestibule is started in"
     yield ""
     yield from _policy(outlines, home.hostname or "", today)
     yield ""

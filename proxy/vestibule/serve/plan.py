@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from vestibule import process
 from vestibule.core.errors import VestibuleError
 
 
@@ -67,9 +68,7 @@ def become(plan: Plan, environ: Mapping[str, str]) -> None:
 
 def say(message: str) -> None:
     """One plain line for the operator, on stderr."""
-    with contextlib.suppress(OSError):  # a closed terminal or log pipe is no reason to end
-        sys.stderr.write(f"vestibule: {message}\n")
-        sys.stderr.flush()
+    process.say(message, "supervisor")
 
 
 def words(error: Exception) -> str:

@@ -1,11 +1,11 @@
-"""The site behind us."""
+"""The sites behind us."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
-from vestibule.access import timed
+from vestibule.access import SITE, timed
 from vestibule.config import Config
 from vestibule.upstream import Upstream
 from vestibule.worker.limits import upstream_limits
@@ -15,8 +15,39 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 
+class Sites:
+    """The sites behind us as one ASGI app: the middleware says in the scope which of them a request is for."""
+
+    def __init__(self, config: Config) -> None:
+        self._sites = {site.profile: Site(site) for site in config.everyone}
+        self._gone: set[Site] = set()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._sites[scope.get(SITE, "")](scope, receive, send)
+
+    async def exchange(self, config: Config) -> None:
+        """Send requests from now on where ``config`` says. What runs goes on as it began."""
+        before, self._sites = self._sites, dict(self._sites)
+        gone = [self._sites.pop(name) for name in before.keys() - {site.profile for site in config.everyone}]
+        over = []
+        for site in config.everyone:
+            if site.profile in before:
+                over.append(before[site.profile].exchange(site))
+            else:
+                self._sites[site.profile] = Site(site)
+        # All have changed before anything is waited for, so that no request meets one half.
+        for upstream in [*over, *(site.leave() for site in gone)]:
+            if upstream is not None:
+                await upstream.close()
+        self._gone = {site for site in (*self._gone, *gone) if site.running}
+
+    async def close(self) -> None:
+        for site in (*self._sites.values(), *self._gone):
+            await site.close()
+
+
 class Site:
-    """The site behind us as an ASGI app: an :class:`Upstream` that a new configuration can exchange.
+    """One site behind us as an ASGI app: an :class:`Upstream` that a new configuration can exchange.
 
     Requests that run stay with the upstream they began with; it is closed when the last of them has ended.
     """
@@ -37,19 +68,32 @@ class Site:
                 self._old.discard(current)
                 await current.upstream.close()
 
-    async def exchange(self, config: Config) -> None:
-        """Send requests from now on where ``config`` says, if that is another place or another way."""
-        if _upstream_settings(config) == _upstream_settings(self._config):
-            self._config = config
-            return
-        old, self._current, self._config = self._current, _Counted(_upstream(config)), config
-        if old.running:
-            self._old.add(old)
-        else:
-            await old.upstream.close()
+    @property
+    def running(self) -> bool:
+        """Whether requests run that began with an upstream which is no longer in use."""
+        return bool(self._old)
+
+    def exchange(self, config: Config) -> Upstream | None:
+        """Send requests from now on where ``config`` says, if that is another place or another way. Returns the
+        upstream that is to be closed now, if there is one."""
+        before, self._config = self._config, config
+        if _upstream_settings(config) == _upstream_settings(before):
+            return None
+        old, self._current = self._current, _Counted(_upstream(config))
+        return self._retired(old)
+
+    def leave(self) -> Upstream | None:
+        """No more requests will come; as ``exchange``."""
+        return self._retired(self._current)
+
+    def _retired(self, old: _Counted) -> Upstream | None:
+        if not old.running:
+            return old.upstream
+        self._old.add(old)
+        return None
 
     async def close(self) -> None:
-        for counted in (self._current, *self._old):
+        for counted in {self._current, *self._old}:
             await counted.upstream.close()
 
 

@@ -8,14 +8,15 @@ import logging
 import os
 import signal
 import socket
-from collections.abc import MutableMapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import uvicorn
 
 from vestibule.access import AccessLog
 from vestibule.config import Config
+from vestibule.config.checks import TRACES_EXPORTER
 from vestibule.link import SOCKET, Sender
 from vestibule.live import LOOK, Follower, Live
 from vestibule.middleware import ConsentMiddleware
@@ -23,7 +24,10 @@ from vestibule.process import give_back, ready
 from vestibule.protocol import HardenedWebSocket, hardened
 from vestibule.worker.limits import open_files, server_limits
 from vestibule.worker.server import Server
-from vestibule.worker.site import Site
+from vestibule.worker.site import Sites
+
+if TYPE_CHECKING:
+    from vestibule.worker.tracing import Tracing
 
 LAST_FACTS = 3.0
 """Seconds that the last facts have to reach the recorder when this process ends."""
@@ -36,6 +40,7 @@ YOUNG = 10_000
 Python's own 700 it would look every few requests, for nothing."""
 
 Scope = MutableMapping[str, Any]
+App = Callable[[Scope, Callable[[], Awaitable[Any]], Callable[[Any], Awaitable[None]]], Awaitable[None]]
 
 log = logging.getLogger("vestibule.worker")
 
@@ -58,12 +63,13 @@ class Worker:
         self._first = first
         self._follower = Follower(live, config, self._use, self._tell)
         self._parent = os.getppid()
-        self._site = Site(config)
+        self._sites = Sites(config)
         self._sender = Sender(str(state / SOCKET))
-        self._middleware = ConsentMiddleware(
-            self._site, config, secrets=secrets, sender=self._sender, state=state, dev=dev
-        )
-        self._access = AccessLog(self._middleware)
+        self._tracing = traces_of(config, os.environ)
+        sites: App = self._sites if self._tracing is None else self._tracing.fetches(self._sites)
+        self._middleware = ConsentMiddleware(sites, config, secrets=secrets, sender=self._sender, state=state, dev=dev)
+        app: App = self._middleware if self._tracing is None else self._tracing.requests(self._middleware)
+        self._access = AccessLog(app)
         self._sockets = list(sockets)
         self._protocol = hardened(server_limits(config), self._refused)
         self._server = Server(
@@ -114,7 +120,9 @@ class Worker:
             for task in (sending, watching, *again):
                 task.cancel()
             await asyncio.gather(sending, watching, *again, return_exceptions=True)
-            await self._site.close()
+            await self._sites.close()
+            if self._tracing is not None:
+                await self._tracing.close()
             self._access.close()
 
     def _stop(self) -> None:
@@ -139,15 +147,25 @@ class Worker:
 
     async def _use(self, config: Config) -> None:
         """Serve by another configuration from the next request on."""
-        self._middleware.reload(config)
-        await self._site.exchange(config)
+        # In a thread: it takes a tenth of a second a site, and requests go on.
+        prepared = await asyncio.to_thread(self._middleware.prepare, config)
+        self._middleware.use(prepared)
+        await self._sites.exchange(config)
         self._limit(config)
 
     def _limit(self, config: Config) -> None:
-        """Hold all connections to these limits, and log as it says."""
+        """Hold all connections to these limits, and log and trace as it says."""
+        if self._tracing is not None:
+            self._tracing.use(config)
         self._protocol.limits = server_limits(config)
         self._server.config.ws_max_size = config.limits.message_bytes
-        self._access.use(config.access_log, pages=config.analytics.pages, trusted=config.trusted_proxies)
+        named = {site.profile: (site.site.name, site.analytics.pages) for site in config.everyone}
+        self._access.use(
+            config.access_log,
+            pages=config.analytics.pages,
+            trusted=config.trusted_proxies,
+            sites=named if config.sites else {},
+        )
         held, self._connections = self._connections, self._protocol.limits.connections
         if self._connections < config.limits.connections and self._connections != held:
             self._tell(
@@ -164,3 +182,13 @@ class Worker:
         """Say it once, not once a worker: all read the same folder."""
         if self._first:
             log.warning("%s", line)
+
+
+def traces_of(config: Config, environ: Mapping[str, str]) -> Tracing | None:
+    """Traces, where they are wanted: what they need is heavy, and loaded for them alone."""
+    off = environ.get(TRACES_EXPORTER) == "none" or environ.get("OTEL_SDK_DISABLED", "").lower() == "true"
+    if config.traces == "none" or off:
+        return None
+    from vestibule.worker.tracing import Tracing
+
+    return Tracing(config)

@@ -1,0 +1,112 @@
+"""The recorders of one instance's sites: what workers send goes to the one whose site it is of.
+
+Each further site (``sites/NAME/``) counts for itself, with keys and a spool of its own. All share the first one's
+connection to the store, since an embedded one can be opened once only, and its list of revocations, whose marks are
+keyed by the site.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from vestibule.core.visit import Hit
+from vestibule.recorder.backend import Calls, RequestError
+from vestibule.recorder.revoking import is_revocation
+from vestibule.recorder.service import Recorder
+
+FOLDER = "sites"
+"""Folder in the state folder that holds a folder for each further site."""
+
+
+def folder(state: Path, profile: str) -> Path:
+    """Where the recorder of a site keeps its files, by the name of the site's folder; empty for the first one."""
+    return state / FOLDER / profile if profile else state
+
+
+class Sites:
+    """The first site's recorder and those of further ones, by the names of their folders. ``start`` and ``run`` it, and
+    ``stop`` it at the end."""
+
+    def __init__(self, first: Recorder) -> None:
+        self.first = first
+        self._of: dict[str, Recorder] = {"": first}
+        self._named = {first.plan.site: first}
+        self._running = False
+
+    def __iter__(self) -> Iterator[Recorder]:
+        return iter(self._of.values())
+
+    def __contains__(self, profile: str) -> bool:
+        return profile in self._of
+
+    def __getitem__(self, profile: str) -> Recorder:
+        return self._of[profile]
+
+    async def add(self, profile: str, recorder: Recorder) -> None:
+        """Take in another site's recorder, and start it. Raises SpoolError, and then it is not taken in."""
+        await recorder.start()
+        if self._running:
+            recorder.run()
+        self._of[profile] = recorder
+        self._named[recorder.plan.site] = recorder
+
+    def run(self) -> None:
+        """Start the loops of all."""
+        self._running = True
+        for recorder in self:
+            recorder.run()
+
+    async def stop(self) -> None:
+        """Stop all; the first one last, for it holds the store."""
+        first, *further = self
+        for recorder in further:
+            await recorder.stop()
+        await first.stop()
+
+    # - intake
+
+    async def hits(self, hits: Sequence[Hit], dropped: int = 0) -> None:
+        """See ``Recorder.hits``. What is of no site known here the first one drops, and counts that it did."""
+        if len(self._of) == 1:
+            await self.first.hits(hits, dropped)
+            return
+        sorted_: dict[str, list[Hit]] = {}
+        for hit in hits:
+            sorted_.setdefault(hit.site, []).append(hit)
+        self.first.dropped += dropped
+        for site, theirs in sorted_.items():
+            await self._named.get(site, self.first).hits(theirs)
+
+    async def record(self, record: Mapping[str, Any]) -> None:
+        """See ``Recorder.record``."""
+        await self._keeper(record).record(record)
+
+    async def records(self, records: Sequence[Mapping[str, Any]]) -> None:
+        """See ``Recorder.records``."""
+        for recorder in self:
+            theirs = [record for record in records if self._keeper(record) is recorder]
+            if theirs:
+                await recorder.records(theirs)
+
+    def _keeper(self, record: Mapping[str, Any]) -> Recorder:
+        # Workers follow one list of what is revoked.
+        return self.first if is_revocation(record) else self._named.get(str(record.get("site")), self.first)
+
+
+class SiteCalls:
+    """The calls of every site: ``site`` among what is given names its folder; without it the first site is asked."""
+
+    def __init__(self) -> None:
+        self._calls: dict[str, Calls] = {}
+
+    def add(self, profile: str, calls: Calls) -> None:
+        self._calls[profile] = calls
+
+    async def __call__(self, name: str, given: Mapping[str, Any]) -> Any:
+        """See ``Calls.__call__``."""
+        calls = self._calls.get(str(given.get("site") or ""))
+        if calls is None:
+            raise RequestError(f"site: there is no site {given.get('site')} here")
+        return await calls(name, given)
