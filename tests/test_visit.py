@@ -268,6 +268,21 @@ def test_people_are_counted(changed: dict[str, Any]) -> None:
     view(**changed)
 
 
+def test_a_page_that_asked_is_counted_beside_its_view() -> None:
+    found, reason = seen(asked=True)
+    assert reason is None
+    assert [fact.kind for fact in found] == ["view", "consent"]
+    values = found[1].values
+    assert set(values) == set(DIMENSIONS["consent"])
+    assert (values["choice"], values["purpose"], values["surface"]) == (("asked",), ("(none)",), ("banner",))
+    assert (values["language"], values["country"]) == (found[0].values["language"], found[0].values["country"])
+    assert found[1].visitor == found[0].visitor
+    for changed in ({"status": 404}, {"objects": "gpc"}, {"agent": "curl/8.0"}, {"count": False}):
+        assert "asked" not in {
+            value for fact in seen(asked=True, **changed)[0] for value in fact.values.get("choice", ())
+        }
+
+
 def test_an_objection_leaves_one_more_objection_and_nothing_of_the_visit() -> None:
     found, _ = seen(objects="gpc", blocked=(("hotjar", "statistics", "", "url"),))
     assert [(fact.kind, fact.values) for fact in found] == [
@@ -593,8 +608,8 @@ def test_hits_survive_the_socket(hit: Hit) -> None:
     [
         [],
         ["relaso.com"],
-        [*VIEW.to_json()[:-4], 3, None, "", True],
-        [*VIEW.to_json()[:-3], 3, "", True],
+        [*VIEW.to_json()[:-5], 3, None, "", True, False],
+        [*VIEW.to_json()[:-4], 3, "", True, False],
         [1, "x"],
         ["relaso.com", "now"],
         [""] * 100,

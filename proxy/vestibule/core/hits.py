@@ -63,7 +63,7 @@ class Hit(NamedTuple):
     objects: ``""``, or the signal that objects to counting: ``gpc``, ``dnt``, ``objection``.
     blocked: ``(service, purpose, page, reason)`` of what was held back; an empty page means this one.
     kind: ``""`` for an exchange with the site, else an explicit fact, whose dimensions are in ``event``.
-    count: False where the site answered ``Vestibule-Count: no``.
+    count: False where the site answered ``Vestibule-Count: no``. asked: the page asked for a choice.
     """
 
     site: str
@@ -93,6 +93,7 @@ class Hit(NamedTuple):
     event: tuple[tuple[str, str], ...] | None = None
     kind: str = ""
     count: bool = True  # type: ignore[assignment]  # hides the method of tuples, which nobody needs here
+    asked: bool = False
 
     def to_json(self) -> list[Any]:
         """Return the fields as a flat list, in the order of the class, for ``json.dumps``."""

@@ -55,6 +55,8 @@ def facts(hit: Hit, settings: Settings, lookups: Lookups) -> tuple[tuple[Fact, .
             break
     if reason is None:
         blocked = tuple(_blocked(seen)) if hit.blocked else ()
+        if seen.kind == VIEW and hit.asked:
+            blocked = (_asked(seen), *blocked)
         return (blocked if seen.kind == "blocked" else (_fact(seen), *blocked)), None
     return tuple(_left(seen, reason)), reason
 
@@ -88,6 +90,19 @@ def _left(seen: Seen, reason: Drop) -> Iterable[Fact]:
         )
     elif reason is Drop.ASSET and hit.blocked and not any(drop(seen) for drop in AFTER_ASSET):
         yield from _blocked(seen)
+
+
+def _asked(seen: Seen) -> Fact:
+    """A page that asked for a choice: against these the choices can be held that were made."""
+    lines = seen.trees.lines
+    values = {dimension: lines[dimension][put(seen)] for dimension, put in STEPS["consent"]}
+    return Fact(
+        seen.hit.site,
+        "consent",
+        seen.hit.time,
+        {**values, "choice": ("asked",), "purpose": (NONE,), "surface": ("banner",)},
+        seen.visitor,
+    )
 
 
 def _blocked(seen: Seen) -> Iterable[Fact]:

@@ -114,7 +114,13 @@ _ALL = (
     ),
     Figure("blocked", "Blocked", "Third-party requests held back.", Part("blocked")),
     Figure("error", "Errors", "Answers with a status of 400 or more.", Part("error"), welcome=False),
-    Figure("consent", "Choices", "How often somebody decided, or a signal decided for them.", Part("consent")),
+    Figure(
+        "asked",
+        "Asked",
+        "Views of pages that asked for a choice.",
+        Part("consent", "choice", ("asked",)),
+    ),
+    Figure("consent", "Choices", "How often somebody decided.", Part("consent", "choice", _CHOSEN)),
     Figure("bot", "Requests", "Requests of crawlers and other programs.", Part("bot")),
 )  # fmt: skip
 

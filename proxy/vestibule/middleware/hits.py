@@ -76,6 +76,7 @@ def of_exchange(asked: Asked, responder: Responder) -> Hit | None:
         objects=asked.visitor.objects,
         blocked=tuple(blocked),
         count=seen.count,
+        asked=responder.asks,
     )
 
 

@@ -82,11 +82,16 @@ class Banner:
             f' integrity="{style.style_hash}" crossorigin="anonymous">'
         )
 
+    @staticmethod
+    def asks(visitor: Visitor) -> bool:
+        """Whether there is something to ask."""
+        return visitor.effective is None or bool(visitor.added)
+
     def body(self, visitor: Visitor, target: str, language: str = "") -> str:
         """What stands first in the body, and so in the order of tabbing: the banner where there is something to ask,
         and an announcement that was not read yet."""
         tag = choose(visitor.language, language)
-        asked = self._banner(tag, visitor, target) if visitor.effective is None or visitor.added else ""
+        asked = self._banner(tag, visitor, target) if self.asks(visitor) else ""
         return asked + self._notice(tag, visitor, target)
 
     def foot(self, visitor: Visitor, target: str, language: str = "") -> str:
