@@ -359,6 +359,17 @@ def test_an_objection_is_told(site: Front) -> None:
     assert [hit.objects for hit in site.told()] == ["gpc"]
 
 
+def test_a_page_that_asks_for_a_choice_is_told(site: Front) -> None:
+    chosen = [site.choice("accept"), site.choice("reject"), ("Sec-GPC", "1")]
+    for extra, asked in ((("Accept-Language", "de"), True), *((header, False) for header in chosen)):
+        site.recording.hits.clear()
+        site.ask("/page", extra)
+        assert [hit.asked for hit in site.told()] == [asked]
+    site.recording.hits.clear()
+    site.ask("/page", ("Sec-Fetch-Dest", "iframe"))
+    assert [hit.asked for hit in site.told()] == [False]
+
+
 # -- observing ---------------------------------------------------------------------------------------------------------
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import gzip
 import itertools
+import weakref
 import zlib
 from collections.abc import MutableMapping
 from pathlib import Path
@@ -15,6 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.sites import SECRET, Recording, configured
+from vestibule.core.codings import Encoder
 from vestibule.middleware import ConsentMiddleware, repeated
 from vestibule.middleware.repeated import AGE, MAX_BYTES, MAX_LEARNING, MAX_PAGE, MAX_TARGET, Pages, Read, Repeated
 
@@ -47,7 +50,7 @@ class Site:
         self.pieces: list[bytes] = [PAGE]
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        await send({"type": "http.response.start", "status": 200, "headers": list(self.headers)})
+        await send({"type": "http.response.start", "status": 200, "headers": self.headers})
         for piece in self.pieces:
             await send({"type": "http.response.body", "body": piece, "more_body": True})
         await send({"type": "http.response.body", "body": b""})
@@ -206,6 +209,95 @@ def test_pages_that_never_come_twice_are_not_kept(site: Site, fresh: tuple[Conse
         ask(whole, method="HEAD")
         ask(whole, method="POST")
     assert known(whole) == 0
+
+
+def test_one_who_refused_is_not_told_that_their_browser_did(fresh: tuple[ConsentMiddleware, Recording]) -> None:
+    whole, _ = fresh
+    signal = (b"sec-gpc", b"1")
+    form: list[Message] = []
+
+    async def send(message: Message) -> None:
+        form.append(message)
+
+    async def receive() -> Message:
+        return {"type": "http.request", "body": b"choice=reject", "more_body": False}
+
+    headers = [
+        (b"host", b"relaso.com"),
+        (b"content-type", b"application/x-www-form-urlencoded"),
+        (b"origin", b"https://relaso.com"),
+        (b"sec-fetch-site", b"same-origin"),
+        signal,
+    ]
+    scope = {"type": "http", "scheme": "https", "method": "POST", "path": "/_privacy/consent", "query_string": b""}
+    asyncio.run(whole({**scope, "client": ("127.0.0.1", 1), "headers": headers}, receive, send))
+    cookie = next(value for name, value in form[0]["headers"] if name == b"set-cookie").partition(b";")[0]
+    for _ in range(3):
+        assert b"Global Privacy Control" in body(ask(whole, signal))
+        assert b"Global Privacy Control" not in body(ask(whole, signal, (b"cookie", cookie)))
+
+
+def test_many_pages_are_learned_one_after_the_other(fresh: tuple[ConsentMiddleware, Recording]) -> None:
+    whole, _ = fresh
+    paths = [f"/{number}" for number in range(MAX_LEARNING * 2)]
+    for path in paths * 2:
+        ask(whole, path=path)
+    assert known(whole) == len(paths)
+
+
+@pytest.mark.parametrize("coding", ["", "br", "zstd"])
+def test_what_read_a_page_is_free_when_it_is_over(
+    coding: str, site: Site, fresh: tuple[ConsentMiddleware, Recording], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, _ = fresh
+    alive: weakref.WeakSet[Any] = weakref.WeakSet()
+    make = repeated.Repeated.__init__
+
+    def noted(self: Repeated, *args: Any) -> None:
+        make(self, *args)
+        alive.add(self)
+
+    monkeypatch.setattr(repeated.Repeated, "__init__", noted)
+    if coding:
+        encoder = Encoder(coding)
+        site.headers, site.pieces = (
+            [HTML, (b"content-encoding", coding.encode())],
+            [encoder.feed(PAGE) + encoder.close()],
+        )
+    gc.collect()
+    gc.disable()
+    try:
+        for _ in range(4):
+            ask(whole)
+            assert len(alive) == 0
+    finally:
+        gc.enable()
+
+
+def test_a_page_in_shreds_is_not_kept(site: Site, fresh: tuple[ConsentMiddleware, Recording]) -> None:
+    whole, _ = fresh
+    site.pieces = [bytes([byte]) for byte in PAGE]
+    for _ in range(3):
+        ask(whole)
+    assert known(whole) == 0
+
+
+def test_what_headers_held_back_is_not_kept_with_the_page(
+    site: Site, fresh: tuple[ConsentMiddleware, Recording]
+) -> None:
+    whole, recording = fresh
+    link = (b"link", b"<https://static.hotjar.com/x.js>; rel=preload")
+    for headers in ([HTML, link], [HTML, link], [HTML]):
+        site.headers = headers
+        ask(whole)
+    assert "hotjar" in str(recording.hits[0].blocked)
+    assert "hotjar" not in str(recording.hits[2].blocked)
+
+
+def test_headers_of_any_pairs_will_do(site: Site, fresh: tuple[ConsentMiddleware, Recording]) -> None:
+    whole, _ = fresh
+    site.headers = ([b"content-type", b"image/png"],)  # type: ignore[assignment]
+    assert ask(whole)[0]["status"] == 200
 
 
 def test_long_addresses_are_not_taken_note_of(fresh: tuple[ConsentMiddleware, Recording]) -> None:

@@ -33,6 +33,7 @@ CLASSIFIED = {
 }
 SPELT = {
     "Apache 2.0": "Apache-2.0",
+    "3-Clause BSD License": "BSD-3-Clause",
     "BSD 2-Clause License": "BSD-2-Clause",
     "ISC License": "ISC",
     "MIT License": "MIT",

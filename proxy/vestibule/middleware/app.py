@@ -168,6 +168,7 @@ class ConsentMiddleware:
                 hit = hits.of_exchange(asked, responder)
                 if hit is not None:
                     self._sender.send(hit)
+            responder.end()
 
     def _ask(self, recall: Recall, scope: Scope) -> Asked | None:
         """Who asks for what; None where the request is for another host."""

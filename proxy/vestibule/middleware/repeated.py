@@ -28,6 +28,10 @@ MAX_ONCE = 4096
 MAX_TARGET = 512
 """Characters of an address, path and query, up to which its page is taken note of."""
 
+MAX_OUT = 4 * MAX_PAGE
+MAX_STEPS = 256
+"""Bytes of what became of a page, and pieces in which it came, up to which it is kept."""
+
 MAX_LEARNING = 16
 """Pages at a time that are copied while they pass."""
 
@@ -82,8 +86,10 @@ class Pages:
 
     def keep(self, key: Hashable, read: Read) -> None:
         """Keep a page for those who come next."""
-        before = self._read.pop(key, None)
         size = len(read.body) + len(read.out)
+        if size > MAX_BYTES:
+            return
+        before = self._read.pop(key, None)
         self._size += size - (len(before.body) + len(before.out) if before is not None else 0)
         if self._size > MAX_BYTES:
             self._read.clear()
@@ -149,6 +155,7 @@ class Repeated:
         before = b"" if known is None else self._part()
         assert self._page is not None
         out = self._page.close()
+        self._pages.learning.discard(self)
         if self._size <= MAX_PAGE and self._pages.note(self._key, self._checksum) and self._copied:
             self._out.append(out)
             read = (b"".join(self._body), b"".join(self._out), tuple(self._steps), self._page.label)
@@ -197,6 +204,8 @@ class Repeated:
             self._out.append(out)
             done = self._steps[-1][1] if self._steps else 0
             self._steps.append((self._size, done + len(out)))
+            if len(self._steps) > MAX_STEPS or done + len(out) > MAX_OUT:
+                self._forget()
         return out
 
     def _forget(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable, Collection, Hashable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
 
@@ -123,6 +124,15 @@ def _looked(headers: Iterable[Header]) -> str:
 
 
 _plain = lru_cache(maxsize=256)(_looked)  # our own proxy hands over what many answers share
+
+
+def _types(headers: Iterable[Header]) -> str:
+    if type(headers) is tuple:
+        with suppress(TypeError):  # ASGI allows for any pairs, such as cannot be remembered, too
+            return _plain(headers)
+    return _looked(headers)
+
+
 _PLAIN_TYPE = re.compile(r'text/html(?:\s*;\s*charset="?([\w:.-]+)"?)?', re.IGNORECASE)
 _LINK = re.compile(r'<([^>]*)>((?:\s*;\s*[^\s;,="]+(?:\s*=\s*(?:"[^"]*"|[^\s;,"]*))?)*)')
 _REL = re.compile(r';\s*rel\s*=\s*(?:"([^"]*)"|([^\s;,"]*))', re.IGNORECASE)
@@ -182,13 +192,25 @@ class Responder:
         self._differs = False
         self._language = ""
         self._gate: Gate | None = None
+        self._inner: Gate | None = None
         self.seen = Seen()
 
     @property
     def blocked(self) -> Collection[Blocked]:
         """What of the answer was held back."""
         blocked = {} if self._gate is None else self._gate.blocked
+        if self._inner is not None:
+            blocked = {**blocked, **self._inner.blocked}
         return {**blocked, **dict.fromkeys(self._page.blocked)} if isinstance(self._page, Repeated) else blocked
+
+    def end(self) -> None:
+        """The exchange is over. What reads its page refers back to here: without it the memory is free at once."""
+        self._page = None
+
+    @property
+    def asks(self) -> bool:
+        """Whether the answer is a page that asks for a choice."""
+        return self._page is not None and self._prepared.top and self._snapshot.banner.asks(self._visitor)
 
     @property
     def _passage(self) -> Passage:
@@ -229,7 +251,7 @@ class Responder:
         if prepared.kind.runs or prepared.revalidates or isinstance(self._passing_by, Passage):
             return None
         headers = message["headers"]
-        types = _plain(headers) if type(headers) is tuple else _looked(headers)
+        types = _types(headers)
         if not types:
             return None
         self.seen.status = message["status"]
@@ -311,7 +333,10 @@ class Responder:
             return make()
         visitor, prepared = self._visitor, self._prepared
         key: Hashable = (self._variant, self._target, prepared.kind, self._language, said)
-        return Repeated(self._snapshot.pages, key, visitor.now, make, lambda: self.gate.blocked)
+        return Repeated(self._snapshot.pages, key, visitor.now, make, self._blocked_in_page)
+
+    def _blocked_in_page(self) -> Collection[Blocked]:
+        return () if self._inner is None else self._inner.blocked
 
     def _rewriter(self, name: str | None) -> Rewriter:
         """The rewriter for a page in an encoding of this name, None where nobody knows it."""
@@ -319,9 +344,10 @@ class Responder:
         codec = encoding.codec(name)
         write = bytes if codec == "utf-8" else _in_ascii
         parts = banner.parts(visitor.origin)
+        self._inner = Gate(self._policy, visitor, self._snapshot.origins)
         return Rewriter(
             visitor.origin + self._target,
-            self.gate,
+            self._inner,
             self._additions(write),
             placeholder=lambda gated, *_: write(banner.placeholder(visitor, self._target, gated, self._language)),
             encoding=codec,

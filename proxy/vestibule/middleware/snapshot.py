@@ -43,7 +43,9 @@ class Snapshot:
         choice = visitor.effective
         notice = self.policy.notice(visitor.now)
         seen = visitor.kept.notice if visitor.kept is not None else ""
-        asked = (visitor.signal, visitor.added, visitor.asked_again, seen, notice and notice.effective.isoformat())
+        # Whether it is their browser that refuses, or they themselves: only the one is said.
+        signal = visitor.signal if visitor.choice is None else ""
+        asked = (signal, visitor.added, visitor.asked_again, seen, notice and notice.effective.isoformat())
         parts = (
             self.policy.config.revision,
             self.banner.style.digest,

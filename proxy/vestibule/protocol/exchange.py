@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from contextlib import suppress
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -55,6 +56,13 @@ def _fields(status: int, headers: Iterable[Header]) -> _Fields:
 
 
 _known = lru_cache(maxsize=256)(_fields)  # a tuple is one that many answers share
+
+
+def _read(status: int, headers: Iterable[Header]) -> _Fields:
+    if type(headers) is tuple:
+        with suppress(TypeError):  # ASGI allows for any pairs, such as cannot be remembered, too
+            return _known(status, headers)
+    return _fields(status, headers)
 
 
 class ClientDisconnectedError(ConnectionError):
@@ -217,7 +225,7 @@ class Exchange:
         if self.expects:
             # The client may or may not send the body that nobody asked for; only a new connection is clear.
             self.keep_alive = False
-        fields = _known(status, headers) if type(headers) is tuple else _fields(status, headers)
+        fields = _read(status, headers)
         if fields.ends:
             self.keep_alive = False
         text = fields.text if fields.dated else fields.text + b"\r\ndate: " + date()

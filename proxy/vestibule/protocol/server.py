@@ -475,6 +475,7 @@ class HardenedProtocol(HttpToolsProtocol):
         lines = [b"GET %b HTTP/1.1" % self.url, *(b"%b: %b" % header for header in self.headers), b"", b""]
         protocol.connection_made(self.transport)
         self.transport.set_protocol(protocol)
+        self.parser = cast("Any", None)  # as when the connection ends
         protocol.data_received(b"\r\n".join(lines))
 
     # Time
