@@ -91,6 +91,7 @@ def test_every_body_goes_to_its_request_whatever_breaks(full: bool, faulty: Faul
     count, slow, kills = (200_000, 300, 12) if full else (1_500, 45, 2)
     started, port, again = faulty
     workers = started.children("vestibule.worker")
+    asyncio.run(load(port, count // 5, 24, BREAKING, seed=2))
     before = held(workers)
 
     async def scenario() -> Tally:

@@ -262,8 +262,8 @@ def test_withdrawing_closes_what_was_open_and_clears_what_it_left(
     visit(page, front, ["/"])
     assert {"_ga", "_fbp"} <= names(context)
     page.goto(front + "/_privacy/")
-    page.click("button[name=choice][value=reject] >> nth=0")
-    page.wait_for_load_state("load")
+    with page.expect_navigation():
+        page.click("button[name=choice][value=reject] >> nth=0")
     foreign.clear()
     visit(page, front, FEW)
     assert foreign.hosts == ALLOWED
@@ -285,8 +285,8 @@ def test_the_choice_is_kept_where_scripts_cannot_read_it(front: str, new_context
 def test_the_banners_form_works_without_scripts(front: str, new_context: NewContext, choice: str) -> None:
     page = new_context(java_script_enabled=False).new_page()
     page.goto(front + "/pricing?from=test")
-    page.click(f"#vestibule button[name=choice][value={choice}]")
-    page.wait_for_load_state("load")
+    with page.expect_navigation():
+        page.click(f"#vestibule button[name=choice][value={choice}]")
     assert page.url == front + "/pricing?from=test"
     assert page.locator("#vestibule button[name=choice]").count() == 0
     assert "One price a seat" in page.inner_text("h1")

@@ -327,8 +327,8 @@ def test_an_embed_of_somebody_unheard_of_is_let_in_by_itself(asking: Site, start
     assert page.locator("iframe").get_attribute("src") == "https://nobody.example/embed", "it is remembered"
     page.goto(asking.url + "/_privacy/")
     page.uncheck("[name=service][value='unknown:nobody.example']")
-    page.click("main [value=save]")
-    page.wait_for_load_state("load")
+    with page.expect_navigation():
+        page.click("main [value=save]")
     page.goto(asking.url + "/embed")
     assert page.locator(".vestibule-placeholder button").is_visible(), "and taken back in the centre"
 
