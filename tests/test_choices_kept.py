@@ -141,8 +141,7 @@ def test_every_answered_choice_has_its_record(tmp_path: Path, choices: int) -> N
         socket = str(running.state / link.SOCKET)
         wait_until(lambda: journals(running.state) == 0, "the journals to be taken over", 300)
         for _ in range(3):
-            with contextlib.suppress(LinkError):
-                link.call(socket, "flush", timeout=120)
+            wait_until(lambda: flushed(socket), "the recorder to send what it has", 120)
         assert answered() >= choices
     found = kept(store)
     lost = [record for client in clients for record in client.answered.grants if record not in found]
@@ -151,6 +150,15 @@ def test_every_answered_choice_has_its_record(tmp_path: Path, choices: int) -> N
     twice = sum(count - 1 for record, count in found.items() if record and count > 1)
     others = sum((client.answered.others for client in clients), Counter[int]())
     print(f"{answered()} answered, {len(found) - 1} records of grants, {twice} twice, other answers: {dict(others)}")
+
+
+def flushed(socket: str) -> bool:
+    """Whether the recorder is there, and has sent all that it had."""
+    try:
+        link.call(socket, "flush", timeout=120)
+    except LinkError:
+        return False
+    return True
 
 
 def journals(state: Path) -> int:

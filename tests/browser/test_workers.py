@@ -69,7 +69,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 def until(page: Page, condition: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + PATIENCE / 1000
+    deadline = time.monotonic() + 3 * PATIENCE / 1000  # browsers look for another worker when they come to it
     while not condition():
         assert time.monotonic() < deadline, f"waited in vain for {what}"
         page.wait_for_timeout(25)
