@@ -93,16 +93,13 @@ def _left(seen: Seen, reason: Drop) -> Iterable[Fact]:
 
 
 def _asked(seen: Seen) -> Fact:
-    """A page that asked for a choice: against these the choices can be held that were made."""
-    lines = seen.trees.lines
-    values = {dimension: lines[dimension][put(seen)] for dimension, put in STEPS["consent"]}
-    return Fact(
-        seen.hit.site,
-        "consent",
-        seen.hit.time,
-        {**values, "choice": ("asked",), "purpose": (NONE,), "surface": ("banner",)},
-        seen.visitor,
-    )
+    """A page that asked for a choice: against these the choices can be held that were made.
+
+    It says nothing of who was asked. Each such fact stands beside a view: with the same language, say, the views less
+    these would tell of the few in that language who had chosen before, however few they were.
+    """
+    values = {"choice": ("asked",), "surface": ("banner",)}
+    return Fact(seen.hit.site, "consent", seen.hit.time, values, seen.visitor)
 
 
 def _blocked(seen: Seen) -> Iterable[Fact]:

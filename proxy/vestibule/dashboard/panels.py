@@ -167,7 +167,7 @@ PANELS: tuple[Panel, ...] = (
         "Purposes",
         "Choices",
         (
-            Tab("consent", "purpose", "Accepted", within=("choice", "accept")),
+            Tab("consent", "purpose", "Agreed to"),
             Tab("consent", "purpose", "Chosen in detail", within=("choice", "save")),
         ),
         "Which purposes were agreed to.",
@@ -187,13 +187,8 @@ PANELS: tuple[Panel, ...] = (
         "askers",
         "Who decided",
         "Choices",
-        (
-            Tab("consent", "language", "Asked", within=("choice", "asked")),
-            Tab("consent", "language", "Accepted", within=("choice", "accept")),
-            Tab("consent", "language", "Rejected", within=("choice", "reject")),
-            Tab("consent", "country", "Countries", within=("choice", "asked")),
-        ),
-        "Languages of those who were asked and who decided, and countries of those who were asked.",
+        (Tab("consent", "language", "Languages"), Tab("consent", "country", "Countries")),
+        "Languages and countries of those who decided.",
     ),
     Panel(
         "blocked",

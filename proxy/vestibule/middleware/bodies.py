@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Protocol
 
@@ -21,7 +22,7 @@ class Body(Protocol):
     def close(self) -> bytes: ...
 
 
-class Coded:
+class Coded(ABC):
     """A body that is decoded, changed, and coded again as it was. coding: '' for none. limit: bytes, decoded."""
 
     def __init__(self, coding: str, limit: int) -> None:
@@ -40,11 +41,13 @@ class Coded:
         self._decoder.close()
         return self._encoder.feed(self._end()) + self._encoder.close()
 
+    @abstractmethod
     def _change(self, data: bytes) -> bytes:
-        raise NotImplementedError
+        """What becomes of a piece."""
 
+    @abstractmethod
     def _end(self) -> bytes:
-        raise NotImplementedError
+        """What comes at the end."""
 
 
 class Worker(Coded):
