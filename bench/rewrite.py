@@ -25,8 +25,10 @@ from selectolax.lexbor import LexborHTMLParser
 
 from tests.sites import SITE_YAML
 from vestibule.config import load
-from vestibule.core.html import judge
-from vestibule.core.html.rewriter import BY_URL, Gated, Inject, Rewriter
+from vestibule.core.html import gate as gates
+from vestibule.core.html.gate import BY_URL, Gated
+from vestibule.core.html.inject import Inject
+from vestibule.core.html.rewriter import Rewriter
 from vestibule.core.html.scanner import SCANNER
 from vestibule.middleware.gate import Gate as RulesGate
 from vestibule.middleware.gate import Origins
@@ -80,7 +82,7 @@ class Pure(Rewriter):
     _scanner = None
 
 
-def rules_gate(hosts: list[str]) -> Callable[[str], judge.Gate]:
+def rules_gate(hosts: list[str]) -> Callable[[str], gates.Gate]:
     """The gates of a visitor who has not chosen yet, where some hosts are the site's own."""
     with tempfile.TemporaryDirectory() as folder:
         site = SITE_YAML.replace("hosts: [relaso.com, www.relaso.com]", f"hosts: [{', '.join(hosts)}]")
@@ -89,7 +91,7 @@ def rules_gate(hosts: list[str]) -> Callable[[str], judge.Gate]:
         policy = SitePolicy(load(Path(folder), {}), ["a secret for a benchmark"])
     origins = Origins(policy)
 
-    def gate(page_url: str) -> judge.Gate:
+    def gate(page_url: str) -> gates.Gate:
         url = urlsplit(page_url)
         return RulesGate(policy, Visitor(url.scheme, url.hostname or "", url.netloc, (), None, "", "en", 0), origins)
 
@@ -97,7 +99,7 @@ def rules_gate(hosts: list[str]) -> Callable[[str], judge.Gate]:
 
 
 def rewrite(
-    page: bytes, page_url: str, gate: Callable[[str], judge.Gate] = Gate, kind: type[Rewriter] = Rewriter
+    page: bytes, page_url: str, gate: Callable[[str], gates.Gate] = Gate, kind: type[Rewriter] = Rewriter
 ) -> int:
     rewriter = kind(page_url, gate(page_url), INJECT)
     size = 0

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
-from vestibule.core.cookies import Pair, SetCookie, Stored, serialize_cookie, store
+from vestibule.core.cookies import Pair, SetCookie, serialize_cookie
+from vestibule.core.jar import Stored, store
 
 
 @dataclass

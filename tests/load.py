@@ -161,23 +161,18 @@ async def _one(client: Client, number: int, kind: Kind, tally: Tally) -> None:
 
 async def slow_head(port: int) -> None:
     """Sends a header byte by byte."""
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    try:
-        writer.write(b"GET / HTTP/1.1\r\nHost: example.test\r\nX: ")
-        while not reader.at_eof():
-            writer.write(b"x")
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(1):
-                    await reader.read(1000)
-    finally:
-        writer.transport.abort()
+    await _drip(port, b"GET / HTTP/1.1\r\nHost: example.test\r\nX: ")
 
 
 async def slow_body(port: int) -> None:
     """Announces a body and sends it byte by byte."""
+    await _drip(port, b"POST /echo/1 HTTP/1.1\r\nHost: example.test\r\nContent-Length: 1000\r\n\r\n")
+
+
+async def _drip(port: int, beginning: bytes) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     try:
-        writer.write(b"POST /echo/1 HTTP/1.1\r\nHost: example.test\r\nContent-Length: 1000\r\n\r\n")
+        writer.write(beginning)
         while not reader.at_eof():
             writer.write(b"x")
             with contextlib.suppress(TimeoutError):

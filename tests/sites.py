@@ -3,10 +3,11 @@ and as a proxy to it."""
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import http.client
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Route
+from starlette.types import ASGIApp
 
 from tests.servers import serve_asgi, wait_until
 from vestibule.config import Config, load
@@ -161,6 +163,43 @@ def configured(folder: Path, site: str = SITE_YAML, trackers: str = TRACKERS_YAM
     (folder / "site.yaml").write_text(site, encoding="utf-8")
     (folder / "trackers.yaml").write_text(trackers, encoding="utf-8")
     return load(folder, {})
+
+
+Message = MutableMapping[str, Any]
+"""Of ASGI."""
+
+
+def scope(
+    headers: Iterable[tuple[bytes, bytes]], method: str = "GET", path: str = "/x", scheme: str = "http"
+) -> dict[str, Any]:
+    """A request as a server describes it to an app."""
+    return {
+        "type": "http",
+        "scheme": scheme,
+        "method": method,
+        "path": path,
+        "raw_path": path.encode(),
+        "query_string": b"",
+        "client": ("127.0.0.1", 1),
+        "headers": headers,
+    }
+
+
+def in_process(app: ASGIApp, asked: dict[str, Any], body: bytes = b"") -> list[Message]:
+    """What an app sends in answer to a request, with no server between."""
+    sent: list[Message] = []
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    async def receive() -> Message:
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    async def run() -> None:
+        await app(asked, receive, send)
+
+    asyncio.run(run())
+    return sent
 
 
 @dataclass

@@ -1,29 +1,24 @@
+"""What browsers send, what sites set, and how that is changed or removed."""
+
 from __future__ import annotations
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vestibule.core.consent import Choice, Purpose, State
-from vestibule.core.cookie_dates import parse_date
+from tests.test_jar import stored
 from vestibule.core.cookies import (
     LONGEST,
-    CookiePolicy,
-    Declared,
     Pair,
     SetCookie,
-    Stored,
     expiries,
     harden,
     kept,
     parse_cookie,
     removal,
     serialize_cookie,
-    store,
     temporary,
 )
-
-STATISTICS = Choice(frozenset({Purpose.STATISTICS}), "1", 0)
 
 
 @pytest.mark.parametrize(
@@ -87,42 +82,6 @@ def test_the_longest_cookie_is_taken() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "date"),
-    [
-        ("Wed, 09 Jun 2021 10:18:14 GMT", 1623233894),
-        ("Wednesday, 09-Jun-21 10:18:14 GMT", 1623233894),
-        ("Wed Jun  9 10:18:14 2021", 1623233894),
-        ("9 jun 2021 10:18:14", 1623233894),
-        ("10:18:14 2021 June 9th", 1623233894),
-        ("Wed, 09 Jun 2021 10:18:14 +0500", 1623233894),
-        ("1 Jan 70 0:0:0", 0),
-        ("1-Jan-69 00:00:00", 3124224000),
-        ("29 Feb 2024 00:00:00", 1709164800),
-        ("29 Feb 2023 00:00:00", None),
-        ("31 Apr 2024 00:00:00", None),
-        ("0 Jan 2024 00:00:00", None),
-        ("1 Jan 1600 00:00:00", None),
-        ("1 Jan 2024 24:00:00", None),
-        ("1 Jan 2024 00:60:00", None),
-        ("1 Jan 2024", None),
-        ("00:00:00 Jan 2024", None),
-        ("1 Foo 2024 00:00:00", None),
-        ("", None),
-        ("never", None),
-        ("9 jun 2021 10:18:14" + " " * 300, None),
-    ],
-)
-def test_dates_in_all_forms(text: str, date: int | None) -> None:
-    assert parse_date(text) == date
-
-
-@given(st.text(max_size=80))
-def test_whatever_is_said_is_a_date_or_none(text: str) -> None:
-    found = parse_date(text)
-    assert found is None or found > -12_000_000_000
-
-
-@pytest.mark.parametrize(
     ("attributes", "ends"),
     [
         ("", None),
@@ -146,76 +105,6 @@ def test_how_long_a_cookie_lives(attributes: str, ends: int | None) -> None:
     assert cookie is not None
     assert cookie.ends(1000) == ends
     assert cookie.removes(1000) == (ends is not None and ends <= 1000)
-
-
-SUFFIXES = {"com", "github.io"}
-
-
-def stored(header: str, host: str = "www.relaso.com", path: str = "/app/x", *, secure: bool = True) -> Stored | None:
-    cookie = SetCookie.parse(header)
-    assert cookie is not None
-    return store(cookie, host, path, secure=secure, now=1000, is_suffix=SUFFIXES.__contains__)
-
-
-@pytest.mark.parametrize(
-    ("header", "kept"),
-    [
-        ("__Secure-a=b; Secure", True),
-        ("__Secure-a=b", False),
-        ("__SECURE-a=b", False),
-        ("__Host-a=b; Secure; Path=/", True),
-        ("__Host-a=b; Secure", False),
-        ("__host-a=b; Secure; Path=/; Domain=www.relaso.com", False),
-        ("__Http-a=b; Secure; HttpOnly", True),
-        ("__Http-a=b; Secure", False),
-        ("__Host-Http-a=b; Secure; Path=/; HttpOnly", True),
-        ("__Host-Http-a=b; Secure; Path=/", False),
-        ("a=b; SameSite=None; Secure", True),
-        ("a=b; SameSite=None", False),
-        ("a=b; Partitioned", False),
-        ("a=b; Partitioned; Secure", True),
-        ("a=b; Domain=relaso.com", True),
-        ("a=b; Domain=elsewhere.com", False),
-        ("a=b; Domain=com", False),
-        ("a=b; Domain=.WWW.Relaso.COM", True),
-        ("a=b; Domain=so.com", False),
-    ],
-)
-def test_what_a_browser_keeps(header: str, kept: bool) -> None:
-    assert (stored(header) is not None) == kept
-
-
-def test_a_secure_cookie_is_none_of_plain_http() -> None:
-    assert stored("a=b; Secure", secure=False) is None
-    assert stored("a=b", secure=False) is not None
-
-
-def test_what_a_browser_keeps_of_a_cookie() -> None:
-    assert stored("a=b; Domain=.relaso.com; Max-Age=5; HttpOnly; samesite=STRICT") == Stored(
-        "a", "b", "relaso.com", False, "/app", 1005, False, True, "strict", False
-    )
-    assert stored("a=b; Domain=github.io", "github.io") == Stored(
-        "a", "b", "github.io", True, "/app", None, False, False, "", False
-    )
-
-
-@pytest.mark.parametrize(
-    ("header", "host", "path", "goes"),
-    [
-        ("a=b; Path=/app", "www.relaso.com", "/app", True),
-        ("a=b; Path=/app", "www.relaso.com", "/apple", False),
-        ("a=b; Path=/app", "www.relaso.com", "/app/y", True),
-        ("a=b; Path=/app/", "www.relaso.com", "/app", False),
-        ("a=b; Path=/", "relaso.com", "/", False),
-        ("a=b; Path=/; Domain=relaso.com", "relaso.com", "/", True),
-        ("a=b; Path=/; Domain=relaso.com", "x.relaso.com", "/", True),
-        ("a=b; Path=/; Domain=relaso.com", "xrelaso.com", "/", False),
-    ],
-)
-def test_where_a_cookie_goes(header: str, host: str, path: str, goes: bool) -> None:
-    cookie = stored(header)
-    assert cookie is not None
-    assert cookie.goes_to(host, path, secure=True) == goes
 
 
 @pytest.mark.parametrize(
@@ -299,55 +188,6 @@ def test_the_last_attribute_of_a_name_counts() -> None:
     assert str(cookie.replace("Max-Age", "1")) == "a=1; Secure; Max-Age=1"
 
 
-def known(name: str) -> tuple[str, Purpose, State] | None:
-    return {
-        "_ga": ("google-analytics", Purpose.STATISTICS, State.ASK),
-        "_fbp": ("meta-pixel", Purpose.MARKETING, State.BLOCK),
-        "__stripe_mid": ("stripe", Purpose.NECESSARY, State.ASK),
-    }.get(name)
-
-
-POLICY = CookiePolicy(
-    {
-        "session": Declared(Purpose.NECESSARY),
-        "ui_*": Declared(Purpose.PREFERENCES),
-        "[x]?": Declared(Purpose.NECESSARY, scripts=True),
-        "soft": Declared(Purpose.NECESSARY, harden=False),
-    },
-    known,
-    State.BLOCK,
-    ["session", "sess-*"],
-)
-
-
-@pytest.mark.parametrize(
-    ("name", "choice", "passes", "rule"),
-    [
-        ("session", None, True, "cookies.declare.session: necessary"),
-        ("ui_theme", None, False, "cookies.declare.ui_*: preferences"),
-        ("_ga", None, False, "catalogue: a cookie of google-analytics"),
-        ("_ga", STATISTICS, True, "catalogue: a cookie of google-analytics"),
-        ("_fbp", STATISTICS, False, "catalogue: a cookie of meta-pixel"),
-        ("__stripe_mid", None, True, "catalogue: a cookie of stripe"),
-        ("unheard", STATISTICS, False, "cookies.unknown: block"),
-        ("[x]?", None, True, "cookies.declare.[x]?: necessary"),
-        ("SESSION", None, False, "cookies.unknown: block"),
-        ("sess-1", None, True, "sign_in.cookies: sess-*"),
-        ("", STATISTICS, False, "a cookie without a name"),
-    ],
-)
-def test_which_cookies_pass(name: str, choice: Choice | None, passes: bool, rule: str) -> None:
-    verdict = POLICY.decide(name)
-    assert (verdict.passes(choice), verdict.rule) == (passes, rule)
-
-
-def test_unknown_cookies_may_be_asked_for_or_allowed() -> None:
-    everything = Choice(frozenset({Purpose.MARKETING}), "1", 0)
-    ask = CookiePolicy({}, known, State.ASK).decide("unheard")
-    assert (ask.passes(None), ask.passes(STATISTICS), ask.passes(everything)) == (False, False, True)
-    assert CookiePolicy({}, known, State.ALLOW).decide("unheard").passes(None)
-
-
 def test_a_cookie_is_expired_wherever_it_may_have_been_set() -> None:
     headers = expiries("_ga", "www.shop.relaso.com", "relaso.com", "/blog/2026/x", secure=True)
     assert len(headers) == len(set(headers))
@@ -402,23 +242,6 @@ def test_pairs_are_written_as_they_came() -> None:
 def test_what_has_no_name_gets_none_by_being_written(value: str) -> None:
     assert parse_cookie(serialize_cookie([Pair("a", "1"), Pair("", value)])) == (Pair("a", "1"), Pair("", value))
     assert str(Pair("", value)) == f"={value}"
-
-
-@pytest.mark.parametrize(
-    ("name", "session", "hardened", "http_only"),
-    [
-        ("session", True, True, True),
-        ("sess-1", True, True, True),
-        ("[x]?", False, True, False),
-        ("soft", False, False, False),
-        ("ui_theme", False, False, False),
-        ("__stripe_mid", False, True, False),
-        ("unheard", False, False, False),
-    ],
-)
-def test_which_cookies_are_made_stricter(name: str, session: bool, hardened: bool, http_only: bool) -> None:
-    verdict = POLICY.decide(name)
-    assert (verdict.session, verdict.harden, verdict.http_only) == (session, hardened, http_only)
 
 
 def read_plainly(header: str) -> list[tuple[str, str]]:

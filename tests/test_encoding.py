@@ -23,7 +23,8 @@ from vestibule.core.html.encoding import (
     needs_transcoding,
     reader,
 )
-from vestibule.core.html.rewriter import UNREADABLE, Gated, Rewriter
+from vestibule.core.html.gate import UNREADABLE, Gated
+from vestibule.core.html.rewriter import Rewriter
 
 PIECES = [
     b"<meta charset=",

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tests.sites import SITE_YAML, TRACKERS_YAML, configured
 from vestibule import catalogue
 from vestibule.core.consent import State
-from vestibule.core.html.judge import BY_URL
+from vestibule.core.html.gate import BY_URL
 from vestibule.core.html.unless import Unless
 from vestibule.middleware.gate import MAX_ORIGINS, Gate, Origins
 from vestibule.privacy.policy import SitePolicy

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from vestibule.core.headers import Client, response_headers
+from vestibule.core.forwarding import Client
+from vestibule.core.headers import response_headers
 from vestibule.upstream.glance import MAX_HEADS, MAX_KNOWN, Glance
 
 Header = tuple[bytes, bytes]

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
 from urllib.request import Request, urlopen
@@ -14,8 +13,9 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from demo.site import create_app
+from tests.commands import Run, in_this_process
 from tests.servers import free_port, serve_asgi, vestibule_process, wait_until
-from vestibule import catalogue, cli, config
+from vestibule import catalogue, config
 from vestibule.cli.starting import timezone
 from vestibule.config import schema
 from vestibule.core.consent import Purpose, State
@@ -23,20 +23,12 @@ from vestibule.scan.drafting import Draft, comment, draft, places, scalar, site_
 from vestibule.scan.findings import Findings, FoundCookie, Party
 from vestibule.scan.reading import Outline
 
-Run = Callable[..., tuple[int, str, str]]
 SERVICES = {service.id: service for service in catalogue.load().services}
 
 
 @pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    def command(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["vestibule", *arguments])
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        captured = capsys.readouterr()
-        return int(ended.value.code or 0), captured.out, captured.err
-
-    return command
+    return in_this_process(monkeypatch, capsys)
 
 
 @pytest.fixture(scope="module")

@@ -186,7 +186,7 @@ def test_a_recorder_that_comes_back_is_found(path: str) -> None:
 
 
 def test_records_are_acknowledged_and_late_ones_refused(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("vestibule.link._ASK_TIMEOUT", 0.2)
+    monkeypatch.setattr("vestibule.link.sending.ASK_TIMEOUT", 0.2)
 
     async def body(recorder: Recorder, sender: Sender, _: str) -> None:
         await sender.record({"id": "a", "purposes": ["statistics"]})

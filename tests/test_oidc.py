@@ -17,9 +17,10 @@ pytest.importorskip("authlib", reason='the extra "oidc" is not installed')
 from tests.admin import Admin, Clock, MemoryBackend, MemoryOffice, person, settings
 from tests.provider import CLIENT, SECRET, House, key, provider
 from tests.servers import ROOT, free_port, serve_asgi
-from vestibule import config, counting
+from vestibule import config
 from vestibule.config.checks import OIDC_SECRET
 from vestibule.core.errors import ConfigError
+from vestibule.counting.admin import oidc_of
 from vestibule.dashboard import Oidc, Role, create_app
 from vestibule.dashboard.office import Table
 from vestibule.dashboard.oidc import CALLBACK, PATIENCE
@@ -241,7 +242,7 @@ def load(folder: Path, written: dict[str, Any], environ: dict[str, str]) -> conf
 
 def test_the_configuration_reaches_the_dashboard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(OIDC_SECRET, SECRET)
-    known = counting._oidc(load(tmp_path, WRITTEN, {OIDC_SECRET: SECRET}))
+    known = oidc_of(load(tmp_path, WRITTEN, {OIDC_SECRET: SECRET}))
     assert known is not None
     assert (known.issuer, known.url, known.claim) == (WRITTEN["issuer"], WRITTEN["url"], "groups")
     assert known.roles[Role.ENGINEER] == ("web",)

@@ -98,10 +98,10 @@ TALKING = {
     "scan": "the site that is scanned, at a command's wish",
     "cli": "what a command is told to ask",
     "dashboard/oidc.py": "the dashboard's sign-in provider",
-    "link.py": "the recorder, by a Unix socket",
+    "link": "the recorder, by a Unix socket",
     "serve": "listeners",
     "process.py": "listeners",
-    "counting.py": "listeners",
+    "counting": "listeners",
     "worker": "listeners",
     "protocol": "listeners",
 }

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import gc
 import gzip
 import itertools
 import weakref
 import zlib
-from collections.abc import MutableMapping
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +14,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.sites import SECRET, Recording, configured
+from tests.sites import SECRET, Message, Recording, configured, in_process, scope
 from vestibule.core.codings import Encoder
 from vestibule.middleware import ConsentMiddleware, repeated
 from vestibule.middleware.repeated import AGE, MAX_BYTES, MAX_LEARNING, MAX_PAGE, MAX_TARGET, Pages, Read, Repeated
 
-Message = MutableMapping[str, Any]
 Header = tuple[bytes, bytes]
 
 HTML = (b"content-type", b"text/html; charset=utf-8")
@@ -88,26 +85,7 @@ def fresh(pair: tuple[tuple[ConsentMiddleware, Recording], ...], site: Site) -> 
 
 def ask(whole: ConsentMiddleware, *extra: Header, path: str = "/x", method: str = "GET") -> list[Message]:
     given_ = {b"host": b"relaso.com", b"sec-fetch-dest": b"document", **dict(extra)}
-    asked = {
-        "type": "http",
-        "scheme": "https",
-        "method": method,
-        "path": path,
-        "raw_path": path.encode(),
-        "query_string": b"",
-        "client": ("127.0.0.1", 1),
-        "headers": list(given_.items()),
-    }
-    sent: list[Message] = []
-
-    async def send(message: Message) -> None:
-        sent.append(message)
-
-    async def receive() -> Message:
-        return {"type": "http.request", "body": b"", "more_body": False}
-
-    asyncio.run(whole(asked, receive, send))
-    return sent
+    return in_process(whole, scope(list(given_.items()), method, path, "https"))
 
 
 def body(sent: list[Message]) -> bytes:
@@ -214,14 +192,6 @@ def test_pages_that_never_come_twice_are_not_kept(site: Site, fresh: tuple[Conse
 def test_one_who_refused_is_not_told_that_their_browser_did(fresh: tuple[ConsentMiddleware, Recording]) -> None:
     whole, _ = fresh
     signal = (b"sec-gpc", b"1")
-    form: list[Message] = []
-
-    async def send(message: Message) -> None:
-        form.append(message)
-
-    async def receive() -> Message:
-        return {"type": "http.request", "body": b"choice=reject", "more_body": False}
-
     headers = [
         (b"host", b"relaso.com"),
         (b"content-type", b"application/x-www-form-urlencoded"),
@@ -229,8 +199,7 @@ def test_one_who_refused_is_not_told_that_their_browser_did(fresh: tuple[Consent
         (b"sec-fetch-site", b"same-origin"),
         signal,
     ]
-    scope = {"type": "http", "scheme": "https", "method": "POST", "path": "/_privacy/consent", "query_string": b""}
-    asyncio.run(whole({**scope, "client": ("127.0.0.1", 1), "headers": headers}, receive, send))
+    form = in_process(whole, scope(headers, "POST", "/_privacy/consent", "https"), b"choice=reject")
     cookie = next(value for name, value in form[0]["headers"] if name == b"set-cookie").partition(b";")[0]
     for _ in range(3):
         assert b"Global Privacy Control" in body(ask(whole, signal))

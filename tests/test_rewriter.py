@@ -19,9 +19,11 @@ from selectolax.lexbor import LexborHTMLParser
 
 from vestibule.core import urls
 from vestibule.core.html import elements
+from vestibule.core.html.copier import LIMIT
+from vestibule.core.html.gate import BY_URL, Gated
 from vestibule.core.html.grammar import Scan
-from vestibule.core.html.rewriter import BY_URL, Gated, Inject, Rewriter
-from vestibule.core.html.tokenizer import LIMIT
+from vestibule.core.html.inject import Inject
+from vestibule.core.html.rewriter import Rewriter
 
 PAGES = Path(os.environ.get("VESTIBULE_CORPUS", "../shared/corpus")) / "pages"
 CASES = Path(__file__).parent / "cases" / "rewrite"

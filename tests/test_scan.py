@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import gzip
 import json
-import sys
 import xml.etree.ElementTree as ElementTree
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -18,8 +17,9 @@ from starlette.responses import HTMLResponse, PlainTextResponse, RedirectRespons
 from starlette.routing import Route
 
 from demo.site import create_app
+from tests.commands import Run, in_this_process
 from tests.servers import ROOT, raw_server, scripted, serve_asgi
-from vestibule import catalogue, cli
+from vestibule import catalogue
 from vestibule.cli.scanning import address
 from vestibule.core.consent import State
 from vestibule.core.errors import VestibuleError
@@ -343,19 +343,10 @@ def test_other_schemes_are_not_read(tmp_path: Path) -> None:
 
 # The command
 
-Run = Callable[..., tuple[int, str, str]]
-
 
 @pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    def command(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["vestibule", *arguments])
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        captured = capsys.readouterr()
-        return int(ended.value.code or 0), captured.out, captured.err
-
-    return command
+    return in_this_process(monkeypatch, capsys)
 
 
 @pytest.fixture(scope="module")

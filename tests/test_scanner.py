@@ -27,9 +27,10 @@ from tests.test_rewriter import (
     needs_corpus,
 )
 from vestibule.core.html import compiled, elements, judge, scanner
-from vestibule.core.html.judge import BY_URL
-from vestibule.core.html.rewriter import Inject, Rewriter
-from vestibule.core.html.tokenizer import LIMIT
+from vestibule.core.html.copier import LIMIT
+from vestibule.core.html.gate import BY_URL
+from vestibule.core.html.inject import Inject
+from vestibule.core.html.rewriter import Rewriter
 from vestibule.core.html.unless import Unless
 
 HTML5LIB = PAGES.parent / "html5lib-tokenizer"

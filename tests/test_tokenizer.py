@@ -11,20 +11,12 @@ from typing import Any
 
 import pytest
 
+from vestibule.core.html.copier import LIMIT
 from vestibule.core.html.grammar import named_values
+from vestibule.core.html.long_tags import LongTag
+from vestibule.core.html.raw_text import BOGUS_COMMENT, CDATA, COMMENT, PLAINTEXT, RAW_TEXT, SECTIONS, Raw
 from vestibule.core.html.references import unescape_attribute
-from vestibule.core.html.tokenizer import (
-    BOGUS_COMMENT,
-    CDATA,
-    COMMENT,
-    LIMIT,
-    PLAINTEXT,
-    RAW_TEXT,
-    SECTIONS,
-    LongTag,
-    Raw,
-    Tokenizer,
-)
+from vestibule.core.html.tokenizer import Tokenizer
 
 CORPUS = Path(os.environ.get("VESTIBULE_CORPUS", "../shared/corpus")) / "html5lib-tokenizer"
 

@@ -10,7 +10,6 @@ Usage: ``python tools/geoip.py SOURCE.mmdb [TARGET.mmdb]``
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -18,6 +17,8 @@ from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 
 import maxminddb
+
+from vestibule import catalogue
 
 Network = IPv4Network | IPv6Network
 CATALOGUE = Path(__file__).resolve().parent.parent / "proxy" / "vestibule" / "catalogue"
@@ -170,11 +171,7 @@ def database(tree: Tree, countries: list[str], continents: Mapping[str, str], ep
 
 
 def convert(source: Path) -> bytes:
-    continents = {
-        country: continent
-        for continent, members in json.loads((CATALOGUE / "continents.json").read_text("utf-8")).items()
-        for country in members
-    }
+    continents = catalogue.continents()
     with maxminddb.open_database(source) as reader:
         epoch = reader.metadata().build_epoch
         networks = [(network, str(record["country_code"])) for network, record in reader if is_global(network)]

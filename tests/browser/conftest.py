@@ -19,17 +19,9 @@ from playwright.sync_api import BrowserContext, Playwright, sync_playwright
 from demo.site import create_app
 from tests.browser.foreign import CHROMIUMS_OWN, Foreign, foreign_listener
 from tests.servers import ROOT, free_port, serve_asgi, vestibule_process
+from vestibule.scan import browsing
 
-ARGUMENTS = (
-    "--headless=new",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--ignore-certificate-errors",
-)
+ARGUMENTS = (*browsing.ARGUMENTS, "--ignore-certificate-errors")
 
 PATIENCE = 10_000
 """Milliseconds that Playwright waits for an element or a page."""

@@ -18,8 +18,6 @@ UNRECORDED = "(not recorded)"
 """The user agent of a log format that has none; that is no evidence of anything."""
 UNKNOWN = "(unknown)"
 
-DEVICES = ("desktop", "mobile", "tablet", "tv", "console", "watch", UNKNOWN)
-
 
 @dataclass(frozen=True, slots=True)
 class Agent:

@@ -18,26 +18,9 @@ from typing import Any
 
 from itsdangerous import BadData, URLSafeSerializer
 
+from vestibule.core.purposes import ASKED, Purpose, State
 
-class Purpose(StrEnum):
-    """Why something is loaded or stored (the four purposes that consent is asked by)."""
-
-    NECESSARY = "necessary"
-    PREFERENCES = "preferences"
-    STATISTICS = "statistics"
-    MARKETING = "marketing"
-
-
-ASKED: tuple[Purpose, ...] = (Purpose.PREFERENCES, Purpose.STATISTICS, Purpose.MARKETING)
-"""The purposes that need consent, in the order in which they are shown."""
-
-
-class State(StrEnum):
-    """What the configuration says of a service."""
-
-    ALLOW = "allow"
-    ASK = "ask"
-    BLOCK = "block"
+__all__ = ["ASKED", "MARK", "Choice", "ChoiceSigner", "Purpose", "State", "Surface", "mark"]
 
 
 class Surface(StrEnum):
@@ -90,6 +73,7 @@ class Choice:
 
     @property
     def refuses_all(self) -> bool:
+        """Whether nothing is granted, no purpose and no single service."""
         return not self.purposes and not any(self.services.values())
 
     @property

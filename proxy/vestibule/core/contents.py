@@ -123,4 +123,5 @@ def file_type(hit: Hit) -> str:
 
 
 def is_download(hit: Hit) -> bool:
+    """Whether a file is counted by its path: its name or its type says that it is one to keep."""
     return extension(hit.path) in DOWNLOADS or _DOWNLOAD_TYPES.match(hit.content_type.lower()) is not None

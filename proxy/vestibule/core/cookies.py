@@ -1,4 +1,4 @@
-"""Cookies: what browsers send, what the site sets, and which of them may pass.
+"""Cookies: what browsers send, what the site sets, and how to change or remove that.
 
 Follows the parsing algorithm of RFC 6265bis (section 5.6), which is what browsers do, rather than its grammar, which
 is what servers should do. Text is latin-1, one character a byte, so that any byte survives a round trip.
@@ -10,14 +10,11 @@ no value can begin another header.
 
 from __future__ import annotations
 
-import fnmatch
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import NamedTuple
 
-from vestibule.core.consent import Choice, Purpose, State
 from vestibule.core.cookie_dates import parse_date
 
 _WHITESPACE = " \t"
@@ -116,6 +113,12 @@ class SetCookie:
                 return value or ""
         return None
 
+    @property
+    def same_site(self) -> str:
+        """strict, lax, none, or empty where it says nothing that browsers understand."""
+        value = (self.get("samesite") or "").lower()
+        return value if value in ("strict", "lax", "none") else ""
+
     def replace(self, attribute: str, value: str | None) -> SetCookie:
         """The same cookie with one attribute set ('' for one without a value), or with None without it."""
         rest = tuple(item for item in self.attributes if item[0].lower() != attribute.lower())
@@ -146,106 +149,6 @@ class SetCookie:
         return head + "".join(tail)
 
 
-# -- what a browser makes of it
-
-
-@dataclass(frozen=True, slots=True)
-class Stored:
-    """A cookie in a browser's jar. domain: in lower case, without a leading dot. ends: None with the browser.
-    same_site: strict, lax, none, or empty for the browser's default."""
-
-    name: str
-    value: str
-    domain: str
-    host_only: bool
-    path: str
-    ends: int | None
-    secure: bool
-    http_only: bool
-    same_site: str
-    partitioned: bool
-
-    def goes_to(self, host: str, path: str, *, secure: bool) -> bool:
-        """Whether it is sent with a request there (RFC 6265bis, section 5.8; ``SameSite`` is not looked at)."""
-        host = host.lower()
-        if host != self.domain and (self.host_only or not domain_matches(host, self.domain)):
-            return False
-        return path_matches(path, self.path) and (secure or not self.secure)
-
-
-def store(
-    cookie: SetCookie, host: str, path: str, *, secure: bool, now: int, is_suffix: Callable[[str], bool]
-) -> Stored | None:
-    """What a browser keeps of a cookie (RFC 6265bis, section 5.7), None where it takes it for none of its business.
-
-    host, path, secure: of the request that it came on. is_suffix: whether anybody may register names below a domain.
-    A ``Domain`` without a value is ignored, as RFC 6265 (section 5.2.3) has it.
-    """
-    host = host.lower()
-    wanted = [value for key, value in cookie.attributes if key.lower() == "domain" and value]
-    domain = wanted[-1].removeprefix(".").lower() if wanted else ""
-    if domain and is_suffix(domain):
-        if domain != host:
-            return None
-        domain = ""
-    if domain and not domain_matches(host, domain):
-        return None
-    folder = cookie.get("path") or ""
-    stored = Stored(
-        cookie.name,
-        cookie.value,
-        domain or host,
-        not domain,
-        folder if folder.startswith("/") else default_path(path),
-        cookie.ends(now),
-        cookie.get("secure") is not None,
-        cookie.get("httponly") is not None,
-        _same_site(cookie),
-        cookie.get("partitioned") is not None,
-    )
-    if stored.secure and not secure:
-        return None
-    if not stored.secure and (stored.same_site == "none" or stored.partitioned):
-        return None
-    return stored if _keeps_its_prefix(stored) else None
-
-
-def _same_site(cookie: SetCookie) -> str:
-    value = (cookie.get("samesite") or "").lower()
-    return value if value in ("strict", "lax", "none") else ""
-
-
-def _keeps_its_prefix(stored: Stored) -> bool:
-    """RFC 6265bis, section 4.1.3: what a name promises must be so; letter case does not matter."""
-    name = stored.name.lower()
-    whole = stored.host_only and stored.path == "/"
-    if name.startswith("__host-http-"):
-        return stored.secure and stored.http_only and whole
-    if name.startswith("__host-"):
-        return stored.secure and whole
-    if name.startswith("__http-"):
-        return stored.secure and stored.http_only
-    return stored.secure or not name.startswith("__secure-")
-
-
-def domain_matches(host: str, domain: str) -> bool:
-    """RFC 6265bis, section 5.1.3, of names in lower case; an address matches only itself."""
-    if host == domain:
-        return True
-    return host.endswith("." + domain) and not host.rpartition(".")[2].isdigit() and ":" not in host
-
-
-def path_matches(path: str, folder: str) -> bool:
-    """RFC 6265bis, section 5.1.4. path: of a request, without its query."""
-    path = path or "/"
-    return path == folder or (path.startswith(folder) and (folder.endswith("/") or path[len(folder)] == "/"))
-
-
-def default_path(path: str) -> str:
-    """RFC 6265bis, section 5.1.4: the folder that a request's path lies in."""
-    return path[: path.rfind("/")] or "/" if path.startswith("/") else "/"
-
-
 # -- making it stricter
 
 READ_BY_SCRIPTS = frozenset(
@@ -261,7 +164,7 @@ def harden(cookie: SetCookie, *, secure: bool, http_only: bool) -> SetCookie:
         cookie = cookie.replace("Secure", "")
     if http_only and cookie.get("httponly") is None and not _is_read_by_scripts(cookie.name):
         cookie = cookie.replace("HttpOnly", "")
-    return cookie if _same_site(cookie) else cookie.replace("SameSite", "Lax")
+    return cookie if cookie.same_site else cookie.replace("SameSite", "Lax")
 
 
 def _is_read_by_scripts(name: str) -> bool:
@@ -283,131 +186,6 @@ def temporary(cookie: SetCookie) -> SetCookie:
 def kept(cookie: SetCookie, seconds: int) -> SetCookie:
     """The cookie as one that is kept so long."""
     return cookie.replace("Expires", None).replace("Max-Age", str(seconds))
-
-
-# -- the site's policy
-
-
-@dataclass(frozen=True, slots=True)
-class Declared:
-    """What the configuration says of a cookie. harden: make it stricter. scripts: the site's scripts must read it."""
-
-    purpose: Purpose
-    harden: bool = True
-    scripts: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class CookieVerdict:
-    """What the policy says of a cookie, and by which rule. session: it is what the site knows a signed-in visitor by.
-    harden: make it stricter; http_only: keep it from scripts, too."""
-
-    name: str
-    purpose: Purpose
-    state: State
-    service: str | None
-    rule: str
-    session: bool = False
-    harden: bool = False
-    http_only: bool = False
-
-    def passes(self, choice: Choice | None) -> bool:
-        """Whether the cookie may be set and sent under this choice."""
-        if self.state is State.ALLOW:
-            return True
-        return self.state is State.ASK and choice is not None and choice.grants(self.purpose, self.service)
-
-
-class CookiePolicy:
-    """Decides on cookies by name: declared by the site, known from the catalogue, or unknown.
-
-    declared: the site's own cookies (``*`` stands for any characters). service: looks a name up in the catalogue and
-    returns (service id, purpose, state of that service), or None. unknown: for all other names. sessions: names of the
-    cookies that the site knows a signed-in visitor by; they are necessary without being declared.
-    """
-
-    def __init__(
-        self,
-        declared: Mapping[str, Declared],
-        service: Callable[[str], tuple[str, Purpose, State] | None],
-        unknown: State,
-        sessions: Iterable[str] = (),
-    ) -> None:
-        self._declared = _Names(declared)
-        self._sessions = _Names(dict.fromkeys(sessions, Declared(Purpose.NECESSARY)))
-        self._service = service
-        self._unknown = unknown
-        # Cookie names come from the network: the cache is bounded.
-        self.decide: Callable[[str], CookieVerdict] = lru_cache(maxsize=2048)(self._decide)
-
-    def sift(self, pairs: Iterable[Pair], choice: Choice | None) -> tuple[list[Pair], list[Pair]]:
-        """Those that pass under this choice, and those that don't. The same as ``decide`` and ``passes`` for each, in
-        one go, since every request with cookies comes by."""
-        decide, allow, ask = self.decide, State.ALLOW, State.ASK
-        passing, refused = [], []
-        for pair in pairs:
-            verdict = decide(pair[0])
-            state = verdict.state
-            if state is allow or (state is ask and choice is not None and verdict.passes(choice)):
-                passing.append(pair)
-            else:
-                refused.append(pair)
-        return passing, refused
-
-    def _decide(self, name: str) -> CookieVerdict:
-        if not name:
-            return CookieVerdict(name, Purpose.MARKETING, State.BLOCK, None, "a cookie without a name")
-        session, found = self._sessions.find(name), self._declared.find(name)
-        if found is not None:
-            return _declared(name, found[1], f"cookies.declare.{found[0]}: {found[1].purpose}", session is not None)
-        if session is not None:
-            return _declared(name, session[1], f"sign_in.cookies: {session[0]}", True)
-        known = self._service(name)
-        if known is not None:
-            service, purpose, state = known
-            necessary = purpose is Purpose.NECESSARY
-            if necessary and state is State.ASK:
-                state = State.ALLOW
-            # Whose scripts it is for nobody can say here.
-            return CookieVerdict(name, purpose, state, service, f"catalogue: a cookie of {service}", harden=necessary)
-        return CookieVerdict(name, Purpose.MARKETING, self._unknown, None, f"cookies.unknown: {self._unknown}")
-
-
-def _declared(name: str, declared: Declared, rule: str, session: bool) -> CookieVerdict:
-    necessary = declared.purpose is Purpose.NECESSARY
-    harden = necessary and declared.harden
-    return CookieVerdict(
-        name,
-        declared.purpose,
-        State.ALLOW if necessary else State.ASK,
-        None,
-        rule,
-        session=session,
-        harden=harden,
-        http_only=harden and not declared.scripts,
-    )
-
-
-class _Names:
-    """What is said of names, some of which stand for many."""
-
-    def __init__(self, written: Mapping[str, Declared]) -> None:
-        self._exact = {name: declared for name, declared in written.items() if "*" not in name}
-        self._patterns = tuple(
-            (re.compile(fnmatch.translate(name.replace("[", "[[]").replace("?", "[?]"))), name, declared)
-            for name, declared in written.items()
-            if "*" in name
-        )
-
-    def find(self, name: str) -> tuple[str, Declared] | None:
-        """What is said of a name, and as what it is written."""
-        exact = self._exact.get(name)
-        if exact is not None:
-            return name, exact
-        for pattern, written, declared in self._patterns:
-            if pattern.fullmatch(name):
-                return written, declared
-        return None
 
 
 def expiries(name: str, host: str, registrable: str, path: str, *, secure: bool) -> tuple[str, ...]:

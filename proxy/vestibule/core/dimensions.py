@@ -191,6 +191,6 @@ STEPS: Mapping[str, tuple[tuple[str, Callable[[Seen], str]], ...]] = MappingProx
     {
         kind: tuple((dimension, _PUTS[dimension]) for dimension in dimensions)
         for kind, dimensions in DIMENSIONS.items()
-        if kind not in ("visit", "blocked", "bot")
+        if kind not in ("visit", "blocked", "bot", "asked")
     }
 )

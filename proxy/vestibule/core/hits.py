@@ -48,6 +48,7 @@ DIMENSIONS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "outbound": ("host", "page"),
         "pixel": ("name", "country"),
         "consent": ("choice", "purpose", "surface", "language", "country"),
+        "asked": (),
         "blocked": ("service", "purpose", "page", "reason"),
         "bot": ("name", "page", "status"),
     }
@@ -86,7 +87,6 @@ class Hit(NamedTuple):
     fetch_user: str = ""
     purpose: str = ""
     ch_ua: str = ""
-    ch_mobile: str = ""
     ch_platform: str = ""
     objects: str = ""
     blocked: tuple[tuple[str, str, str, str], ...] = ()

@@ -48,6 +48,8 @@ class Revocations:
         return len(self._times)
 
     def add(self, revocations: Iterable[Revocation]) -> None:
+        """Take these in. Beyond the limit a quarter is forgotten, the oldest, and `floor` rises to the last of them: so
+        more is revoked than was, never less."""
         for mark, time in revocations:
             self._times[mark] = max(time, self._times.get(mark, 0))
         if len(self._times) > self._limit:
@@ -61,6 +63,7 @@ class Revocations:
         self._times = {mark: time for mark, time in self._times.items() if other._times.get(mark, -1) < time}
 
     def raise_floor(self, time: int) -> None:
+        """Revoke whatever was signed in until then (milliseconds since the epoch)."""
         self.floor = max(self.floor, time)
 
     def cover(self, marks: Iterable[str], signed_in: int) -> bool:

@@ -72,6 +72,7 @@ class Seen:
 
     @property
     def visitor(self) -> str:
+        """What keyed hashes are made of; it never leaves memory."""
         return f"{self.hit.address}\n{self.hit.agent}\n{self.hit.site}"
 
     def is_ours(self, host: str) -> bool:

@@ -50,6 +50,7 @@ class Host:
         return self.whole
 
     def serves(self, services: frozenset[str]) -> bool:
+        """Whether the host, or a path of it, belongs to any of these."""
         return self.whole in services or any(service in services for _, service in self.paths)
 
 
@@ -60,6 +61,7 @@ class HostTable:
         self.hosts: dict[str, Host] = {}
 
     def enter(self, service: Service, *, wins: bool) -> None:
+        """Note what a service claims. wins: the configuration says so, which goes before the catalogue's."""
         narrowing = [path for path in service.paths if path.startswith("/")]
         for rank, name in enumerate(service.hosts):
             entry = self._host(name, rank, wide=wins)
@@ -71,6 +73,7 @@ class HostTable:
                 self._host(name, rank, wide=wins).claim(service.id, slash + path, wins=wins)
 
     def settle(self, rules: Mapping[str, Verdict]) -> None:
+        """Decide who has what several claim. rules: service id → what the configuration says of it."""
         for host in self.hosts.values():
             host.settle(rules)
 
@@ -154,6 +157,7 @@ class CookieTable:
         self._patterns = sorted(patterns, key=lambda pair: pair[0].weight, reverse=True)
 
     def find(self, name: str) -> Cookie | None:
+        """The cookie of that name; written out it goes before patterns, the pattern that names more before others."""
         exact = self._exact.get(name)
         if exact is not None:
             return exact

@@ -95,11 +95,11 @@ def _left(seen: Seen, reason: Drop) -> Iterable[Fact]:
 def _asked(seen: Seen) -> Fact:
     """A page that asked for a choice: against these the choices can be held that were made.
 
-    It says nothing of who was asked. Each such fact stands beside a view: with the same language, say, the views less
-    these would tell of the few in that language who had chosen before, however few they were.
+    It is a kind of its own and says nothing of who was asked. Each such fact stands beside a view: with the same
+    language, say, the views less these would tell of the few in that language who had chosen before, however few they
+    were; and among the choices, of which all else has a language, it would be what must not be told of the rest.
     """
-    values = {"choice": ("asked",), "surface": ("banner",)}
-    return Fact(seen.hit.site, "consent", seen.hit.time, values, seen.visitor)
+    return Fact(seen.hit.site, "asked", seen.hit.time, {}, seen.visitor)
 
 
 def _blocked(seen: Seen) -> Iterable[Fact]:

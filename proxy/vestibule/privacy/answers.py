@@ -48,11 +48,13 @@ async def answer(
 
 
 async def answer_json(send: Send, status: int, data: Any, headers: Iterable[Header] = ()) -> None:
+    """Send JSON that no cache keeps."""
     body = json.dumps(data, ensure_ascii=False, indent=1).encode() + b"\n"
     await answer(send, status, body, "application/json", (*PRIVATE, *SECURITY, *headers))
 
 
 async def answer_text(send: Send, status: int, text: str, headers: Iterable[Header] = ()) -> None:
+    """Send plain text that no cache keeps."""
     await answer(send, status, text.encode() + b"\n", "text/plain; charset=utf-8", (*PRIVATE, *SECURITY, *headers))
 
 

@@ -15,7 +15,8 @@ from typing import TypeVar
 from vestibule.assets import Asset
 from vestibule.core.consent import ASKED, Purpose, State
 from vestibule.core.csp import Parts
-from vestibule.core.html.rewriter import Gated
+from vestibule.core.html.gate import Gated
+from vestibule.core.memo import Memo
 from vestibule.core.trackers import Service
 from vestibule.privacy import declaration, looks
 from vestibule.privacy.guard import Guard, digest, joined, purposes, written
@@ -58,12 +59,13 @@ class Banner:
         self.count = Asset.of("count.js", joined(("count.js",)))
         # The first fetches the others by its own query, so that it names them all.
         self._version = f"{self.script.digest}{self.answer.digest}{self.count.digest}"
+        self.parts = Memo(self._parts, _MAX_CACHED)
+        """What the site's own policies must let in, by its origin."""
         self._banners: dict[object, str] = {}
         self._notices: dict[object, str] = {}
         self._placeholders: dict[tuple[str, str], str] = {}
 
-    def parts(self, origin: str) -> Parts:
-        """What the site's own policies must let in."""
+    def _parts(self, origin: str) -> Parts:
         return Parts(
             script=f"{origin}/_privacy/banner.js?v={self._version}",
             script_hash=self.script.integrity,

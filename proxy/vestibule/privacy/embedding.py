@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import Final
 from urllib.parse import parse_qs
 
-from vestibule.core.html.rewriter import Gated
+from vestibule.core.html.gate import Gated
 from vestibule.core.services import Verdict
 from vestibule.core.urls import absolute, resolve
 from vestibule.privacy.answers import Header

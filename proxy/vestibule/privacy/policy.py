@@ -18,7 +18,7 @@ from vestibule.config import Config
 from vestibule.config.models import Notice
 from vestibule.core.blocklist import FilterList
 from vestibule.core.consent import Choice, ChoiceSigner, Purpose, State, mark
-from vestibule.core.cookies import CookiePolicy, Declared
+from vestibule.core.cookie_policy import CookiePolicy, Declared
 from vestibule.core.memo import Memo
 from vestibule.core.receipts import ReceiptSigner
 from vestibule.core.sign_in import Keeper

@@ -9,6 +9,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 @lru_cache(maxsize=1)
 def environment() -> Environment:
+    """Templates, of which a name that is not given is an error."""
     return Environment(
         loader=PackageLoader("vestibule.privacy"),
         autoescape=True,

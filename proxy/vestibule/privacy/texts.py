@@ -51,6 +51,7 @@ class Texts:
 
     @property
     def direction(self) -> str:
+        """``ltr`` or ``rtl``, as HTML's ``dir`` has it."""
         return str(self.data["direction"])
 
     @property
@@ -64,6 +65,7 @@ class Texts:
         return fill(form, count=self.number(count), **values)
 
     def number(self, value: int) -> str:
+        """A number as it is written in the language."""
         return format_decimal(value, locale=self.locale)
 
     def date(self, day: date) -> str:

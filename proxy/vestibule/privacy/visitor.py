@@ -51,10 +51,12 @@ class Visitor:
 
     @property
     def secure(self) -> bool:
+        """Whether the visitor came over TLS, as far as trusted proxies say."""
         return self.scheme in ("https", "wss")
 
     @property
     def origin(self) -> str:
+        """The origin that the visitor's browser sees, such as ``https://relaso.com``."""
         return f"{'https' if self.secure else 'http'}://{self.authority}"
 
     @property

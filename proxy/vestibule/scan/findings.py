@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from urllib.parse import SplitResult, urlsplit
 
 from vestibule.core.consent import Purpose, State
-from vestibule.core.cookies import CookiePolicy
+from vestibule.core.cookie_policy import CookiePolicy
 from vestibule.core.patterns import Glob
 from vestibule.core.services import Service
 from vestibule.core.trackers import Rules

@@ -13,7 +13,7 @@ from html.parser import HTMLParser
 from urllib.parse import urljoin
 
 from vestibule.core.html.encoding import charset, codec, detect, needs_transcoding
-from vestibule.core.html.judge import Gated
+from vestibule.core.html.gate import Gated
 from vestibule.core.html.rewriter import Rewriter
 from vestibule.core.trackers import Rules
 from vestibule.scan.fetching import Answer

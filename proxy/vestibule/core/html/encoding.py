@@ -180,12 +180,14 @@ class Clarifier:
         self._held = b""
 
     def feed(self, data: bytes) -> bytes:
+        """Take the next bytes of the page; return what can be said so far."""
         data = self._held + data
         tail = _UNFINISHED.search(data)
         self._held = tail[0] if tail is not None else b""
         return self._clear(data[: len(data) - len(self._held)])
 
     def close(self) -> bytes:
+        """The page is over: return the rest of it."""
         held, self._held = self._held, b""
         return self._clear(held)
 
@@ -208,9 +210,11 @@ class Transcoder:
         self._begun = False
 
     def feed(self, data: bytes) -> bytes:
+        """Take the next bytes of the page; return what can be said so far."""
         return self._encode(self._decoder.decode(data))
 
     def close(self) -> bytes:
+        """The page is over: return the rest of it."""
         return self._encode(self._decoder.decode(b"", True))
 
     def _encode(self, text: str) -> bytes:

@@ -34,6 +34,7 @@ OWN = r"(?=/[A-Za-z0-9_.\-?#~%{end}]|[A-Za-z0-9_.\-]++[/?#{end}]|[?#{end}])"
 
 
 def compile_bytes(pattern: str) -> re.Pattern[bytes]:
+    """A pattern in ASCII, for bytes."""
     return re.compile(pattern.encode("ascii"))
 
 

@@ -35,6 +35,7 @@ class Decoder:
         self._held = b""
 
     def decode(self, data: bytes, final: bool = False) -> str:
+        """Take the next bytes of the page; return the text that can be told so far. final: they are the last."""
         data = self._held + data
         unfinished = None if final else _UNFINISHED.search(data)
         end = len(data) if unfinished is None else unfinished.start()

@@ -20,6 +20,8 @@ Stack = tuple[Frame, ...]
 
 
 class Reading(Enum):
+    """By whose rules something is read: HTML's, those of SVG and MathML, or that can't be told."""
+
     HTML = "html"
     FOREIGN = "foreign"
     UNSURE = "unsure"

@@ -12,18 +12,16 @@ import re
 from collections.abc import Callable, Mapping
 
 from vestibule.core.html import elements, glance
+from vestibule.core.html.copier import LIMIT
+from vestibule.core.html.gate import Gated, mark
 from vestibule.core.html.grammar import HEAD_LOADER, OWN_SVG, SIMPLE_SVG, Scan, outside_tags
-from vestibule.core.html.judge import Gated, Judge, mark
-from vestibule.core.html.references import unescape_attribute
+from vestibule.core.html.judge import Judge
+from vestibule.core.html.raw_text import RAW_TEXT, script_end
 from vestibule.core.html.scanner import OURS
-from vestibule.core.html.tokenizer import LIMIT, RAW_TEXT, Tokenizer, script_end
+from vestibule.core.html.tokenizer import Tokenizer
+from vestibule.core.html.vocabulary import word
 
 SCAN = Scan(elements.ALWAYS, ("body", "select", "template"), elements.IF_ATTRIBUTE)
-
-
-def word(value: bytes) -> str:
-    """A raw value of which only ASCII words matter."""
-    return unescape_attribute(value.decode("latin-1")).strip(" \t\n\f\r").lower()
 
 
 def _host(origin: bytes) -> str:
@@ -178,7 +176,7 @@ class Skimmer(Tokenizer):
         elif another is not None:
             return -1
         end = match.end()
-        kind = self._judge.link_kind(rel or b"")
+        kind = self._judge.words.link_kind(rel or b"")
         if end - start > LIMIT:
             return -1
         if kind is None or origin is None or self._judge.opens((origin,), kind):
@@ -210,7 +208,7 @@ class Skimmer(Tokenizer):
         close, _, _ = script_end(buffer, end, 0)
         if close < 0 or close - end > LIMIT:
             return -1
-        meant = "script" if kind is None else self._judge.script_type(kind)
+        meant = "script" if kind is None else self._judge.words.script_type(kind)
         if meant == "speculationrules" or (meant == "script" and self._judge.inline(buffer[end:close]) is not None):
             return -1
         return close

@@ -1,0 +1,42 @@
+"""The socket between workers and the recorder: both ends, and a plain client for commands.
+
+A Unix stream socket, mode 0600. Messages are JSON behind four bytes of length, big-endian, at most ``MAX_FRAME`` bytes:
+
+    {"hits": [[…], …], "dropped": 3, "refusals": {"400": 2}, "meter": {…}}
+                                             what was seen, what was not even read, and, once a second, what was
+                                             measured since the last time; no answer
+    {"id": 7, "record": {…}}                 a consent record or a revocation; answered once it is on disk
+    {"id": 8, "call": "breakdown", "with": {…}}
+    {"id": 8, "result": …}                   or  {"id": 8, "error": "one line"}
+    {"id": 9, "call": "revocations", "with": {"epoch": "…", "after": 0}}
+
+Hits are fire-and-forget: a worker keeps at most ``capacity`` of them while the recorder is away, then drops the newest
+and counts what it dropped. What was written to a recorder that dies before its next write to disk is lost: at most a
+second of hits. Consent records and calls have their own connection, so that they never wait behind hits; so have the
+revocations, for which every worker asks each second.
+"""
+
+from __future__ import annotations
+
+from vestibule.link.asking import call
+from vestibule.link.frames import MAX_FRAME
+from vestibule.link.mirror import ASK_EVERY, STALE, Mirror
+from vestibule.link.receiving import Receiver
+from vestibule.link.sending import FLUSH_EVERY, METER_EVERY, TRY_AGAIN, Sender
+
+__all__ = [
+    "ASK_EVERY",
+    "FLUSH_EVERY",
+    "MAX_FRAME",
+    "METER_EVERY",
+    "SOCKET",
+    "STALE",
+    "TRY_AGAIN",
+    "Mirror",
+    "Receiver",
+    "Sender",
+    "call",
+]
+
+SOCKET = "recorder.sock"
+"""The socket's name in the state folder."""

@@ -1,0 +1,122 @@
+"""The recorder's end: takes what workers send, and answers what they and commands ask."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from vestibule.core.errors import LinkError, VestibuleError
+from vestibule.core.visit import Hit
+from vestibule.link.asking import hang_up
+from vestibule.link.frames import SEND_TIMEOUT, Message, pack, read
+
+_CLOSE_TIMEOUT = 3.0
+
+OnHits = Callable[[Sequence[Hit], int], Awaitable[None]]
+OnRefusals = Callable[[Mapping[int, int]], None]
+OnMeter = Callable[[Mapping[str, Any]], None]
+OnRecord = Callable[[Mapping[str, Any]], Awaitable[None]]
+OnCall = Callable[[str, Mapping[str, Any]], Awaitable[Any]]
+
+
+class Receiver:
+    """The recorder's end: ``serve`` until cancelled, or ``close``."""
+
+    def __init__(self) -> None:
+        self._server: asyncio.Server | None = None
+        self._connections: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
+
+    async def serve(
+        self,
+        path: str,
+        on_hits: OnHits,
+        on_record: OnRecord,
+        on_call: OnCall,
+        on_refusals: OnRefusals | None = None,
+        on_meter: OnMeter | None = None,
+    ) -> None:
+        """Take connections at ``path`` (a socket that a dead process left behind is replaced); returns at once.
+
+        A handler's VestibuleError is answered with its message, any other error with its type only.
+        """
+
+        async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            task = asyncio.current_task()
+            if task is not None:
+                self._connections[task] = writer
+                task.add_done_callback(lambda ended: self._connections.pop(ended, None))
+            try:
+                while (message := await read(reader)) is not None:
+                    if "hits" in message:
+                        if on_refusals is not None:
+                            on_refusals(_refusals(message.get("refusals")))
+                        if on_meter is not None and isinstance(message.get("meter"), dict):
+                            on_meter(message["meter"])
+                        await on_hits(_hits(message["hits"]), _number(message.get("dropped")))
+                    elif "record" in message:
+                        await _answer(writer, message, on_record(message["record"]))
+                    elif "call" in message:
+                        await _answer(writer, message, on_call(str(message["call"]), message.get("with") or {}))
+            except (OSError, LinkError, TimeoutError):
+                # Whoever speaks otherwise is no worker of ours; the connection ends.
+                pass
+            finally:
+                await hang_up(writer)
+
+        _remove(path)
+        mask = os.umask(0o177)
+        try:
+            self._server = await asyncio.start_unix_server(connected, path)
+        except OSError as error:
+            raise LinkError(f"{path}: {error.strerror or error}") from None
+        finally:
+            os.umask(mask)
+
+    async def close(self) -> None:
+        """Take no more connections, and end those there are; what arrived before is handled."""
+        if self._server is not None:
+            self._server.close()
+        for writer in self._connections.values():
+            writer.transport.abort()
+        if self._connections:
+            await asyncio.wait(tuple(self._connections), timeout=_CLOSE_TIMEOUT)
+
+
+async def _answer(writer: asyncio.StreamWriter, message: Message, doing: Awaitable[Any]) -> None:
+    answer: Message = {"id": message.get("id")}
+    try:
+        answer["result"] = await doing
+        frame = pack(answer)
+    except VestibuleError as error:
+        frame = pack({"id": message.get("id"), "error": str(error)})
+    except Exception as error:
+        frame = pack({"id": message.get("id"), "error": f"the recorder failed: {type(error).__name__}"})
+    writer.write(frame)
+    await asyncio.wait_for(writer.drain(), SEND_TIMEOUT)
+
+
+def _hits(rows: Any) -> list[Hit]:
+    if not isinstance(rows, list):
+        raise LinkError("hits are no list")
+    try:
+        return [Hit.from_json(row) for row in rows]
+    except (TypeError, ValueError):
+        raise LinkError("not a hit") from None
+
+
+def _refusals(value: Any) -> dict[int, int]:
+    found = value.items() if isinstance(value, dict) else ()
+    return {int(status): _number(count) for status, count in found if status.isdigit() and len(status) == 3}
+
+
+def _number(value: Any) -> int:
+    return value if isinstance(value, int) else 0
+
+
+def _remove(path: str) -> None:
+    with contextlib.suppress(FileNotFoundError):
+        Path(path).unlink()
