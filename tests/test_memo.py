@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 import pytest
 
-from vestibule.core.memo import Memo, Recent
+from vestibule.core.memo import Alike, Memo, Recent, Same
 
 
 @pytest.mark.parametrize(
@@ -73,3 +74,45 @@ def test_recent_answers_are_bounded() -> None:
     for number in range(5):
         recent.put(number, number)
         assert len(recent) <= 2
+
+
+def test_tuples_are_known_by_which_one_they_are() -> None:
+    calls: list[tuple[object, ...]] = []
+
+    def total(fields: Iterable[int], more: int) -> int:
+        calls.append((fields, more))
+        return sum(fields) + more
+
+    alike = Alike(total, 3)
+    one, other = (tuple(map(int, "12")) for _ in range(2))
+    assert one is not other
+    assert [alike(one, 0), alike(one, 0), alike(one, 1), alike(other, 0), alike(one, 1)] == [3, 3, 4, 3, 4]
+    assert len(calls) == 3
+
+
+@pytest.mark.parametrize(
+    "make", [lambda: [1], lambda: ([1],), lambda: iter([1])], ids=["list", "holds a list", "iterator"]
+)
+def test_what_can_change_is_asked_anew(make: Callable[[], Any]) -> None:
+    fields, calls = make(), []
+    alike: Alike[int, None] = Alike(lambda given, _: calls.append(given), 3)
+    for _ in range(3):
+        alike(fields, 0)
+    assert len(calls) == 3
+
+
+def test_no_tuple_is_taken_for_one_that_is_gone() -> None:
+    alike: Alike[int, tuple[int, ...]] = Alike(lambda given, _: tuple(given), 1000)
+    for number in range(2000):
+        assert alike((number, number), 0) == (number, number)
+        assert len(alike._known) <= 1000
+
+
+def test_the_same_tuple_from_another_is_another_question() -> None:
+    same: Same[str] = Same(2, 10)
+    fields = ((b"a", b"b"),)
+    same.put(fields, "one", "first")
+    assert same.get(fields, "one", 5) == "first"
+    assert same.get(fields, "two", 5) is None
+    assert same.get((fields[0],), "one", 5) is None
+    assert same.get(fields, "one", 10.5) is None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import http.client
 import logging
 import os
 import re
@@ -22,7 +23,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.servers import Peer, Recorded, exchange, raw_server, serve_asgi, wait_until
-from vestibule.protocol import HardenedWebSocket, ServerLimits, hardened
+from vestibule.protocol import HardenedProtocol, HardenedWebSocket, ServerLimits, hardened
 from vestibule.upstream import Limits, Upstream
 
 Message = MutableMapping[str, Any]
@@ -1111,3 +1112,47 @@ def test_what_a_connection_held_is_free_when_it_ends(name: str) -> None:
             wait_until(lambda: not alive, "what they held to be free")
         finally:
             gc.enable()
+
+
+def test_who_works_on_after_an_answer_keeps_nobody_waiting() -> None:
+    released = asyncio.Event()
+    ended: list[str] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"1")]})
+        await send({"type": "http.response.body", "body": scope["path"][1:].encode()})
+        if scope["path"] == "/a":
+            await released.wait()
+        ended.append(scope["path"])
+        if scope["path"] == "/c":
+            released.set()
+
+    with serve_asgi(app, http=HardenedProtocol) as url:
+        connection = http.client.HTTPConnection(url.removeprefix("http://"), timeout=10)
+        for path in "abc":
+            connection.request("GET", f"/{path}", headers={"Host": "relaso.com"})
+            assert connection.getresponse().read() == path.encode()
+        connection.close()
+        wait_until(lambda: len(ended) == 3, "all to end")
+    assert ended == ["/b", "/c", "/a"]
+
+
+def test_a_connection_that_waits_holds_no_more_than_what_it_was_asked_last() -> None:
+    class Asked:
+        pass
+
+    alive: weakref.WeakSet[Asked] = weakref.WeakSet()
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        scope["asked"] = Asked()
+        alive.add(scope["asked"])
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"0")]})
+        await send({"type": "http.response.body"})
+
+    with serve_asgi(app, http=HardenedProtocol) as url:
+        connection = http.client.HTTPConnection(url.removeprefix("http://"), timeout=10)
+        for _ in range(3):
+            connection.request("GET", "/", headers={"Host": "relaso.com"})
+            connection.getresponse().read()
+        wait_until(lambda: len(alive) == 1, "the earlier requests to be forgotten")
+        connection.close()

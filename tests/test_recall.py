@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import itertools
 from collections.abc import MutableMapping
 from pathlib import Path
@@ -12,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.sites import SECRET, Recording, configured
+from tests.sites import SECRET, Recording, configured, in_process, scope
 from vestibule.middleware import ConsentMiddleware
 from vestibule.middleware.recall import KEPT, MAX_KNOWN, Recall
 from vestibule.middleware.response import Responder
@@ -78,32 +77,6 @@ def parts(tmp_path_factory: pytest.TempPathFactory) -> tuple[App, ConsentMiddlew
     return app, whole, recording
 
 
-def scope(headers: list[Header], method: str = "GET", path: str = "/x") -> dict[str, Any]:
-    return {
-        "type": "http",
-        "scheme": "http",
-        "method": method,
-        "path": path,
-        "raw_path": path.encode(),
-        "query_string": b"",
-        "client": ("127.0.0.1", 1),
-        "headers": headers,
-    }
-
-
-def answer(whole: ConsentMiddleware, asked: dict[str, Any]) -> list[Message]:
-    sent: list[Message] = []
-
-    async def send(message: Message) -> None:
-        sent.append(message)
-
-    async def receive() -> Message:
-        return {"type": "http.request", "body": b"", "more_body": False}
-
-    asyncio.run(whole(asked, receive, send))
-    return sent
-
-
 def told(recording: Recording) -> list[object]:
     """What the recorder was told, but for the time."""
     hits = [hit._replace(time=0.0) for hit in recording.hits]
@@ -122,10 +95,10 @@ def test_answers_that_pass_at_a_glance_are_as_a_closer_look_has_them(
     app.status = data.draw(st.sampled_from([200, 204, 206, 302, 304, 404]))
     asked = scope(data.draw(st.sampled_from(REQUESTS)), data.draw(st.sampled_from(["GET", "HEAD", "POST"])))
     recording.hits.clear()
-    quick, quickly = answer(whole, asked), told(recording)
+    quick, quickly = in_process(whole, asked), told(recording)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Responder, "_passed", lambda *_: None)
-        slow, slowly = answer(whole, asked), told(recording)
+        slow, slowly = in_process(whole, asked), told(recording)
     assert quickly == slowly
     assert [message.get("body") for message in quick] == [message.get("body") for message in slow]
     assert sorted(quick[0]["headers"]) == sorted(slow[0]["headers"])
@@ -140,12 +113,12 @@ def test_requests_are_told_apart_by_all_that_matters(parts: tuple[App, ConsentMi
     for headers in REQUESTS:
         whole._recall = Recall(whole._recall.snapshot)
         app.asked.clear()
-        answer(whole, scope(headers))
+        in_process(whole, scope(headers))
         alone.append(app.asked[0])
     app.asked.clear()
     for first, second in itertools.permutations(range(len(REQUESTS)), 2):
-        answer(whole, scope(REQUESTS[first]))
-        answer(whole, scope(REQUESTS[second]))
+        in_process(whole, scope(REQUESTS[first]))
+        in_process(whole, scope(REQUESTS[second]))
     expected = [alone[number] for pair in itertools.permutations(range(len(REQUESTS)), 2) for number in pair]
     assert app.asked == expected
 
@@ -177,6 +150,20 @@ def test_some_are_never_remembered(extra: list[Header], parts: tuple[App, Consen
     assert recall.of(asked, 100.0) is not recall.of(asked, 100.0)
 
 
+@pytest.mark.parametrize("kind", [tuple, list])
+def test_the_very_same_fields_are_known_for_no_longer(
+    kind: type[tuple[Header, ...] | list[Header]], parts: tuple[App, ConsentMiddleware, Recording]
+) -> None:
+    recall, asked = Recall(parts[1]._recall.snapshot), scope(kind(REQUESTS[1]))
+    first = recall.of(asked, 100.0)
+    assert recall.of(asked, 100.0 + KEPT * 0.6) is first
+    assert recall.of({**asked, "headers": kind(REQUESTS[1])}, 100.0 + KEPT * 0.9) is first
+    assert recall.of(asked, 100.0 + KEPT * 1.1) is not first
+    later = recall.of(asked, 100.0 + KEPT * 1.2)
+    for changed in ({"client": ("127.0.0.2", 1)}, {"scheme": "https"}, {"headers": kind(REQUESTS[2])}):
+        assert recall.of({**asked, **changed}, 100.0 + KEPT * 1.2) is not later
+
+
 def test_memory_is_bounded(parts: tuple[App, ConsentMiddleware, Recording]) -> None:
     recall = Recall(parts[1]._recall.snapshot)
     for number in range(MAX_KNOWN * 2 + 5):
@@ -187,7 +174,7 @@ def test_memory_is_bounded(parts: tuple[App, ConsentMiddleware, Recording]) -> N
 def test_a_new_configuration_forgets(tmp_path: Path) -> None:
     app, config = App(), configured(tmp_path)
     whole = ConsentMiddleware(app, config, secrets=[SECRET], sender=Recording(), state=tmp_path)
-    answer(whole, scope(REQUESTS[0]))
+    in_process(whole, scope(REQUESTS[0]))
     before = whole._recall
     whole.reload(config)
     assert whole._recall is not before
@@ -209,7 +196,7 @@ def test_what_an_app_writes_into_a_request_stays_in_that_request(tmp_path: Path)
         await send({"type": "http.response.body", "body": b"{}"})
 
     whole = ConsentMiddleware(app, configured(tmp_path), secrets=[SECRET], sender=Recording(), state=tmp_path)
-    answers = [answer(whole, scope(REQUESTS[0])) for _ in range(3)]
+    answers = [in_process(whole, scope(REQUESTS[0])) for _ in range(3)]
     assert seen == [[], [], []]
     assert {len(messages[0]["headers"]) for messages in answers} == {len(answers[0][0]["headers"])}
     assert len(start["headers"]) == 1

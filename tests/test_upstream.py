@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import datetime
 import http.client
 import ipaddress
+import random
 import re
 import socket
 import ssl
@@ -21,11 +21,9 @@ from urllib.parse import quote, unquote
 import pytest
 import websockets
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 from websockets.asyncio.client import ClientConnection
 
+from tests.certificates import self_signed
 from tests.servers import Peer, Recorded, exchange, free_port, raw_server, scripted, serve_asgi, wait_until
 from tests.services import service
 from tests.test_protocol import CORPUS, corpus_cases
@@ -659,29 +657,10 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, 
     with it.
     """
     folder = tmp_path_factory.mktemp("tls")
-    now = datetime.datetime.now(datetime.UTC)
     for name in ("site", "other"):
-        key = ec.generate_private_key(ec.SECP256R1())
-        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-        alternative = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
-        certificate = (
-            x509.CertificateBuilder()
-            .subject_name(subject)
-            .issuer_name(subject)
-            .public_key(key.public_key())
-            .serial_number(x509.random_serial_number())
-            .not_valid_before(now - datetime.timedelta(days=1))
-            .not_valid_after(now + datetime.timedelta(days=1))
-            .add_extension(alternative, critical=False)
-            .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-            .sign(key, hashes.SHA256())
-        )
-        (folder / f"{name}.pem").write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
-        (folder / f"{name}.key").write_bytes(
-            key.private_bytes(
-                serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-            )
-        )
+        certificate, key = self_signed(x509.IPAddress(ipaddress.ip_address("127.0.0.1")))
+        (folder / f"{name}.pem").write_bytes(certificate)
+        (folder / f"{name}.key").write_bytes(key)
     return folder / "site.pem", folder / "site.key", folder / "other.pem"
 
 
@@ -694,6 +673,22 @@ def test_https_upstreams_are_verified(certificates: tuple[Path, Path, Path]) -> 
         wrong_name = upstream.replace("127.0.0.1", "localhost")
         with proxied(Upstream(wrong_name, ca_file=str(certificate))) as url:
             assert parsed(exchange(url, get()))[0] == 502
+
+
+def test_large_bodies_come_out_of_encryption(certificates: tuple[Path, Path, Path]) -> None:
+    certificate, key, _ = certificates
+    data = random.Random(1).randbytes(2_000_000)
+
+    async def app(scope: Any, receive: Receive, send: Send) -> None:
+        length = (b"content-length", b"%d" % len(data))
+        await send({"type": "http.response.start", "status": 200, "headers": [length]})
+        await send({"type": "http.response.body", "body": data})
+
+    with (
+        serve_asgi(app, tls=(certificate, key)) as upstream,
+        proxied(Upstream(upstream, ca_file=str(certificate), views=True)) as url,
+    ):
+        assert parsed(exchange(url, get()))[::2] == (200, data)
 
 
 def test_the_configured_authority_counts_in_a_worker(certificates: tuple[Path, Path, Path], tmp_path: Path) -> None:

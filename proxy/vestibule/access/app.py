@@ -9,7 +9,8 @@ from typing import Any
 
 from vestibule.access.entry import FAILED, FORBIDDEN, LEFT, SWITCHED, UNREACHED, Entry, Writer
 from vestibule.access.sink import OFF, Sink
-from vestibule.core.headers import client_address
+from vestibule.core.forwarding import client_address
+from vestibule.core.hints import STREAM, WHOLE
 from vestibule.core.networks import truncate
 from vestibule.core.pages import Folder
 
@@ -96,8 +97,15 @@ class AccessLog:
 
         async def seen(message: Message) -> None:
             _note_status(entry, message)
-            await send(message)
-            _note_body(entry, message, head_only)
+            if message["type"] != STREAM:
+                await send(message)
+                _note_body(entry, message, head_only)
+                return
+            try:
+                await send(message)
+                entry.whole = True
+            finally:
+                entry.size += message["source"].passed
 
         try:
             await self._app(scope, receive, seen)
@@ -125,7 +133,7 @@ class AccessLog:
 
 def _note_status(entry: Entry, message: Message) -> None:
     kind = message["type"]
-    if kind == "http.response.start" or kind == "websocket.http.response.start":
+    if kind in (WHOLE, "http.response.start", "websocket.http.response.start"):
         entry.status = message["status"]
     elif kind == "websocket.accept":
         entry.status = SWITCHED
@@ -135,7 +143,7 @@ def _note_status(entry: Entry, message: Message) -> None:
 
 def _note_body(entry: Entry, message: Message, head_only: bool) -> None:
     kind = message["type"]
-    if kind == "http.response.body" or kind == "websocket.http.response.body":
+    if kind in (WHOLE, "http.response.body", "websocket.http.response.body"):
         if not head_only:
             entry.size += len(message.get("body", b""))
         entry.whole = not message.get("more_body", False)

@@ -41,6 +41,7 @@ class Sink:
         self._thread.start()
 
     def write(self, line: bytes) -> None:
+        """Take a line along; never waits. What there is no room for is counted."""
         if len(self._lines) >= self._most:
             self._dropped += 1
         else:

@@ -7,6 +7,7 @@ maps back to the site's own, and a page of one choice is never revalidated under
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 from vestibule.core.headers import Header
 
@@ -74,6 +75,7 @@ def unwrap(tags: str, variant: str) -> tuple[str, bool]:
     return ", ".join(kept), ours
 
 
+@lru_cache(maxsize=256)
 def private(cache_control: str) -> str:
     """``Cache-Control`` of a rewritten page: no shared cache keeps it, and browsers ask before they use it again,
     because a choice may have been made in between. ``no-transform`` is handed on to whoever comes after us: to
@@ -83,6 +85,7 @@ def private(cache_control: str) -> str:
     return ", ".join([*kept, "no-transform"] if "no-transform" in directives else kept)
 
 
+@lru_cache(maxsize=256)
 def is_for_one(cache_control: str) -> bool:
     """Whether an answer with this ``Cache-Control`` is one visitor's own, or not to be kept at all (RFC 9111, 5.2.2.5
     and 5.2.2.7)."""
@@ -98,6 +101,7 @@ def only_for_one(headers: list[Header]) -> list[Header]:
     return kept
 
 
+@lru_cache(maxsize=256)
 def vary(value: str, *names: str) -> str:
     """``Vary`` with ``names`` added."""
     present = [part.strip() for part in value.split(",") if part.strip()]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
-from typing import Generic, TypeVar
+from collections.abc import Callable, Hashable, Iterable
+from typing import Any, Generic, TypeVar
 
 Key = TypeVar("Key", bound=Hashable)
 Value = TypeVar("Value")
@@ -31,6 +31,67 @@ class Memo(dict[Key, Value]):
             self.clear()
         self[key] = value
         return value
+
+
+class Alike(Generic[Key, Value]):
+    """A pure function of a tuple, and of one thing more, that remembers its answers by which tuple it is: to hash the
+    fields of a message takes longer than most of what is asked of them. What is no tuple, or holds what can change, is
+    asked of anew.
+
+    A tuple that is remembered is held, so that no other one takes its place. At ``limit`` all are forgotten.
+    """
+
+    __slots__ = ("_function", "_known", "_limit")
+
+    def __init__(self, function: Callable[[Iterable[Any], Key], Value], limit: int) -> None:
+        self._function = function
+        self._limit = limit
+        self._known: dict[tuple[int, Key], tuple[object, Value]] = {}
+
+    def __call__(self, fields: Iterable[Any], key: Key) -> Value:
+        found = self._known.get((id(fields), key))
+        if found is not None:
+            return found[1]
+        value = self._function(fields, key)
+        if type(fields) is tuple and _is_fixed(fields):
+            if len(self._known) >= self._limit:
+                self._known.clear()
+            self._known[(id(fields), key)] = fields, value
+        return value
+
+
+def _is_fixed(fields: tuple[object, ...]) -> bool:
+    try:
+        hash(fields)
+    except TypeError:
+        return False
+    return True
+
+
+class Same(Generic[Value]):
+    """What was worked out of late for a tuple and whom it came from, found as by ``Alike``. Bounds and time are as of
+    ``Recent``."""
+
+    __slots__ = ("_age", "_begun", "_known", "_limit")
+
+    def __init__(self, limit: int, age: float) -> None:
+        self._limit = limit
+        self._age = age
+        self._begun = 0.0
+        self._known: dict[tuple[int, Hashable], tuple[object, Value]] = {}
+
+    def get(self, fields: object, whose: Hashable, now: float) -> Value | None:
+        if not 0 <= now - self._begun <= self._age:
+            self._known.clear()
+            self._begun = now
+        found = self._known.get((id(fields), whose))
+        return None if found is None else found[1]
+
+    def put(self, fields: tuple[object, ...], whose: Hashable, value: Value) -> None:
+        """fields: with nothing in it that can be changed."""
+        if len(self._known) >= self._limit:
+            self._known.clear()
+        self._known[(id(fields), whose)] = fields, value
 
 
 class Recent(Generic[Key, Value]):

@@ -7,7 +7,6 @@ import logging
 import os
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -25,18 +24,21 @@ from vestibule.core.visit import Hit
 from vestibule.journal import Journal
 from vestibule.live import Follower, Live
 from vestibule.middleware import hits
-from vestibule.middleware.hits import Asked, target_of
+from vestibule.middleware.asked import Asked, target_of
+from vestibule.middleware.fields import REPORTING
 from vestibule.middleware.metering import Answer, ended
 from vestibule.middleware.recall import Recall
 from vestibule.middleware.request import Header, is_ours
-from vestibule.middleware.response import REPORTING, Responder
+from vestibule.middleware.response import Responder
 from vestibule.middleware.sign_in import Passage, following
 from vestibule.middleware.sites import Further
 from vestibule.middleware.snapshot import Snapshot
 from vestibule.middleware.tending import Tending
 from vestibule.privacy import answers
-from vestibule.privacy.endpoints import Endpoints, Exchange, is_own
+from vestibule.privacy.endpoints import Endpoints
+from vestibule.privacy.exchange import Exchange
 from vestibule.privacy.policy import SitePolicy
+from vestibule.privacy.removing import is_own
 from vestibule.privacy.sign_in import Revoked
 from vestibule.privacy.visitor import Visitor
 
@@ -117,18 +119,10 @@ class ConsentMiddleware:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if self._tending is not None:
             self._tending.begin()
-        if scope["type"] == "http":
-            await self._http(self._further.of(scope) or self._recall, scope, receive, send)
-        elif scope["type"] == "websocket":
-            await self._websocket(self._further.of(scope) or self._recall, scope, receive, send)
-        elif scope["type"] == "lifespan" and self._tending is not None:
-            await self._tending.lifespan(self._app, scope, receive, send)
-        else:
-            await self._app(scope, receive, send)
-
-    # HTTP
-
-    async def _http(self, recall: Recall, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._other(scope, receive, send)
+            return
+        recall = self._further.of(scope) or self._recall
         asked = self._ask(recall, scope)
         if asked is None:
             self._elsewhere()
@@ -146,16 +140,15 @@ class ConsentMiddleware:
             with Answer(self._meter, send) as own:
                 await snapshot.arrive(known.visitor, asked.target, own, head=scope["method"] == "HEAD")
             return
-        # A list of its own: what is remembered must not be what the app writes into.
-        prepared, headers = known.prepared, list(known.prepared.headers)
-        signing = partial(Passage, snapshot.sign_ins, known.visitor, prepared, scope, asked.now)
-        passage = signing() if snapshot.sign_ins.concerns(known.visitor, scope["path"]) else None
+        prepared = known.prepared
+        headers: Sequence[Header] = prepared.headers
+        if type(scope["headers"]) is not tuple:
+            headers = list(headers)  # as an app expects it that writes into it
+        passage = asked.passage() if snapshot.sign_ins.concerns(known.visitor, scope["path"]) else None
         if passage is not None:
-            headers = headers + passage.carried()
+            headers = [*headers, *passage.carried()]
             receive = passage.watch(scope, receive)
-        responder = Responder(
-            snapshot, known.visitor, prepared, asked.target, scope["method"], send, passage or signing
-        )
+        responder = Responder(asked, send, passage)
         begun, failed = time.perf_counter(), False
         try:
             await self._app({**scope, "headers": headers}, receive, responder)
@@ -169,6 +162,16 @@ class ConsentMiddleware:
                 if hit is not None:
                     self._sender.send(hit)
             responder.end()
+
+    async def _other(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "websocket":
+            await self._websocket(self._further.of(scope) or self._recall, scope, receive, send)
+        elif scope["type"] == "lifespan" and self._tending is not None:
+            await self._tending.lifespan(self._app, scope, receive, send)
+        else:
+            await self._app(scope, receive, send)
+
+    # HTTP
 
     def _ask(self, recall: Recall, scope: Scope) -> Asked | None:
         """Who asks for what; None where the request is for another host."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vestibule.core.html.judge import BY_URL, ByUrl, Gated
+from vestibule.core.html.gate import BY_URL, ByUrl, Gated
 from vestibule.core.html.unless import Unless
 from vestibule.core.services import UNKNOWN, Verdict
 from vestibule.core.urls import resolve

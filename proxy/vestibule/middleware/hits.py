@@ -3,41 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import NamedTuple
-
-from starlette.types import Scope
 
 from vestibule.core.visit import Hit, is_part
-from vestibule.middleware.recall import Known
+from vestibule.middleware.asked import Asked
 from vestibule.middleware.response import Responder
-from vestibule.middleware.snapshot import Snapshot
-from vestibule.privacy.visitor import Visitor
 
 Blocked = tuple[str, str, str, str]
 """Service, purpose, page ('' for this one), reason."""
-
-
-class Asked(NamedTuple):
-    """A request as it is seen here. now: seconds since the epoch, UTC. target: path and query as the browser wrote
-    them."""
-
-    snapshot: Snapshot
-    scope: Scope
-    known: Known
-    now: float
-    target: str
-
-    @property
-    def visitor(self) -> Visitor:
-        return self.known.visitor
-
-
-def target_of(scope: Scope) -> str:
-    """Path and query as the browser wrote them."""
-    raw: bytes = scope.get("raw_path") or scope["path"].encode("utf-8", "surrogateescape")
-    path = raw.partition(b"?")[0].decode("latin-1")
-    query: bytes = scope.get("query_string", b"")
-    return f"{path}?{query.decode('latin-1')}" if query else path
 
 
 def of_exchange(asked: Asked, responder: Responder) -> Hit | None:
@@ -45,10 +17,10 @@ def of_exchange(asked: Asked, responder: Responder) -> Hit | None:
     text = asked.known.text
     seen = responder.seen
     path, _, query = asked.target.partition("?")
-    held = responder.blocked or seen.cookies
-    if not held and is_part(text(b"sec-fetch-dest"), path, seen.status, seen.content_type):
+    held = responder.blocked
+    if not (held or seen.cookies) and is_part(text(b"sec-fetch-dest"), path, seen.status, seen.content_type):
         return None
-    blocked: list[Blocked] = [(service, purpose, "", why) for service, purpose, why in responder.blocked]
+    blocked: list[Blocked] = [(service, purpose, "", why) for service, purpose, why in held]
     blocked += [(service, purpose, "", "cookie") for service, purpose in seen.cookies.items()]
     return Hit(
         site=asked.snapshot.policy.config.site.name,
@@ -71,7 +43,6 @@ def of_exchange(asked: Asked, responder: Responder) -> Hit | None:
         fetch_user=text(b"sec-fetch-user"),
         purpose=text(b"sec-purpose") or text(b"purpose"),
         ch_ua=text(b"sec-ch-ua"),
-        ch_mobile=text(b"sec-ch-ua-mobile"),
         ch_platform=text(b"sec-ch-ua-platform"),
         objects=asked.visitor.objects,
         blocked=tuple(blocked),

@@ -13,14 +13,15 @@ from dataclasses import dataclass, field, replace
 from starlette.types import Scope
 
 from vestibule.core.consent import Choice
-from vestibule.core.headers import client_address, hashable
-from vestibule.core.memo import Recent
+from vestibule.core.forwarding import client_address
+from vestibule.core.headers import hashable
+from vestibule.core.memo import Recent, Same
 from vestibule.core.services import Verdict
 from vestibule.middleware.request import Header, Prepared, prepare
 from vestibule.middleware.snapshot import Snapshot
-from vestibule.privacy.endpoints import is_own
 from vestibule.privacy.origin import is_navigation
 from vestibule.privacy.policy import SitePolicy
+from vestibule.privacy.removing import is_own
 from vestibule.privacy.visitor import CHOICE_COOKIE, Visitor, read
 
 KEPT = 2.0
@@ -71,19 +72,26 @@ class Recall:
     def __init__(self, snapshot: Snapshot) -> None:
         self.snapshot = snapshot
         self._known: Recent[tuple[object, ...], Known] = Recent(MAX_KNOWN, KEPT)
+        self._same: Same[Known] = Same(MAX_KNOWN, KEPT)
 
     def of(self, scope: Scope, now: float) -> Known | None:
         """Whatever a request says of itself but for its address; None where it is for another host."""
         peer = scope.get("client")
         address, scheme = peer[0] if peer else None, scope.get("scheme", "http")
-        headers = hashable(scope["headers"])
-        key = (address, scheme, headers)
-        known = self._known.get(key, now)
+        fields, whose = scope["headers"], (address, scheme)
+        known = self._same.get(fields, whose, now)
         if known is not None:
             return known
-        known = self._make(address, scheme, headers, now)
-        if known is not None and _may_be_kept(known, headers):
-            self._known.put(key, known)
+        headers = hashable(fields)
+        known = self._known.get((whose, headers), now)
+        if known is None:
+            known = self._make(address, scheme, headers, now)
+            if known is None or not _may_be_kept(known, headers):
+                return known
+            self._known.put((whose, headers), known)
+        # Not longer than the other one does: both were begun anew by the first request after their time.
+        if headers is fields:
+            self._same.put(headers, whose, known)
         return known
 
     def _make(self, peer: str | None, scheme: str, headers: tuple[Header, ...], now: float) -> Known | None:

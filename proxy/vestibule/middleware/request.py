@@ -13,8 +13,8 @@ from vestibule.core.codings import CODINGS
 from vestibule.core.consent import ASKED, Choice
 from vestibule.core.cookies import Pair, serialize_cookie
 from vestibule.middleware.snapshot import Snapshot
-from vestibule.privacy.endpoints import is_own
 from vestibule.privacy.policy import SitePolicy
+from vestibule.privacy.removing import is_own
 from vestibule.privacy.visitor import Visitor
 
 Header = tuple[bytes, bytes]
@@ -45,7 +45,7 @@ class Prepared:
     refused: names of cookies that were left out. lock: the policy that the answer carries. variant: see
     ``Snapshot.variant``; empty where no page is expected."""
 
-    headers: list[Header]
+    headers: tuple[Header, ...]
     kind: Kind
     revalidates: bool
     refused: tuple[str, ...]
@@ -101,7 +101,7 @@ def prepare(snapshot: Snapshot, visitor: Visitor, headers: Sequence[Header]) -> 
     kept.append((b"vestibule-consent", _consent(visitor)))
     # The policy of what does not run by itself is the same for all: any cache may keep it.
     lock = snapshot.lock(visitor) if kind.runs else snapshot.closed(visitor)
-    return Prepared(kept, kind, revalidates, refused, lock, variant)
+    return Prepared(tuple(kept), kind, revalidates, refused, lock, variant)
 
 
 def is_ours(name: bytes) -> bool:

@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING
 
 from starlette.types import Message, Receive, Scope, Send
 
-from vestibule.core.cookies import CookieVerdict, SetCookie, harden, kept, removal, store, temporary
+from vestibule.core.cookie_policy import CookieVerdict
+from vestibule.core.cookies import SetCookie, harden, kept, removal, temporary
+from vestibule.core.jar import store
 from vestibule.core.sign_in import (
     MAX_LOOK,
     NONCE_BYTES,

@@ -12,7 +12,7 @@ from starlette.types import Scope
 
 from vestibule.access import SITE
 from vestibule.config import Config
-from vestibule.core.headers import client_address
+from vestibule.core.forwarding import client_address
 from vestibule.middleware.recall import UPGRADED, Recall
 from vestibule.privacy.visitor import hostname
 

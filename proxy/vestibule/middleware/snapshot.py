@@ -12,7 +12,8 @@ from vestibule.middleware.gate import Origins
 from vestibule.middleware.repeated import Pages
 from vestibule.middleware.sign_in import SignIns
 from vestibule.privacy.banner import Banner
-from vestibule.privacy.endpoints import Endpoints, Records
+from vestibule.privacy.endpoints import Endpoints
+from vestibule.privacy.exchange import Records
 from vestibule.privacy.guard import epilogue, squeezed
 from vestibule.privacy.policy import SitePolicy
 from vestibule.privacy.sign_in import Revoked

@@ -15,7 +15,8 @@ is gone.
 
 from __future__ import annotations
 
-from vestibule.protocol.exchange import ClientDisconnectedError, Exchange
+from vestibule.protocol.errors import ClientDisconnectedError
+from vestibule.protocol.exchange import Exchange
 from vestibule.protocol.limits import ServerLimits
 from vestibule.protocol.server import HardenedProtocol, Refused, hardened
 from vestibule.protocol.websocket import HardenedWebSocket

@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping
-from contextlib import suppress
-from functools import lru_cache
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Awaitable, Callable, Generator, Iterable, MutableMapping
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from vestibule.core.headers import Header
-from vestibule.core.hints import BODY_FOLLOWS
+from vestibule.core.hints import STREAM, WHOLE, Source
+from vestibule.core.memo import Alike
 from vestibule.protocol.answers import date, joined, status_line
 from vestibule.protocol.discretion import without_data
+from vestibule.protocol.errors import ClientDisconnectedError
+from vestibule.protocol.sink import Sink
 
 if TYPE_CHECKING:
     from vestibule.protocol.server import HardenedProtocol
 
 Message = MutableMapping[str, Any]
 App = Callable[[Any, Any, Any], Awaitable[None]]
+
+_APART = 16384
+"""Bytes of a body from which on it costs less to write it beside its head than to copy both."""
 
 _FRAMING = frozenset({b"connection", b"content-length", b"transfer-encoding"})
 
@@ -36,7 +41,7 @@ class _Fields(NamedTuple):
     dated: bool
 
 
-def _fields(status: int, headers: Iterable[Header]) -> _Fields:
+def _fields(headers: Iterable[Header], status: int) -> _Fields:
     """Raises ValueError for a field that would not be one line."""
     lines = [status_line(status)]
     length: bytes | None = None
@@ -55,18 +60,20 @@ def _fields(status: int, headers: Iterable[Header]) -> _Fields:
     return _Fields(joined(lines), length, ends.lower() == b"close", dated)
 
 
-_known = lru_cache(maxsize=256)(_fields)  # a tuple is one that many answers share
+_read = Alike(_fields, 256)  # a tuple is one that many answers share
 
 
-def _read(status: int, headers: Iterable[Header]) -> _Fields:
-    if type(headers) is tuple:
-        with suppress(TypeError):  # ASGI allows for any pairs, such as cannot be remembered, too
-            return _known(status, headers)
-    return _fields(status, headers)
+class _Done:
+    """Can be awaited, and is done."""
+
+    __slots__ = ()
+
+    def __await__(self) -> Generator[Any, None, None]:
+        return _NOTHING()
 
 
-class ClientDisconnectedError(ConnectionError):
-    """Raised from ``send`` when there is nobody left to send to (ASGI 2.4)."""
+_NOTHING = cast("Callable[[], Generator[Any, None, None]]", partial(iter, ()))
+_DONE = _Done()
 
 
 class Exchange:
@@ -95,8 +102,8 @@ class Exchange:
         "more_body",
         "response_complete",
         "response_started",
+        "running",
         "scope",
-        "task",
     )
 
     def __init__(
@@ -109,7 +116,7 @@ class Exchange:
         self.length = length
         self.http10 = http10
         self.head_only = scope["method"] == "HEAD"
-        self.task: asyncio.Task[None] | None = None
+        self.running = False
         self.begun = 0.0
         self.disconnected = False
         self.more_body = True
@@ -147,7 +154,8 @@ class Exchange:
     async def run(self, app: App) -> None:
         """Call the app and see to it that the response is whole or visibly is not."""
         try:
-            await app(self.scope, self.receive, self.send)
+            # An app that we do not know may take ``send`` for a coroutine function.
+            await app(self.scope, self.receive, self.send if self._protocol.offers else self._sent)
         except ConnectionError as error:
             self._broken(502, f"a response was broken off: {type(error).__name__}")
         except Exception as error:
@@ -158,9 +166,6 @@ class Exchange:
         else:
             if not self.response_complete and not self.disconnected:
                 self._broken(500, "the app returned without completing its response")
-        finally:
-            if self.task is not None:
-                self._protocol.tasks.discard(self.task)
 
     def _broken(self, status: int, what: str) -> None:
         """The app has failed: an error response where nothing was sent yet, else the connection is reset, so that
@@ -197,23 +202,71 @@ class Exchange:
             await self._event.wait()
         return {"type": "http.disconnect"}
 
-    async def send(self, message: Message) -> None:
-        protocol = self._protocol
-        if protocol.flow.write_paused and not self.disconnected:
-            await protocol.flow.drain()
+    def send(self, message: Message) -> Awaitable[None]:
+        if message["type"] == STREAM:
+            return self._stream(message["source"])
+        # No coroutine of its own where nothing has to be waited for, as it is as a rule.
+        if self._protocol.flow.write_paused or self.disconnected:
+            return self._send_later(message)
+        self._send_now(message)
+        return _DONE
+
+    async def _sent(self, message: Message) -> None:
+        await self.send(message)
+
+    async def _send_later(self, message: Message) -> None:
+        if not self.disconnected:
+            await self._protocol.flow.drain()
         if self.disconnected:
             raise ClientDisconnectedError
+        self._send_now(message)
+
+    def _send_now(self, message: Message) -> None:
         kind = message["type"]
         if kind == "http.response.body" and self.response_started and not self.response_complete:
             self._send_body(message.get("body", b""), more=message.get("more_body", False))
+        elif kind == WHOLE and not self.response_started:
+            self._begin(message)
+            self._send_body(message["body"], more=False)
         elif kind == "http.response.start" and not self.response_started:
-            self._unsent = self._head(message["status"], message.get("headers", ()))
-            self.response_started = True
+            self._begin(message)
             # The first of the body comes at once as a rule: one write for both. Where it doesn't, the head goes alone.
-            if not message.get(BODY_FOLLOWS):
-                protocol.loop.call_soon(self._flush)
+            self._protocol.loop.call_soon(self._flush)
         else:
             raise RuntimeError(f"the app sent {kind!r} out of turn")
+
+    def _begin(self, message: Message) -> None:
+        self._unsent = self._head(message["status"], message.get("headers", ()))
+        self.response_started = True
+
+    async def _stream(self, source: Source) -> None:
+        if not self.response_started or self.response_complete:
+            raise RuntimeError("the app streamed out of turn")
+        if not await self._moved(source):
+            async for piece in source:
+                await self.send({"type": "http.response.body", "body": piece, "more_body": not source.ended})
+
+    async def _moved(self, source: Source) -> bool:
+        """Have the kernel move a body where the client gets it as it is, after nothing but a head."""
+        protocol = self._protocol
+        if self.disconnected or self._left != source.size or not self._unsent or protocol.scheme != "http":
+            return False
+        if protocol.transport.get_write_buffer_size():
+            return False
+        try:
+            sink = Sink(protocol, self)
+        except OSError:
+            return False
+        try:
+            head, self._unsent = self._unsent, b""
+            await sink.write(head)
+            if not await source.move(sink):
+                return False
+        finally:
+            sink.close()
+        self._left = 0
+        self._send_body(b"", more=False)
+        return True
 
     def _flush(self) -> None:
         if self._unsent:
@@ -225,7 +278,7 @@ class Exchange:
         if self.expects:
             # The client may or may not send the body that nobody asked for; only a new connection is clear.
             self.keep_alive = False
-        fields = _read(status, headers)
+        fields = _read(headers, status)
         if fields.ends:
             self.keep_alive = False
         text = fields.text if fields.dated else fields.text + b"\r\ndate: " + date()
@@ -258,7 +311,11 @@ class Exchange:
                 raise RuntimeError("the body is not as long as its Content-Length")
         if self._unsent:
             head, self._unsent = self._unsent, b""
-            body = head + body
+            if len(body) > _APART:
+                self._protocol.transport.writelines((head, body))
+                body = b""
+            else:
+                body = head + body
         if body:
             self._protocol.transport.write(body)
         if not more:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-from vestibule.core.headers import Header, is_host
+from vestibule.core.forwarding import is_host
+from vestibule.core.headers import Header
 
 _LENGTH = re.compile(rb"[0-9]{1,18}")
 # RFC 9112, 3.2.1, and what browsers write beyond it; never a fragment, a space or anything outside ASCII.

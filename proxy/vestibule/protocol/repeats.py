@@ -8,6 +8,7 @@ the connection and change no protocol. Everything else goes to the parser.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from vestibule.core.headers import Header
 from vestibule.core.memo import Recent
@@ -30,9 +31,9 @@ class Repeats:
     def __init__(self) -> None:
         self._known: Recent[bytes, tuple[Header, ...]] = Recent(MAX_KNOWN, AGE)
 
-    def read(self, data: bytes, now: float) -> tuple[str, bytes, list[Header]] | None:
-        """Method, target and fields of the request that ``data`` is; None where the parser has to say. A message must
-        begin with ``data``. now: the loop's time."""
+    def read(self, data: bytes, now: float) -> tuple[str, bytes, tuple[Header, ...]] | None:
+        """Method, target and fields of the request that ``data`` is, these as the very tuple that was remembered; None
+        where the parser has to say. A message must begin with ``data``. now: the loop's time."""
         line, _, rest = data.partition(b"\r\n")
         headers = self._known.get(rest, now)
         if headers is None:
@@ -40,9 +41,9 @@ class Repeats:
         match = _LINE.fullmatch(line)
         if match is None:
             return None
-        return match[1].decode("ascii"), match[2], list(headers)
+        return match[1].decode("ascii"), match[2], headers
 
-    def learn(self, data: bytes, headers: list[Header]) -> None:
+    def learn(self, data: bytes, headers: Sequence[Header]) -> None:
         """Remember that ``data``, which was one whole request, has these fields."""
         line, _, rest = data.partition(b"\r\n")
         if len(rest) <= MAX_KNOWN_BYTES and data.find(_END) == len(data) - len(_END) and _LINE.fullmatch(line):

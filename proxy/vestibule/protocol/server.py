@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import socket
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from types import MappingProxyType
 from typing import Any, ClassVar, cast
 from urllib.parse import unquote
 
@@ -32,14 +34,19 @@ of known length is here, or all of it."""
 _RESET = struct.pack("ii", 1, 0)
 """struct linger: on, no time."""
 
+
 _OWS = b" \t"  # not part of a value; the parser leaves it at the end of one
 
 
-def hardened(limits: ServerLimits, refused: Refused | None = None) -> type[HardenedProtocol]:
+def hardened(
+    limits: ServerLimits, refused: Refused | None = None, offers: Sequence[str] = ()
+) -> type[HardenedProtocol]:
     """The protocol class for ``uvicorn.Config(http=...)`` with other limits than the safe ones. refused: is told of
-    refusals; it must not raise."""
+    refusals; it must not raise. offers: of :mod:`vestibule.core.hints`, for an app all of whose layers know them; they
+    get the fields of a request as a tuple, which may be that of other requests, too."""
     hearing = {"refused": staticmethod(refused)} if refused is not None else {}
-    own = {"limits": limits, "repeats": Repeats(), **hearing}
+    offered: Mapping[str, Any] = MappingProxyType({name: MappingProxyType({}) for name in offers})
+    own = {"limits": limits, "repeats": Repeats(), "offers": offered, **hearing}
     return type("HardenedProtocol", (HardenedProtocol,), own)
 
 
@@ -47,6 +54,7 @@ class HardenedProtocol(HttpToolsProtocol):
     """See the module. Use with ``Config(proxy_headers=False, server_header=False, date_header=False)``."""
 
     repeats: ClassVar[Repeats | None] = None
+    offers: ClassVar[Mapping[str, Any]] = MappingProxyType({})
     limits: ClassVar[ServerLimits] = ServerLimits()
     """In force for all connections of the class, those too that are open when it is exchanged."""
 
@@ -64,6 +72,8 @@ class HardenedProtocol(HttpToolsProtocol):
         self._body_pace: Pace | None = None
         self._write_pace: Pace | None = None
         self._unwritten = 0
+        self.moved = 0
+        """Bytes written past the transport since the last look."""
         self._served = 0
         self._surplus = False  # one connection too many: told so at its first request
         self._hurried = False  # has but a moment for its first request
@@ -76,6 +86,9 @@ class HardenedProtocol(HttpToolsProtocol):
         self._refusal = 0
         self._closing = False
         self._linger_bytes = 0
+        self._lost = False
+        self._resting: asyncio.Future[None] | None = None  # what answers requests waits for the next one
+        self._next: Exchange | None = None
         self._tunnel = b""
         self._replaying = False
         self._plain = False  # the request parsed last may be repeated, see `Repeats`
@@ -109,6 +122,7 @@ class HardenedProtocol(HttpToolsProtocol):
         self.pipeline.clear()
         self.flow.resume_writing()
         self._last = True
+        self._rest_no_more()
         # They refer back to us: without them our memory is free at once, not when the collector next looks at all.
         self.parser = cast("Any", None)
         self.cycle = self._active = None
@@ -156,9 +170,10 @@ class HardenedProtocol(HttpToolsProtocol):
         request = self.repeats.read(data, self.loop.time())
         if request is None:
             return False
-        method, self.url, self.headers = request
-        if len(self.url) > limits.url_bytes or len(self.headers) > limits.header_count:
+        method, self.url, headers = request
+        if len(self.url) > limits.url_bytes or len(headers) > limits.header_count:
             return False
+        self.headers = cast("Any", headers if self.offers else list(headers))
         self._progress += 1
         try:
             self._begin_exchange(method, "1.1", BODILESS, keep_alive=True)
@@ -171,6 +186,12 @@ class HardenedProtocol(HttpToolsProtocol):
 
     def pause_writing(self) -> None:
         self._write_pace = Pace(self.limits.write)
+        self._unwritten = self.transport.get_write_buffer_size()
+        self.flow.pause_writing()
+
+    def wait_for_client(self, pace: Pace) -> None:
+        """As when the transport's buffer is full, for one who writes past it. pace: of all that is written so."""
+        self._write_pace = pace
         self._unwritten = self.transport.get_write_buffer_size()
         self.flow.pause_writing()
 
@@ -233,14 +254,16 @@ class HardenedProtocol(HttpToolsProtocol):
         if framing.upgrade == b"websocket":
             if method != "GET" or framing.length or framing.chunked or self._busy() or self.ws_protocol_class is None:
                 raise RefusedError(400)
-            self._shed()
+            if self._surplus:
+                self._shed()
             self._tunnel = b"websocket"
             return
         body = b"transfer-encoding: chunked" if framing.chunked else b"content-length: %d" % framing.length
         self._tunnel = b"POST / HTTP/1.1\r\n%b\r\n%b\r\n" % (body, b"" if keep_alive else b"connection: close\r\n")
 
     def _begin_exchange(self, method: str, version: str, framing: Framing, *, keep_alive: bool) -> None:
-        self._shed()
+        if self._surplus:
+            self._shed()
         if len(self.pipeline) >= self.limits.pipeline:
             raise RefusedError(400)
         self._served += 1
@@ -266,7 +289,7 @@ class HardenedProtocol(HttpToolsProtocol):
 
     def _shed(self) -> None:
         """Raise 503 for one connection too many, if there still are too many."""
-        if self._surplus and len(self.connections) > self.limits.connections:
+        if len(self.connections) > self.limits.connections:
             raise RefusedError(503)
         self._surplus = False
 
@@ -287,6 +310,7 @@ class HardenedProtocol(HttpToolsProtocol):
             "query_string": query,
             "headers": self.headers,
             "state": self.app_state.copy(),
+            "extensions": self.offers,
         }
 
     # httptools: the body
@@ -330,12 +354,42 @@ class HardenedProtocol(HttpToolsProtocol):
 
     def _go_on(self, exchange: Exchange) -> None:
         """Enough of a body is here, or all of it."""
-        if exchange is self._active and exchange.task is None:
+        if exchange is self._active and not exchange.running:
             self._run(exchange)
 
     def _run(self, exchange: Exchange) -> None:
-        exchange.task = self.loop.create_task(exchange.run(cast("App", self.app)))
-        self.tasks.add(exchange.task)
+        exchange.running = True
+        if self._resting is not None and not self._resting.done():
+            self._next = exchange
+            self._resting.set_result(None)
+            self._resting = None
+        else:
+            task = self.loop.create_task(self._work(exchange))
+            self.tasks.add(task)
+            task.add_done_callback(self.tasks.discard)
+
+    async def _work(self, exchange: Exchange) -> None:
+        """Answer one request, and those that come later: a task for each would cost a twentieth of it all."""
+        app = cast("App", self.app)
+        while True:
+            await exchange.run(app)
+            # Another may have begun meanwhile: an app may go on after its answer.
+            if self._resting is not None or self._lost:
+                return
+            del exchange  # a connection that waits holds nothing of what it was asked
+            self._resting = self.loop.create_future()
+            await self._resting
+            if self._next is None:
+                return
+            exchange, self._next = self._next, None
+
+    def _rest_no_more(self) -> None:
+        """No request will come any more."""
+        self._lost = True
+        if self._resting is not None:
+            if not self._resting.done():
+                self._resting.set_result(None)
+            self._resting = None
 
     def read_on(self) -> None:
         """The app waits for the client: read, unless there are requests enough to go on with."""
@@ -366,7 +420,8 @@ class HardenedProtocol(HttpToolsProtocol):
         """Break the connection by a reset: an orderly end would be a well-formed one to HTTP/1.0 clients."""
         sock = self.transport.get_extra_info("socket")
         if sock is not None and sock.family != socket.AF_UNIX:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+            with suppress(OSError, ValueError):  # where it is closed already
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
         self.transport.abort()
 
     # Refusals
@@ -469,6 +524,7 @@ class HardenedProtocol(HttpToolsProtocol):
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+        self._rest_no_more()
         assert self.ws_protocol_class is not None
         factory = cast("Any", self.ws_protocol_class)
         protocol = factory(config=self.config, server_state=self.server_state, app_state=self.app_state)
@@ -502,17 +558,18 @@ class HardenedProtocol(HttpToolsProtocol):
         now = self.loop.time()
         passed, self._looked = now - self._looked, now
         received, self._received = self._received, 0
-        self._expire(now, passed, received)
+        moved, self.moved = self.moved, 0
+        self._expire(now, passed, received, moved)
         if not self._closing and not self.transport.is_closing():
             self._timer = self.loop.call_later(self.limits.tick, self._look)
 
-    def _expire(self, now: float, passed: float, received: int) -> None:
+    def _expire(self, now: float, passed: float, received: int, moved: int) -> None:
         limits = self.limits
         if self._active is not None and now - self._active.begun > limits.total:
             self._end_active(408 if self._reading() else 504)
         elif self._write_pace is not None:
             before, self._unwritten = self._unwritten, self.transport.get_write_buffer_size()
-            taken = max(before - self._unwritten, 0)
+            taken = max(before - self._unwritten, 0) + moved
             if self._write_pace.spent(passed, taken, patience=limits.write, rate=limits.rate):
                 self.transport.abort()
         elif self._active is not None:

@@ -13,7 +13,8 @@ from typing import Any
 from urllib.parse import quote
 
 from vestibule.core.headers import Header, response_headers
-from vestibule.core.hints import BODY_FOLLOWS
+from vestibule.core.hints import STREAM, WHOLE
+from vestibule.upstream.body import Body
 from vestibule.upstream.connection import PIECE, Connection, Receive
 from vestibule.upstream.faults import Cause, ResponseAbortedError, UpstreamError, error_headers, error_page
 from vestibule.upstream.heads import Heads
@@ -57,23 +58,84 @@ class Upstream:
         self.trusted = tuple(trusted_proxies)
         self.pool = Pool(self.target, limits, views=views)
         self._heads = Heads(self.trusted)
+        self._retired = False
+        self.running = 0
+        """Requests and WebSockets that run."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        kind = scope["type"]
-        if kind == "http":
-            request = Request(scope, self._heads, asyncio.get_running_loop().time())
+        if scope["type"] != "http":
+            await self._other(scope, receive, send)
+            return
+        # All in one coroutine: each one more is asked at every step.
+        request = Request(scope, self._heads, asyncio.get_running_loop().time())
+        connection: Connection | None = None
+        self.running += 1
+        try:
             try:
-                await self._exchange(request, receive, send)
-            except UpstreamError as fault:
-                await _give_up(request, fault, send)
-        elif kind == "websocket":
-            await relay_websocket(self.target, self.limits, self.trusted, scope, receive, send)
-        elif kind == "lifespan":
+                connection = await self._answer(request, receive)
+                if connection.done and request.upload is None and connection.buffered <= PIECE:
+                    # All of it is here: the connection is free for others while this client takes its time.
+                    start, whole = self._start(request, connection), connection.take()
+                    self.pool.release(connection)
+                    connection = None
+                    if WHOLE in (scope.get("extensions") or ()):
+                        await send({**start, "type": WHOLE, "body": whole})
+                    else:
+                        await send(start)
+                        await send({"type": "http.response.body", "body": whole, "more_body": False})
+                    return
+                await send(self._start(request, connection))
+                body = Body(connection)
+                if STREAM in (scope.get("extensions") or ()) and request.upload is None and body.movable:
+                    await send({"type": STREAM, "source": body})
+                    return
+                # Each ``send`` returns when the client has room for more; the last bytes need no connection any more.
+                async for piece in body:
+                    if body.arrived and connection is not None and request.upload is None:
+                        self.pool.release(connection)
+                        connection = None
+                    await send({"type": "http.response.body", "body": piece, "more_body": not body.ended})
+            finally:
+                if connection is not None:
+                    self.pool.release(connection)
+                if request.upload is not None:
+                    await request.stop_upload()
+        except UpstreamError as fault:
+            await _give_up(request, fault, send)
+        finally:
+            self.running -= 1
+            if self._retired and not self.running:
+                await self.close()
+
+    async def _other(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "websocket":
+            self.running += 1
+            try:
+                await relay_websocket(self.target, self.limits, self.trusted, scope, receive, send)
+            finally:
+                self.running -= 1
+                if self._retired and not self.running:
+                    await self.close()
+        elif scope["type"] == "lifespan":
             await self._lifespan(receive, send)
+
+    def _start(self, request: Request, connection: Connection) -> Message:
+        status = connection.status
+        headers: Sequence[Header] = connection.public or response_headers(
+            connection.headers, status=status, origins=self.target.origins, client=request.client
+        )
+        request.answered = True
+        return {"type": "http.response.start", "status": status, "headers": headers}
 
     async def close(self) -> None:
         """End all connections to the upstream."""
         await self.pool.close()
+
+    async def retire(self) -> None:
+        """No more requests will come: ``close`` when the last that runs has ended."""
+        self._retired = True
+        if not self.running:
+            await self.close()
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         while True:
@@ -84,43 +146,6 @@ class Upstream:
                 await self.close()
                 await send({"type": "lifespan.shutdown.complete"})
                 return
-
-    async def _exchange(self, request: Request, receive: Receive, send: Send) -> None:
-        connection: Connection | None = None
-        try:
-            connection = await self._answer(request, receive)
-            status = connection.status
-            headers: Sequence[Header] = connection.public or response_headers(
-                connection.headers, status=status, origins=self.target.origins, client=request.client
-            )
-            start: Message = {"type": "http.response.start", "status": status, "headers": headers}
-            request.answered = True
-            if connection.done and request.upload is None and connection.buffered <= PIECE:
-                # All of it is here: the connection is free for others while this client takes its time.
-                body = connection.take()
-                self.pool.release(connection)
-                connection = None
-                start[BODY_FOLLOWS] = True
-                await send(start)
-                await send({"type": "http.response.body", "body": body, "more_body": False})
-            else:
-                await send(start)
-                # Each ``send`` returns when the client has room for more; the last bytes need no connection any more.
-                done = False
-                while connection is not None and not done:
-                    await connection.more()
-                    pieces, done = [connection.take()], connection.done
-                    if done:
-                        pieces += connection.rest()
-                        if request.upload is None:
-                            self.pool.release(connection)
-                            connection = None
-                    await _pass_on(pieces, send, last=done)
-        finally:
-            if connection is not None:
-                self.pool.release(connection)
-            if request.upload is not None:
-                await request.stop_upload()
 
     async def _answer(self, request: Request, receive: Receive) -> Connection:
         """Send the request and wait for the answer's head; once more where a kept connection turns out to be dead."""
@@ -139,7 +164,8 @@ class Upstream:
             try:
                 connection.begin(no_body=request.method == "HEAD")
                 request.send(connection, body, complete, receive)
-                await connection.head()
+                while not connection.head_done:
+                    await connection.news()
             except UpstreamError as fault:
                 self.pool.release(connection)
                 if not (fault.stale and request.replayable):
@@ -150,12 +176,6 @@ class Upstream:
                 raise
             else:
                 return connection
-
-
-async def _pass_on(pieces: list[bytes | memoryview], send: Send, *, last: bool) -> None:
-    for number, piece in enumerate(pieces, 1):
-        more = not last or number < len(pieces)
-        await send({"type": "http.response.body", "body": piece, "more_body": more})
 
 
 class Request:

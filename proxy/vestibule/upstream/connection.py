@@ -22,6 +22,7 @@ from vestibule.upstream.faults import Cause, UpstreamError
 from vestibule.upstream.limits import Limits
 
 if TYPE_CHECKING:
+    from vestibule.upstream.body import Moving
     from vestibule.upstream.pool import Pool
 
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -55,7 +56,7 @@ class Connection(asyncio.BufferedProtocol):
         "_fresh_parser",
         "_heard",
         "_interim",
-        "_left",
+        "_listening",
         "_loop",
         "_no_body",
         "_noise",
@@ -76,6 +77,7 @@ class Connection(asyncio.BufferedProtocol):
         "framing",
         "head_done",
         "headers",
+        "left",
         "limits",
         "lost",
         "moved",
@@ -125,7 +127,8 @@ class Connection(asyncio.BufferedProtocol):
         self._paused = False
         self._heard = False
         self._interim = 0
-        self._left = 0
+        self.left = 0
+        self._listening = False
         self._noise = 0
         self._read = 0
         self._no_body = False
@@ -147,9 +150,9 @@ class Connection(asyncio.BufferedProtocol):
         self.headers = ()
         self.public = None
         self._fields = []
-        self._interim = self._noise = self._read = self._left = 0
+        self._interim = self._noise = self._read = self.left = 0
         self._quiet_since = self._loop.time()
-        self.moved = False
+        self.moved = self._listening = False
         if self.lost:
             self.fail(Cause.RESET)
 
@@ -167,21 +170,13 @@ class Connection(asyncio.BufferedProtocol):
             finally:
                 self._write_waiter = None
 
-    async def head(self) -> None:
-        """Wait for status and fields of the final answer; raises UpstreamError."""
-        while not self.head_done:
-            if self.fault is not None:
-                raise self.fault
-            self._waiter = self._loop.create_future()
-            await self._waiter
-
-    async def more(self) -> None:
-        """Wait until there is body to ``take``, or its end; raises UpstreamError."""
-        while not self.body and not self.done:
-            if self.fault is not None:
-                raise self.fault
-            self._waiter = self._loop.create_future()
-            await self._waiter
+    def news(self) -> asyncio.Future[None]:
+        """To be awaited while the head is not done, or there is neither body to ``take`` nor its end; raises
+        UpstreamError."""
+        if self.fault is not None:
+            raise self.fault
+        self._waiter = self._loop.create_future()
+        return self._waiter
 
     def take(self) -> bytes | memoryview:
         """The next of the body that is here, maybe nothing: a piece as it was read, or several of at most ``PIECE``
@@ -215,6 +210,66 @@ class Connection(asyncio.BufferedProtocol):
         while self.body:
             pieces.append(self.take())
         return pieces
+
+    # A body that is moved past us.
+
+    @property
+    def moving(self) -> Moving:
+        return self._pool.moving
+
+    def pause(self) -> None:
+        """Leave the socket to somebody else, until ``put_back`` or the end of the exchange."""
+        self._paused = True
+        self.transport.pause_reading()
+
+    def put_back(self, pieces: Sequence[bytes | memoryview]) -> None:
+        """Go on as before, with these pieces to be taken first."""
+        self.body = [*pieces]
+        self.buffered = sum(map(len, pieces))
+        self._paused = False
+        self.transport.resume_reading()
+
+    def passed(self, size: int) -> None:
+        """So many bytes of the body were taken from the socket."""
+        self.moved = True
+        self.left -= size
+        if not self.left:
+            self.done = True
+
+    def settle(self, *, nothing_follows: bool) -> None:
+        """All of the body was taken. What follows it would be the answer to somebody else's request."""
+        self.reusable = self.reusable and nothing_follows
+
+    def check(self) -> None:
+        """Raise what has ended the exchange before its time."""
+        if self.fault is not None:
+            raise self.fault
+
+    async def readable(self, descriptor: int) -> None:
+        """Wait for the socket, of which this is another descriptor; raises UpstreamError."""
+        waiter = self.news()
+        self._loop.add_reader(descriptor, self._wake)
+        self._listening = True
+        try:
+            await waiter
+        finally:
+            self._listening = False
+            self._loop.remove_reader(descriptor)
+        self.check()
+
+    async def with_client(self, waiting: Awaitable[None]) -> None:
+        """Wait for the client, while the upstream has nothing to do with us; raises UpstreamError, too."""
+        self._pool.set_aside(self)
+        try:
+            await waiting
+        finally:
+            self._pool.set_back(self)
+        self.check()
+
+    async def breathe(self) -> None:
+        """Give way to all others; raises UpstreamError."""
+        await asyncio.sleep(0)
+        self.check()
 
     def finish(self) -> bool:
         """End the exchange; whether the connection may carry another."""
@@ -261,7 +316,7 @@ class Connection(asyncio.BufferedProtocol):
             self._watcher = self._loop.create_task(self._watch(self.watched))
         if self._write_paused_since is not None and now - self._write_paused_since > self.limits.write:
             self._time_out(Cause.STALLED)
-        elif self.moved or self._paused or self.done:
+        elif self.moved or (self._paused and not self._listening) or self.done:
             self.moved = False
             self._quiet_since = now
         elif self.head_done:
@@ -323,7 +378,7 @@ class Connection(asyncio.BufferedProtocol):
             self.transport.abort()
             return
         buffers = self._pool.buffers
-        if self._left:
+        if self.left:
             self._raw(buffers.taken(nbytes))
         elif self._heard or not self._glance(nbytes):
             self._parse(buffers.current[:nbytes])
@@ -354,20 +409,20 @@ class Connection(asyncio.BufferedProtocol):
             self.done = True
             self.reusable = head.size == nbytes
         else:
-            self._left = head.length
+            self.left = head.length
             if head.size < nbytes:
                 self._raw(buffers.taken(nbytes, head.size))
         return True
 
     def _raw(self, data: bytes | memoryview) -> None:
         """A body of known length needs no parser once it has begun: its pieces go on as they came."""
-        if len(data) > self._left:
-            data = data[: self._left]
+        if len(data) > self.left:
+            data = data[: self.left]
             self.reusable = False
-        self._left -= len(data)
+        self.left -= len(data)
         self.body.append(data)
         self.buffered += len(data)
-        if not self._left:
+        if not self.left:
             self.done = True
         elif self.buffered >= self.limits.buffer and not self._paused:
             self._paused = True
@@ -387,7 +442,7 @@ class Connection(asyncio.BufferedProtocol):
         if self.done or self.fault is not None:
             return
         if self.framing is Framing.LENGTH and self.head_done:
-            self._left -= self.buffered - before
+            self.left -= self.buffered - before
         elif self.buffered == before:
             # Neither body nor an end: fields, chunk extensions or trailers.
             self._noise += len(data)
@@ -478,8 +533,8 @@ class Connection(asyncio.BufferedProtocol):
             return Framing.CHUNKED
         if length is None:
             return Framing.CLOSE
-        self._left = int(length)
-        return Framing.LENGTH if self._left else Framing.NONE
+        self.left = int(length)
+        return Framing.LENGTH if self.left else Framing.NONE
 
     def on_body(self, data: bytes) -> None:
         if self.done:
@@ -491,7 +546,7 @@ class Connection(asyncio.BufferedProtocol):
     def on_message_complete(self) -> None:
         if self.head_done and not self.done:
             self.done = True
-            self._left = 0
+            self.left = 0
             self._fresh_parser = True
 
     def _refuse(self, cause: Cause) -> None:

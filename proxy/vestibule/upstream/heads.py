@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-from vestibule.core.headers import VIA, Client, Header, hashable, request_headers
-from vestibule.core.memo import Recent
+from vestibule.core.forwarding import Client
+from vestibule.core.headers import VIA, Header, hashable, request_headers
+from vestibule.core.memo import Recent, Same
 from vestibule.upstream.faults import Cause
 
 MAX_LOOPS = 8
@@ -41,6 +42,7 @@ class Heads:
     def __init__(self, trusted: tuple[str, ...]) -> None:
         self._trusted = trusted
         self._known: Recent[tuple[object, ...], Head] = Recent(MAX_KNOWN, AGE)
+        self._same: Same[Head] = Same(MAX_KNOWN, AGE)
 
     def of(self, scope: Any, now: float) -> Head:
         """The head for a request of HTTP (ASGI's scope), without its first line. now: the loop's time."""
@@ -49,13 +51,19 @@ class Heads:
         scheme = scope.get("scheme", "http")
         # Other versions know where a body ends without either field (RFC 9113, 8.1).
         unsaid = scope.get("http_version", "1.1")[:1] != "1" and scope["method"] not in ("GET", "HEAD")
-        headers = hashable(scope["headers"])
-        key = (address, scheme, unsaid, headers)
-        head = self._known.get(key, now)
+        fields, whose = scope["headers"], (address, scheme, unsaid)
+        head = self._same.get(fields, whose, now)
+        if head is not None:
+            return head
+        headers = hashable(fields)
+        head = self._known.get((whose, headers), now)
         if head is None:
             head = _head(headers, address, scheme, self._trusted, unsaid=unsaid)
-            if not head.length and not head.chunked and head.fault is None and len(head.lines) <= MAX_KNOWN_BYTES:
-                self._known.put(key, head)
+            if head.length or head.chunked or head.fault is not None or len(head.lines) > MAX_KNOWN_BYTES:
+                return head
+            self._known.put((whose, headers), head)
+        if headers is fields:
+            self._same.put(headers, whose, head)
         return head
 
 

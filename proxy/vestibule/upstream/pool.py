@@ -6,6 +6,7 @@ import asyncio
 import ssl
 from collections import deque
 
+from vestibule.upstream.body import Moving
 from vestibule.upstream.buffers import Buffers
 from vestibule.upstream.connection import Connection
 from vestibule.upstream.faults import Cause, UpstreamError
@@ -35,6 +36,7 @@ class Pool:
         self._closed = False
         self.buffers = Buffers(views=views)
         self.glance = Glance()
+        self.moving = Moving()
 
     def take(self) -> Connection | None:
         """An idle connection, if there is one."""

@@ -24,7 +24,8 @@ from websockets.protocol import State
 from websockets.typing import Subprotocol
 from websockets.uri import WebSocketURI
 
-from vestibule.core.headers import Client, Header, request_headers, response_headers
+from vestibule.core.forwarding import Client
+from vestibule.core.headers import Header, request_headers, response_headers
 from vestibule.upstream.faults import Cause, UpstreamError, error_headers, error_page
 from vestibule.upstream.limits import Limits
 from vestibule.upstream.target import Target

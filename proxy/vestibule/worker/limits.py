@@ -14,6 +14,7 @@ SPARE = 64
 
 
 def upstream_limits(config: Config) -> Limits:
+    """What the configuration allows towards the site; seconds and bytes."""
     limits = config.limits
     return Limits(
         connections=limits.upstream_connections,
@@ -31,6 +32,7 @@ def upstream_limits(config: Config) -> Limits:
 
 
 def server_limits(config: Config) -> ServerLimits:
+    """What it allows browsers; seconds and bytes. No more connections than this process may open files for."""
     limits = config.limits
     return ServerLimits(
         head=limits.header_timeout,

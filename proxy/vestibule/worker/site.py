@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from vestibule.access import SITE, timed
 from vestibule.config import Config
@@ -16,95 +16,42 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 
 class Sites:
-    """The sites behind us as one ASGI app: the middleware says in the scope which of them a request is for."""
+    """The sites behind us as one ASGI app: the middleware says in the scope which of them a request is for. A new
+    configuration can exchange them; requests that run stay with the upstream they began with."""
 
     def __init__(self, config: Config) -> None:
-        self._sites = {site.profile: Site(site) for site in config.everyone}
-        self._gone: set[Site] = set()
+        self._sites = {site.profile: Site(site, _upstream(site)) for site in config.everyone}
+        self._old: set[Upstream] = set()
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await self._sites[scope.get(SITE, "")](scope, receive, send)
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        return self._sites[scope.get(SITE, "")].upstream(scope, receive, timed(scope, send))
 
     async def exchange(self, config: Config) -> None:
-        """Send requests from now on where ``config`` says. What runs goes on as it began."""
-        before, self._sites = self._sites, dict(self._sites)
-        gone = [self._sites.pop(name) for name in before.keys() - {site.profile for site in config.everyone}]
-        over = []
-        for site in config.everyone:
-            if site.profile in before:
-                over.append(before[site.profile].exchange(site))
-            else:
-                self._sites[site.profile] = Site(site)
-        # All have changed before anything is waited for, so that no request meets one half.
-        for upstream in [*over, *(site.leave() for site in gone)]:
-            if upstream is not None:
-                await upstream.close()
-        self._gone = {site for site in (*self._gone, *gone) if site.running}
+        """Send requests from now on where ``config`` says, if that is another place or another way."""
+        before = self._sites
+        # All change before anything is waited for, so that no request meets one half.
+        self._sites = {site.profile: _exchanged(before.get(site.profile), site) for site in config.everyone}
+        used = {site.upstream for site in self._sites.values()}
+        over = {site.upstream for site in before.values()} - used
+        self._old = {upstream for upstream in (*self._old, *over) if upstream.running}
+        for upstream in over:
+            await upstream.retire()
 
     async def close(self) -> None:
-        for site in (*self._sites.values(), *self._gone):
-            await site.close()
+        for upstream in {site.upstream for site in self._sites.values()} | self._old:
+            await upstream.close()
 
 
-class Site:
-    """One site behind us as an ASGI app: an :class:`Upstream` that a new configuration can exchange.
+class Site(NamedTuple):
+    """One site behind us."""
 
-    Requests that run stay with the upstream they began with; it is closed when the last of them has ended.
-    """
-
-    def __init__(self, config: Config) -> None:
-        self._config = config
-        self._current = _Counted(_upstream(config))
-        self._old: set[_Counted] = set()
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        current = self._current
-        current.running += 1
-        try:
-            await current.upstream(scope, receive, timed(scope, send))
-        finally:
-            current.running -= 1
-            if current.running == 0 and current in self._old:
-                self._old.discard(current)
-                await current.upstream.close()
-
-    @property
-    def running(self) -> bool:
-        """Whether requests run that began with an upstream which is no longer in use."""
-        return bool(self._old)
-
-    def exchange(self, config: Config) -> Upstream | None:
-        """Send requests from now on where ``config`` says, if that is another place or another way. Returns the
-        upstream that is to be closed now, if there is one."""
-        before, self._config = self._config, config
-        if _upstream_settings(config) == _upstream_settings(before):
-            return None
-        old, self._current = self._current, _Counted(_upstream(config))
-        return self._retired(old)
-
-    def leave(self) -> Upstream | None:
-        """No more requests will come; as ``exchange``."""
-        return self._retired(self._current)
-
-    def _retired(self, old: _Counted) -> Upstream | None:
-        if not old.running:
-            return old.upstream
-        self._old.add(old)
-        return None
-
-    async def close(self) -> None:
-        for counted in {self._current, *self._old}:
-            await counted.upstream.close()
+    config: Config
+    upstream: Upstream
 
 
-class _Counted:
-    """An upstream and how many requests run on it."""
-
-    __slots__ = ("running", "upstream")
-
-    def __init__(self, upstream: Upstream) -> None:
-        self.upstream = upstream
-        self.running = 0
+def _exchanged(before: Site | None, config: Config) -> Site:
+    same = before is not None and _upstream_settings(config) == _upstream_settings(before.config)
+    return Site(config, before.upstream if before is not None and same else _upstream(config))
 
 
 def _upstream_settings(config: Config) -> tuple[object, ...]:

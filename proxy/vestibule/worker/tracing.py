@@ -28,7 +28,8 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 from vestibule import __version__
 from vestibule.access import SITE
 from vestibule.config import Config
-from vestibule.core.headers import is_trusted
+from vestibule.core.forwarding import is_trusted
+from vestibule.core.hints import WHOLE
 from vestibule.core.pages import Folder
 
 Scope = MutableMapping[str, Any]
@@ -159,7 +160,7 @@ class _Exchange:
 
     async def __call__(self, message: Message) -> None:
         kind = message["type"]
-        if kind in ("http.response.start", "websocket.http.response.start"):
+        if kind in (WHOLE, "http.response.start", "websocket.http.response.start"):
             self.status = message["status"]
         elif kind == "websocket.accept":
             self.status = _SWITCHED

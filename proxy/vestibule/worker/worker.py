@@ -17,6 +17,7 @@ import uvicorn
 from vestibule.access import AccessLog
 from vestibule.config import Config
 from vestibule.config.checks import TRACES_EXPORTER
+from vestibule.core.hints import STREAM, WHOLE
 from vestibule.link import SOCKET, Sender
 from vestibule.live import LOOK, Follower, Live
 from vestibule.middleware import ConsentMiddleware
@@ -71,7 +72,7 @@ class Worker:
         app: App = self._middleware if self._tracing is None else self._tracing.requests(self._middleware)
         self._access = AccessLog(app)
         self._sockets = list(sockets)
-        self._protocol = hardened(server_limits(config), self._refused)
+        self._protocol = hardened(server_limits(config), self._refused, offers=(WHOLE, STREAM))
         self._server = Server(
             uvicorn.Config(
                 self._access,
