@@ -1,10 +1,11 @@
 """How fast the dashboard answers over two years of released numbers, and what a page weighs.
 
-Run: ``python -m bench dashboard``. The numbers are made in the engine itself (chDB, in a folder that is thrown away):
-``DAYS`` days of ``CELLS`` cells each, singles of every dimension and pairs, spread as a site's are. Then the admin app
-is asked over loopback, each question after another, as one browser does: medians stand beside what they may be, and the
-first time, when nothing is remembered of the days that are over. The app's clock goes on by ten seconds each time, so
-that nothing with today in it is remembered.
+Run: ``python -m bench dashboard``, or ``python -m bench.dashboard DAYS FOLDER`` to keep the numbers for the next time.
+They are made in the engine itself (chDB, in a folder that is thrown away where none is given): ``DAYS`` days of
+``CELLS`` cells each, singles of every dimension and pairs, spread as a site's are. Then the admin app is asked over
+loopback, each question after another, as one browser does: medians stand beside what they may be, and the first time,
+when nothing is remembered of the days that are over. The app's clock goes on by ten seconds each time, so that nothing
+with today in it is remembered.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -25,10 +27,10 @@ from zoneinfo import ZoneInfo
 
 import httpx
 
-from tests.admin import PASSWORD, SITE, Clock, MemoryBackend, person, settings
+from tests.admin import PASSWORD, SITE, Clock, MemoryBackend, MemoryOffice, person, settings
 from tests.servers import serve_asgi
 from vestibule.core.visit import DIMENSIONS
-from vestibule.dashboard import create_app
+from vestibule.dashboard import Table, create_app
 from vestibule.dashboard.panels import VIEWS
 from vestibule.store import Breakdown, Store, TimeSeries, open_store
 
@@ -169,6 +171,9 @@ def report(ask: Asker) -> None:
     for view in VIEWS:
         for query in ("", "?period=28d", "?period=12m", "?period=28d&where=page:/page/3"):
             ask(view.path + query, 300)
+    for query in ("?period=12m&where=page:/page/3", "?period=12m&graph=visitors", "?period=12m&against=year"):
+        ask(f"/{query}", 300)
+    ask("/consent?period=12m&graph=accepted", 300)
     for kind, by in (("view", "page"), ("view", "referrer"), ("visit", "entry"), ("blocked", "service")):
         for days in (28, 365, 730):
             start = (NOW.date() - timedelta(days=days - 1)).isoformat()
@@ -185,19 +190,36 @@ def _say(name: str, took: float, first: float, aim: int, size: int) -> None:
 
 def main(arguments: Sequence[str] = ()) -> None:
     days = int(arguments[0]) if arguments else DAYS
-    with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(1) as thread:
-        store = thread.submit(open_store, f"chdb://{Path(folder) / 'store'}").result()
+    with ExitStack() as stack:
+        folder = arguments[1] if len(arguments) > 1 else stack.enter_context(tempfile.TemporaryDirectory())
+        thread = stack.enter_context(ThreadPoolExecutor(1))
+        store = thread.submit(open_store, f"chdb://{Path(folder).resolve() / 'store'}").result()
         thread.submit(store.migrate).result()
-        begun = time.perf_counter()
-        cells = thread.submit(fill, store, days).result()
-        sys.stdout.write(f"{cells:,} cells of {days} days made in {time.perf_counter() - begun:.0f} s\n")
+        if not thread.submit(_rows, store).result():
+            begun = time.perf_counter()
+            cells = thread.submit(fill, store, days).result()
+            sys.stdout.write(f"{cells:,} cells of {days} days made in {time.perf_counter() - begun:.0f} s\n")
         backend = Backend(people={"ada": person()})
         backend.asking, backend.clock = _Asked(store, thread), Clock()
-        app = create_app(backend, settings(remember=REMEMBER), backend.clock)
+        app = create_app(backend, settings(remember=REMEMBER), backend.clock, office=_office())
         with serve_asgi(app) as url, httpx.Client(base_url=url, timeout=60) as client:
             client.post("/login", data={"name": "ada", "password": PASSWORD}, headers=OWN)
             report(Asker(client, backend.clock))
         thread.submit(store.close).result()
+
+
+def _rows(store: Store) -> int:
+    ((found,),) = store._client.query("SELECT count() FROM archived_days").result_rows
+    return int(found)
+
+
+def _office() -> MemoryOffice:
+    """Notes on days of every period that is asked for."""
+    office = MemoryOffice()
+    for number in range(6):
+        day = NOW.date() - timedelta(days=4 + number)
+        office.rows.setdefault(Table.NOTES, {})[str(number)] = {"day": day.isoformat(), "text": "banner"}
+    return office
 
 
 if __name__ == "__main__":

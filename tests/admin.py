@@ -20,6 +20,7 @@ from vestibule.dashboard.office import Table
 from vestibule.dashboard.passwords import hash_password
 from vestibule.dashboard.sessions import Session, Sessions, fingerprint
 from vestibule.dashboard.trackers import Desk
+from vestibule.dashboard.values import RARE
 
 SITE = "relaso.com"
 ZONE = ZoneInfo("Europe/Berlin")
@@ -124,7 +125,7 @@ VALUES: dict[tuple[str, str], Rows] = {
     ],
     ("consent", "choice"): [("accept", 902, 902), ("reject", 1210, 1209), ("save", 241, 240), ("objection", 88, 88)],
 }
-DAILY = {"view": 1600, "blocked": 2100, "error": 15, "visit": 700}
+DAILY = {"view": 1600, "blocked": 2100, "error": 15, "visit": 700, "asked": 9000, "consent": 4000}
 
 
 @dataclass(slots=True)
@@ -208,7 +209,7 @@ class MemoryBackend:
         step = {"minute": timedelta(minutes=1), "hour": timedelta(hours=1), "day": timedelta(days=1)}[interval]
         at, now = datetime.combine(start, datetime.min.time()), NOW.replace(tzinfo=None)
         while at < datetime.combine(end, datetime.min.time()) + timedelta(days=1) and at <= now:
-            count = _wave(at, interval, self.daily.get(kind, 0) * (0.3 if where else 1))
+            count = _wave(at, interval, self.daily.get(kind, 0) * self._share(kind, where))
             text = at.date().isoformat() if interval == "day" else at.isoformat(timespec="minutes")
             if count:
                 points.append({"time": text, "count": count})
@@ -251,6 +252,14 @@ class MemoryBackend:
 
     async def remove_user(self, name: str) -> bool:
         return self.people.pop(name, None) is not None
+
+    def _share(self, kind: str, where: tuple[str, str] | None) -> float:
+        """Of a consent what has a value, of anything else as much as has any."""
+        if where is None or kind != "consent":
+            return 0.3 if where else 1
+        counts = {value: count for value, count, _ in self.values.get((kind, where[0]), [])}
+        counts[RARE] = self.rare[0]
+        return counts.get(where[1], 0) / sum(counts.values())
 
     def _note(self, method: str, kind: str, **asked: Any) -> None:
         self.asked.append({"method": method, "kind": kind, **asked})

@@ -15,9 +15,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.admin import SITE, Admin, MemoryBackend, admin, person
-from vestibule.dashboard.api import neutral, to_csv
 from vestibule.dashboard.dimensions import KINDS
 from vestibule.dashboard.health import exposition
+from vestibule.dashboard.sheets import neutral, to_csv
 
 BREAKDOWN = "/api/v1/breakdown"
 TIMESERIES = "/api/v1/timeseries"
@@ -168,7 +168,7 @@ def test_csv_holds_the_same_numbers(ada: httpx.Client) -> None:
     assert rows[1:-1] == [[row["value"], str(row["count"]), str(row["visitors"])] for row in body["rows"]]
     assert rows[-1] == ["(rare)", "37", "21"]
     answer = ada.get(TIMESERIES, params={"kind": "view", "interval": "day", "format": "csv"})
-    assert answer.text.splitlines()[0] == "time,count"
+    assert answer.text.splitlines()[0] == "time,count,visitors"
     assert answer.text.splitlines()[1].startswith("2026-11-22,")
 
 
@@ -307,6 +307,28 @@ def test_the_archive_holds_every_kind_by_every_dimension(ada: httpx.Client) -> N
     assert (
         rows == ada.get("/api/v1/breakdown?kind=view&by=page&from=2026-11-01&to=2026-11-20&limit=1000&format=csv").text
     )
+
+
+def test_the_archive_may_be_json_and_is_not_sent_again(ada: httpx.Client) -> None:
+    path = "/api/v1/export.zip?from=2026-11-01&to=2026-11-20"
+    answer = ada.get(f"{path}&format=json")
+    with zipfile.ZipFile(io.BytesIO(answer.content)) as archive:
+        found = {name: json.loads(archive.read(name)) for name in archive.namelist()}
+    assert all(name.endswith(".json") for name in found)
+    query = "from=2026-11-01&to=2026-11-20"
+    assert found["view-by-page.json"] == ada.get(f"/api/v1/breakdown?kind=view&by=page&limit=1000&{query}").json()
+    assert found["view-by-day.json"] == ada.get(f"/api/v1/timeseries?kind=view&interval=day&{query}").json()
+    known = {"If-None-Match": ada.get(path).headers["etag"]}
+    assert ada.get(path, headers=known).status_code == 304
+    assert ada.get(f"{path}&format=json", headers=known).status_code == 200
+    for wrong in ("&format=xml", "&kind=view", "&from=2026-11-02"):
+        assert ada.get(path + wrong).json()["code"] == "invalid-parameter", wrong
+
+
+def test_a_kind_without_dimensions_has_no_breakdown(ada: httpx.Client) -> None:
+    answer = ada.get("/api/v1/breakdown?kind=asked&by=choice")
+    assert (answer.status_code, [fault["parameter"] for fault in answer.json()["errors"]]) == (400, ["kind"])
+    assert ada.get("/api/v1/timeseries?kind=asked&interval=hour").json()["points"]
 
 
 def test_the_archive_is_whole_or_none() -> None:

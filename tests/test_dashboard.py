@@ -23,7 +23,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from selectolax.lexbor import LexborHTMLParser, LexborNode
 
-from tests.admin import NOW, PASSWORD, SITE, Admin, MemoryBackend, Person, admin, person, settings
+from tests.admin import NOW, PASSWORD, SITE, VALUES, Admin, MemoryBackend, Person, admin, person, settings
 from tests.servers import ROOT, free_port, vestibule_process, wait_until
 from vestibule.assets import static
 from vestibule.core.visit import Hit
@@ -468,7 +468,7 @@ def test_an_empty_house() -> None:
     with admin(backend) as house, house.signed_in() as client:
         tree = page(client)
         assert texts(tree, ".panel .state strong") == ["Nothing yet in this time"] * len(OVERVIEW)
-        assert "No views in this time" in texts(tree, ".plot-empty strong")
+        assert "Views: nothing in this time" in texts(tree, ".plot-empty strong")
         assert "0 views in the last 30 minutes" in texts(tree, "#live")[0]
 
 
@@ -477,7 +477,7 @@ def test_too_few_visitors() -> None:
     with admin(backend) as house, house.signed_in() as client:
         state = first(page(client), "#pages .state")
         assert "Too few visitors to show" in state.text()
-        assert "5 visitors or more" in state.text()
+        assert "every value has fewer than 5 visitors" in state.text()
         assert "37 counted" in state.text()
 
 
@@ -559,6 +559,113 @@ def test_days_before_anything_was_counted_are_nothing_to_compare_with(since: str
         told = texts(tree, ".under > .muted")
         assert told == ([] if compared else ["Not compared with 28 Sep – 25 Oct 2026: counting began later."])
         assert not page(client, "/?period=28d&against=nothing").css(".under > .muted")
+
+
+@dataclass(slots=True)
+class Even(MemoryBackend):
+    """Every hour is like every other; it is 14:37, and the visits of the last half hour go on."""
+
+    async def timeseries(self, **asked: Any) -> Mapping[str, Any]:
+        answer = await MemoryBackend.timeseries(self, **asked)
+        today, visits = NOW.date().isoformat(), asked["kind"] == "visit"
+        if asked["interval"] == "day":
+            so_far = 14 * 60 + (7 if visits else 37)
+            points = [
+                {"time": point["time"], "count": so_far, "visitors": 50}
+                if point["time"] == today
+                else {"time": point["time"], "count": 24 * 60, "visitors": 100}
+                for point in answer["points"]
+            ]
+        elif asked["interval"] == "hour":
+            hours = [f"{asked['start']}T{hour:02}:00" for hour in range(24)]
+            points = [{"time": hour, "count": 60} for hour in hours if hour < f"{today}T14:00"]
+            points += [{"time": f"{today}T14:00", "count": 7 if visits else 37}] if hours[0] > today else []
+        else:
+            return answer
+        return {"points": points}
+
+
+@pytest.mark.parametrize(
+    ("tile", "query", "value", "change"),
+    [
+        ("visitors", "?period=7d", "650", "as before"),
+        ("visitors", "?period=7d&against=year", "650", "as before"),
+        ("visitors", "?period=today", "50", ""),
+        ("visitors", "?period=yesterday", "100", "as before"),
+        ("visitors", "?period=7d&where=country:DE", "650", "as before"),
+        ("view", "?period=7d&where=country:DE", f"{6 * 1440 + 877:,}", "as before"),
+        ("view", "?period=12m", f"{356 * 1440 + 877:,}", "as before"),
+        ("view", "?period=12m&against=nothing", f"{356 * 1440 + 877:,}", ""),
+        ("view", "?period=today", "877", "as before"),
+        ("view", "?period=7d", f"{6 * 1440 + 877:,}", "as before"),
+        ("view", "?period=28d&against=year", f"{27 * 1440 + 877:,}", "as before"),
+        ("visit", "?period=today", "847", "as before"),
+        ("visit", "?period=7d", f"{6 * 1440 + 847:,}", "as before"),
+        ("per-visit", "?period=7d", "1.0", "as before"),
+        ("per-visit", "?period=today", "–", "known tomorrow"),
+        ("per-visit", "?period=yesterday", "1.0", "as before"),
+    ],
+)
+def test_a_day_that_goes_on_is_not_compared_with_a_whole_one(tile: str, query: str, value: str, change: str) -> None:
+    with admin(Even(people={"ada": person()})) as house, house.signed_in() as client:
+        tree = page(client, f"/{query}")
+        assert texts(tree, f"#tile-{tile} .tile-value") == [value]
+        assert texts(tree, f"#tile-{tile} .tile-change") == [change]
+
+
+def test_views_a_visit_are_drawn_by_days_that_are_over(ada: httpx.Client) -> None:
+    rows = page(ada, "/?graph=per-visit").css("#points tbody tr")
+    assert ["data-n" in row.attributes for row in rows] == [True] * 6 + [False]
+    assert texts(rows[-1], "td")[0] == "–"
+    assert texts(page(ada, "/?graph=per-visit&period=today"), ".graph .state strong")
+
+
+@pytest.mark.parametrize(
+    ("choices", "rare", "accepted", "rejected"),
+    [
+        ([("reject", 40, 40), ("accept", 30, 30)], 30, "30 %", "40 %"),
+        ([("reject", 40, 40)], 10, "–", "80 %"),
+        ([("reject", 40, 40)], 0, "0 %", "100 %"),
+        ([], 9, "–", "–"),
+        ([], 0, "–", "–"),
+    ],
+)
+def test_a_choice_that_is_not_told_is_not_nothing(
+    choices: list[tuple[str, int, int]], rare: int, accepted: str, rejected: str
+) -> None:
+    values = {**VALUES, ("consent", "choice"): choices}
+    backend = MemoryBackend(values=values, rare=(rare, rare), people={"ada": person()})
+    with admin(backend) as house, house.signed_in() as client:
+        tree = page(client, "/consent")
+    assert texts(tree, "#tile-accepted .tile-value") == [accepted]
+    assert texts(tree, "#tile-rejected .tile-value") == [rejected]
+
+
+@pytest.mark.parametrize(
+    ("query", "told"),
+    [
+        ("?from=2020-01-01&to=2026-11-22", True),
+        ("?from=2027-01-01&to=2027-01-02", True),
+        ("?from=x", True),
+        ("?from=2026-11-01&to=' OR 1=1 --", True),
+        ("?from=2026-11-01&to=2026-11-03", False),
+        ("?period=x", False),
+    ],
+)
+def test_days_that_cannot_be_shown_are_said_so(ada: httpx.Client, query: str, told: bool) -> None:
+    found = texts(page(ada, f"/{query}"), ".alert")
+    assert bool(found) is told
+    assert not told or found[0].startswith("Those days can’t be shown: up to 1,200 days can")
+
+
+def test_notes_ask_no_more_often() -> None:
+    with admin(MemoryBackend(people={"ada": person()})) as house, house.signed_in(headers=OWN) as client:
+        for day in range(10, 20):
+            client.post("/notes", data={"day": f"2026-11-{day}", "text": "banner"})
+        house.backend.asked.clear()
+        assert len(page(client, "/consent?period=28d").css("#turns tbody tr")) == 5
+        spans = {(each["start"], each["end"]) for each in house.backend.asked if each["method"] == "timeseries"}
+        assert len(spans) == 4, "the period, the one before, and the last day of either, by the hour"
 
 
 def test_figures_that_a_filter_has_not_say_so(ada: httpx.Client) -> None:

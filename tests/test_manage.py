@@ -126,6 +126,7 @@ def test_a_note_is_on_the_graph_the_api_and_in_the_audit() -> None:
         assert texts(page, ".notes li bdi")[0] == "Autumn <b>launch</b>"
         assert len(LexborHTMLParser(page).css(".plot-x .flag")) == 1
         assert texts(ada.get("/consent?period=28d").text, "#turns tbody td") == ["38 %", "38 %"]
+        assert texts(ada.get("/consent?from=2026-11-18&to=2026-11-20").text, "#turns tbody td") == ["–", "38 %"]
         notes = ada.get("/api/v1/annotations?from=2026-11-01&to=2026-11-30").json()["annotations"]
         assert [(note["day"], note["by"]) for note in notes] == [("2026-11-18", "ada")]
         assert ada.get("/api/v1/annotations?from=2026-11-19&to=2026-11-30").json() == {"annotations": []}
@@ -238,6 +239,9 @@ def test_a_shared_link_shows_numbers_and_nothing_else() -> None:
             assert (node.attributes["href"] or "").startswith(f"{base}/"), node.html
         for path in ("/consent", "/crawlers", "/live", "/details/pages", QUESTION, "/?where=country:DE&period=28d"):
             assert guest.get(base + path).status_code == 200, path
+        for hidden in ("blocked&by=service", "blocked&by=page", "view&by=hour", "bot&by=none"):
+            assert guest.get(f"{base}/api/v1/breakdown?kind={hidden}").status_code in (400, 403), hidden
+        assert guest.get(f"{base}/api/v1/breakdown?kind=view&by=page&where=previous:/").status_code == 200
         for path in ("/trackers", "/privacy", "/access", "/api/v1/export.zip", "/details/blocked"):
             assert guest.get(base + path).status_code == 404, path
         assert guest.post(f"{base}/notes", headers=OWN).status_code in (404, 405)

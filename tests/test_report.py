@@ -51,6 +51,16 @@ def test_a_month_is_compared_with_the_month_before() -> None:
     assert reports.before(WEEK) == Period("custom", date(2026, 11, 2), date(2026, 11, 8))
 
 
+@pytest.mark.parametrize(("since", "compared"), [(2, True), (3, True), (4, False), (8, False)])
+def test_days_before_counting_began_are_not_compared_with(since: int, compared: bool) -> None:
+    before = {kind: {f"2026-11-{day:02}": 100 for day in range(since, 9)} for kind in reports.KINDS}
+    now = {kind: {f"2026-11-{day:02}": 110 for day in range(9, 16)} for kind in reports.KINDS}
+    found = reports.totals(now, before, reports.before(WEEK))
+    assert found["visit"] == (770, 100 * (9 - since) if compared else 0)
+    told = reports.to_text(reports.compose("relaso.com", 5, WEEK, found, [breakdown()] * 3, Words()))
+    assert ("%" in told) is compared
+
+
 def test_text_says_numbers_changes_and_what_is_not_shown() -> None:
     text = reports.to_text(made("internal", "direct", "search: Google"))
     assert text.splitlines()[0] == "relaso.com, 9 – 15 Nov 2026"

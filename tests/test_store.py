@@ -20,6 +20,7 @@ from vestibule.core.cells import Accumulator, Partial, merge
 from vestibule.core.errors import StoreError
 from vestibule.core.hits import Fact
 from vestibule.core.keys import SALT_BYTES, day_keys, visitor_key
+from vestibule.core.release import RARE
 from vestibule.store import Breakdown, DayClosedError, Store, TimeSeries, User, archiving, open_store
 
 pytest.importorskip("chdb", reason='the extra "embedded" is not installed')
@@ -326,7 +327,7 @@ def test_summed_months_tell_the_same(store: Store, monkeypatch: pytest.MonkeyPat
     assert [len(lying.whole(*span)) for span in spans] == [2, 2, 0, 0]
 
     close(store, date(2026, 9, 2), 30, first=500)
-    assert store._archive.lying(SITE).months == [(date(2026, 8, 1), 2)], "a day is open again"
+    assert list(store._archive.lying(SITE).months) == [(date(2026, 8, 1), 2)], "a day is open again"
     late = [in_sum(store, *span) for span in spans]
     assert late[0] != before[0]
     archive(store)
@@ -344,13 +345,13 @@ def test_half_a_sum_does_not_count(store: Store, monkeypatch: pytest.MonkeyPatch
         patched.setattr(archiving, "_IN_SUM", "SELECT 1")
         archive(store)
     assert sums(store) == {"2026-08": [1], "2026-09": [1]}
-    assert store._archive.lying(SITE).months == []
+    assert list(store._archive.lying(SITE).months) == []
     with monkeypatch.context() as patched:
         patched.setattr(archiving, "MOST_SUMMED", 3)
         archive(store)
-    assert store._archive.lying(SITE).months == []
+    assert list(store._archive.lying(SITE).months) == []
     archive(store)
-    assert store._archive.lying(SITE).months == [(date(2026, 8, 1), 1), (date(2026, 9, 1), 1)]
+    assert list(store._archive.lying(SITE).months) == [(date(2026, 8, 1), 1), (date(2026, 9, 1), 1)]
     assert pages(store, date(2026, 8, 1), date(2026, 9, 30))["/"] == 40
 
 
@@ -500,6 +501,56 @@ def test_time_series_with_a_filter(store: Store) -> None:
     assert [(point["time"], point["count"]) for point in hours] == [("2026-11-22T12:00", 39), ("2026-11-22T13:00", 39)]
     with pytest.raises(StoreError, match="not by minute"):
         timeseries(store, interval="minute", **asked)
+
+
+def test_filters_by_one_dimension_are_asked_together(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    add(store, views(BIG), "b1")
+    store.close_day(SITE, DAY, k=5, owner="o", now=LATER)
+    archive(store)
+    add(store, views({**BIG, ("/", "LI"): 6, ("/", "AD"): 2, ("/", "SM"): 3}, NEXT), "b2")
+    store.release(SITE, NEXT, k=5, owner="o")
+    asked: dict[str, Any] = {"site": SITE, "kind": "view", "start": DAY, "end": NEXT, "interval": "day"}
+    asked["timezone"] = BERLIN
+    questions = [
+        TimeSeries(**asked, where=("country", value)) for value in ("DE", "FR", "EU", "EU (others)", RARE, "nowhere")
+    ]
+    singly = [store.answers([question])[0] for question in questions]
+    counts = [[point["count"] for point in answer["points"]] for answer in singly]
+    assert counts == [[82, 80], [51, 50], [133, 140], [5], [], []]
+    assert [answer["provisional"] for answer in singly] == [True, True, True, True, False, False]
+
+    sent: list[str] = []
+    asking = store._client.query
+
+    def query(sql: str, *rest: Any, **more: Any) -> Any:
+        sent.append(sql)
+        return asking(sql, *rest, **more)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(store._client, "query", query)
+        assert store.answers(questions) == singly
+        assert len(sent) == 1, "all days"
+        sent.clear()
+        assert store.answers(questions) == singly
+        assert len(sent) == 2, "archived days, which are remembered, and open ones"
+        sent.clear()
+        assert store.answers(questions) == singly
+        assert len(sent) == 1
+        assert "FROM archive" not in sent[0]
+    store.release(SITE, NEXT, k=50, owner="o")
+    again = store.answers(questions)
+    assert [point["count"] for point in again[0]["points"]] == [82, 50], "what is open is read anew"
+
+
+def test_a_filter_is_provisional_whatever_rows_are_shown(store: Store) -> None:
+    add(store, views(BIG), "b1")
+    store.close_day(SITE, DAY, k=5, owner="o", now=LATER)
+    add(store, views({("/", "DE"): 3, ("/new", "DE"): 30, ("/", "FR"): 30, ("/new", "FR"): 35}, NEXT), "b2")
+    store.release(SITE, NEXT, k=5, owner="o")
+    asked = {"site": SITE, "kind": "view", "by": "page", "where": ("country", "DE")}
+    for limit in (1, 10):
+        assert breakdown(store, **asked, start=DAY, end=NEXT, limit=limit)["provisional"], limit
+        assert not breakdown(store, **asked, start=DAY, end=DAY, limit=limit)["provisional"], limit
 
 
 def test_a_day_of_25_hours(store: Store) -> None:

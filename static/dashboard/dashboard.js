@@ -20,7 +20,7 @@
       before: rows.map((row) => (row.dataset.b === undefined ? null : Number(row.dataset.b))),
       notes: rows.map((row) => row.dataset.notes || ""),
       times: rows.map((row) => row.dataset.t),
-      counts: rows.map((row) => Number(row.dataset.n)),
+      counts: rows.map((row) => (row.dataset.n === undefined ? null : Number(row.dataset.n))),
       open: rows.findIndex((row) => "open" in row.dataset),
     };
   };
@@ -72,7 +72,7 @@
         setCursor: [(u) => {
           const index = u.cursor.idx;
           if (index == null || u.cursor.left < 0) { tip.classList.remove("on"); return; }
-          tip.replaceChildren(Object.assign(document.createElement("strong"), { textContent: told(points.counts[index]) }), `${$("#graph").dataset.name} · ${points.labels[index]}`,
+          tip.replaceChildren(Object.assign(document.createElement("strong"), { textContent: points.counts[index] === null ? "–" : told(points.counts[index]) }), `${$("#graph").dataset.name} · ${points.labels[index]}`,
             ...(compared && points.before[index] !== null ? [document.createElement("br"), `${word("before")} ${told(points.before[index])}`] : []),
             ...(points.notes[index] ? [document.createElement("br"), points.notes[index]] : []));
           const left = u.valToPos(index, "x") + u.over.offsetLeft;
@@ -148,7 +148,11 @@
     if (!event.target.closest("details.menu")) $("#menu").removeAttribute("open");
     const kept = event.target.closest("details.custom");
     for (const one of document.querySelectorAll("details.custom[open]")) if (one !== kept) one.removeAttribute("open");
-    if (event.target.tagName === "DIALOG") event.target.close();
+    if (event.target.tagName === "DIALOG") {
+      const box = event.target.getBoundingClientRect();
+      const inside = event.clientX >= box.left && event.clientX <= box.right && event.clientY >= box.top && event.clientY <= box.bottom;
+      if (!inside) event.target.close();
+    }
   });
   document.addEventListener("submit", (event) => {
     if (!event.target.matches("form[data-nav]")) return;
@@ -222,12 +226,18 @@
 
   // -- Keyboard ---------------------------------------------------------------------------------------------------------
 
-  const help = () => $("#help").showModal();
+  // A popover, where there are any: a modal dialog has the whole page behind it worked out anew.
+  const sheet = $("#help");
+  const light = typeof sheet.showPopover === "function";
+  const helping = () => (light ? sheet.matches(":popover-open") : sheet.open);
+  const help = () => { if (!helping()) { if (light) sheet.showPopover(); else sheet.showModal(); } };
   $("#help-open").hidden = false;
   $("#help-open").addEventListener("click", help);
+  if (light) sheet.addEventListener("submit", (event) => { event.preventDefault(); sheet.hidePopover(); });
   document.addEventListener("keydown", (event) => {
     if (event.metaKey || event.ctrlKey || event.altKey || event.target.closest("input, textarea, select, dialog")) return;
     if (event.key === "?") { help(); return; }
+    if (helping()) return;
     if (event.key === "Escape" && $("details.menu[open], details.custom[open]")) {
       document.querySelectorAll("details.menu, details.custom").forEach((one) => one.removeAttribute("open"));
       return;

@@ -95,6 +95,12 @@ def test_a_morning_with_the_dashboard(signed_in: Callable[..., Page], foreign: F
     expect(page.locator(".chip")).to_have_count(0)
     page.go_back()
     expect(page.locator(".chip strong")).to_have_text("Austria")
+    for key in ("Escape", "Enter"):
+        page.keyboard.press("?")
+        expect(page.locator("#help button")).to_be_focused()
+        page.keyboard.press(key)
+        expect(page.locator("#help")).to_be_hidden()
+    expect(page.locator(".chip strong")).to_have_text("Austria")
     page.keyboard.press("1")
     expect(page.locator("h1")).to_have_text("Sun 22 Nov 2026")
     page.click("a.tile >> text=Blocked")

@@ -9,9 +9,10 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 from vestibule import config
-from vestibule.cli.asking import recorder
+from vestibule.cli.asking import Call, recorder
 from vestibule.core.errors import VestibuleError
 from vestibule.dashboard import report as reports
+from vestibule.dashboard.periods import Period
 from vestibule.dashboard.words import LANGUAGES, Words
 
 
@@ -23,16 +24,10 @@ def report(directory: Path, state: Path, *, span: str, form: str, mail: str, lan
     period = reports.last(span, datetime.now(ZoneInfo(found.site.timezone)).date())
     earlier = reports.before(period)
     with recorder(directory, state, site) as call:
-        totals = {}
-        for kind in reports.KINDS:
-            sums = []
-            for each in (period, earlier):
-                days = {"from": each.start.isoformat(), "to": each.end.isoformat()}
-                answer = call("timeseries", kind=kind, interval="day", **days)
-                sums.append(sum(int(point["count"]) for point in answer["points"]))
-            totals[kind] = (sums[0], sums[1])
+        now, before = ({kind: _by_day(call, kind, each) for kind in reports.KINDS} for each in (period, earlier))
         days = {"from": period.start.isoformat(), "to": period.end.isoformat()}
         tops = [call("breakdown", kind=kind, by=by, limit=10, **days) for kind, by, _ in reports.TOP]
+    totals = reports.totals(now, before, earlier)
     made = reports.compose(found.site.name, found.analytics.k, period, totals, tops, Words(language))
     if mail:
         try:
@@ -42,3 +37,9 @@ def report(directory: Path, state: Path, *, span: str, form: str, mail: str, lan
         return
     shape = {"text": reports.to_text, "html": reports.to_html, "slack": reports.to_slack}[form]
     sys.stdout.write(shape(made))
+
+
+def _by_day(call: Call, kind: str, period: Period) -> dict[str, int]:
+    """A kind's facts by ISO date."""
+    answer = call("timeseries", kind=kind, interval="day", **{"from": str(period.start), "to": str(period.end)})
+    return {str(point["time"]): int(point["count"]) for point in answer["points"]}

@@ -29,7 +29,8 @@ class Against(StrEnum):
 @dataclass(frozen=True, slots=True)
 class Address:
     """where: the one filter, dimension and value. tabs: the dimension shown by panel id, where not its first.
-    base: what stands before every path, without a slash at its end: of a shared link, else nothing."""
+    base: what stands before every path, without a slash at its end: of a shared link, else nothing. misread: other days
+    were asked for, which can't be shown."""
 
     period: Period
     where: tuple[str, str] | None = None
@@ -38,6 +39,7 @@ class Address:
     view: str = "overview"
     against: Against = Against.BEFORE
     base: str = ""
+    misread: bool = False
 
     def query(self) -> str:
         pairs: list[tuple[str, str]] = []
@@ -135,6 +137,7 @@ def parse(
     period = None
     if "from" in query:
         period = periods.between(query["from"], query.get("to", today.isoformat()), today)
+    misread = "from" in query and period is None
     period = period or periods.named(query.get("period", ""), today) or periods.named(periods.DEFAULT, today)
     assert period is not None
     chosen = {panel: query[f"tab-{panel}"] for panel in tabs if query.get(f"tab-{panel}") in tabs[panel]}
@@ -148,4 +151,5 @@ def parse(
         view=view,
         against=Against(against) if against in list(Against) else Against.BEFORE,
         base=base,
+        misread=misread,
     )

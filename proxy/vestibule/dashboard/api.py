@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import csv
 import hashlib
-import io
 import json
 import re
-import zipfile
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
@@ -24,13 +21,15 @@ from vestibule.dashboard.address import LONGEST_VALUE
 from vestibule.dashboard.asking import TIMEOUT, Asking
 from vestibule.dashboard.backend import Backend
 from vestibule.dashboard.dimensions import INTERVALS, KINDS
+from vestibule.dashboard.export import files, pack
+from vestibule.dashboard.keys import Guest
 from vestibule.dashboard.office import Note, Office, Table
 from vestibule.dashboard.openapi import describe
-from vestibule.dashboard.panels import PANELS
+from vestibule.dashboard.panels import SHARED
 from vestibule.dashboard.periods import Period
 from vestibule.dashboard.problems import Fault, problem
 from vestibule.dashboard.settings import Settings
-from vestibule.dashboard.values import RARE
+from vestibule.dashboard.sheets import RowsOf, breakdown_rows, day_rows, timeseries_rows, to_csv
 
 DEFAULT_LIMIT = 100
 LARGEST_LIMIT = 1000
@@ -76,10 +75,14 @@ class StatsApi:
             level = _number(request.query_params, "level", 0, 0, DEEPEST, faults)
             if question.where is not None:
                 faults.append(Fault("level", "can't be asked together with where"))
+        if question.kind in KINDS and not KINDS[question.kind]:
+            faults = [Fault("kind", f"{question.kind} has no dimensions: ask for its time series")]
         if question.where is not None and question.where[0] == by:
             faults.append(Fault("where", f"a breakdown by {by} can't be narrowed by {by}"))
         if faults:
             return _refused(faults)
+        if isinstance(request.state.account, Guest) and (question.kind, by) not in SHARED:
+            return problem(403, "shared", "A shared link tells what its pages show")
         answer = self._backend.breakdown(
             site=self._settings.site,
             kind=question.kind,
@@ -90,7 +93,7 @@ class StatsApi:
             limit=limit,
             level=level,
         )
-        return await _answered(request, answer, _breakdown_rows, f"{question.kind}-by-{by}")
+        return await _answered(request, answer, breakdown_rows, f"{question.kind}-by-{by}")
 
     async def timeseries(self, request: Request) -> Response:
         faults: list[Fault] = []
@@ -111,7 +114,8 @@ class StatsApi:
             end=question.end,
             where=question.where,
         )
-        return await _answered(request, answer, _timeseries_rows, f"{question.kind}-by-{interval}")
+        rows = day_rows if interval == "day" else timeseries_rows
+        return await _answered(request, answer, rows, f"{question.kind}-by-{interval}")
 
     async def openapi(self, request: Request) -> Response:
         """The API's description."""
@@ -121,6 +125,7 @@ class StatsApi:
     async def annotations(self, request: Request) -> Response:
         """Notes on the days of a period."""
         faults: list[Fault] = []
+        _known(request.query_params, {"from", "to"}, faults)
         start, end = _days(request.query_params, self._now().date(), faults)
         if faults:
             return _refused(faults)
@@ -138,44 +143,22 @@ class StatsApi:
         return conditional(request, json.dumps({"annotations": found}).encode(), "application/json")
 
     async def export(self, request: Request) -> Response:
-        """Every panel and every kind by day, as CSV files in one archive."""
+        """Every panel and every kind by day in one archive, as CSV files or as JSON."""
         faults: list[Fault] = []
+        _known(request.query_params, {"from", "to", "format"}, faults)
         start, end = _days(request.query_params, self._now().date(), faults)
+        _format(request.query_params, faults)
         if faults:
             return _refused(faults)
-        files = await self._files(Period("custom", start, end))
-        if files is None:
+        form = request.query_params.get("format", "csv")
+        asking = Asking(self._backend, self._settings.site)
+        found = await files(asking, Period("custom", start, end), LARGEST_LIMIT)
+        if found is None:
             return _unavailable()
-        body = await asyncio.to_thread(_archive, files)
+        body = await asyncio.to_thread(pack, found, form)
         name = f"{self._settings.site}-{start}-{end}.zip"
         headers = {"Content-Disposition": f'attachment; filename="{name}"'}
-        return Response(body, media_type="application/zip", headers=headers)
-
-    async def _files(self, period: Period) -> dict[str, str] | None:
-        """Return the archive's files by name, or None where the store fails. At most ``LARGEST_LIMIT`` rows each."""
-        asking = Asking(self._backend, self._settings.site)
-        files = {}
-        for kind, dimensions in KINDS.items():
-            series = await asking.timeseries(kind, "day", period)
-            if series is None:
-                return None
-            files[f"{kind}-by-day.csv"] = to_csv(_timeseries_rows(series))
-            for by in dimensions:
-                answer = await asking.breakdown(kind, by, period, limit=LARGEST_LIMIT)
-                if answer is None:
-                    return None
-                files[f"{kind}-by-{by}.csv"] = to_csv(_breakdown_rows(answer))
-        for panel in PANELS:
-            for tab in panel.tabs:
-                if tab.level is None and tab.within is None:
-                    continue
-                answer = await asking.breakdown(
-                    tab.kind, tab.by, period, where=tab.within, level=tab.level, limit=LARGEST_LIMIT
-                )
-                if answer is None:
-                    return None
-                files[f"{panel.id}/{tab.id}.csv"] = to_csv(_breakdown_rows(answer))
-        return files
+        return conditional(request, body, "application/zip", headers)
 
     async def consent_record(self, request: Request) -> Response:
         """A consent record by its id, which only the visitor knows who shows it: the proof of what was agreed to."""
@@ -199,16 +182,24 @@ _COMMON = frozenset({"kind", "from", "to", "where", "format"})
 
 def read_question(query: QueryParams, today: date, faults: list[Fault], known: set[str]) -> Question:
     """Read what both endpoints share, adding to ``faults`` all that is wrong; days default to today."""
+    _known(query, known, faults)
+    kind = _one_of(query, "kind", tuple(KINDS), faults)
+    start, end = _days(query, today, faults)
+    _format(query, faults)
+    return Question(kind, start, end, _where(query, kind, faults))
+
+
+def _known(query: QueryParams, known: set[str], faults: list[Fault]) -> None:
     for name in dict.fromkeys(query.keys()):
         if name not in known:
             faults.append(Fault(name[:50], "is not a parameter; known are " + ", ".join(sorted(known))))
         elif len(query.getlist(name)) > 1:
             faults.append(Fault(name, "is given more than once"))
-    kind = _one_of(query, "kind", tuple(KINDS), faults)
-    start, end = _days(query, today, faults)
+
+
+def _format(query: QueryParams, faults: list[Fault]) -> None:
     if query.get("format", "csv") not in ("csv", "json"):
         faults.append(Fault("format", "is one of csv, json"))
-    return Question(kind, start, end, _where(query, kind, faults))
 
 
 def _days(query: QueryParams, today: date, faults: list[Fault]) -> tuple[date, date]:
@@ -272,7 +263,7 @@ def _refused(faults: list[Fault]) -> Response:
 async def _answered(
     request: Request,
     question: Awaitable[Mapping[str, Any]],
-    rows: Callable[[Mapping[str, Any]], Iterable[Sequence[object]]],
+    rows: RowsOf,
     name: str,
 ) -> Response:
     try:
@@ -306,30 +297,8 @@ def conditional(
     return Response(bytes(body), media_type=media_type, headers=added)
 
 
-def _archive(files: Mapping[str, str]) -> bytes:
-    out = io.BytesIO()
-    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, text in files.items():
-            archive.writestr(zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0)), text, zipfile.ZIP_DEFLATED)
-    return out.getvalue()
-
-
 def _unavailable() -> Response:
     return problem(503, "store-unavailable", "The store does not answer", headers={"Retry-After": "10"})
-
-
-def _breakdown_rows(answer: Mapping[str, Any]) -> Iterable[Sequence[object]]:
-    yield "value", "count", "visitors"
-    for row in answer["rows"]:
-        yield row["value"], row["count"], row["visitors"]
-    if answer["rare"]["count"]:
-        yield RARE, answer["rare"]["count"], answer["rare"]["visitors"]
-
-
-def _timeseries_rows(answer: Mapping[str, Any]) -> Iterable[Sequence[object]]:
-    yield "time", "count"
-    for point in answer["points"]:
-        yield point["time"], point["count"]
 
 
 def wants_csv(request: Request) -> bool:
@@ -350,23 +319,3 @@ def _weight(text: str) -> float:
         return min(max(float(text), 0.0), 1.0)
     except ValueError:
         return 0.0
-
-
-def to_csv(rows: Iterable[Sequence[object]]) -> str:
-    """Return CSV (RFC 4180) that no spreadsheet takes for formulas."""
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\r\n")
-    writer.writerows([neutral(cell) if isinstance(cell, str) else cell for cell in row] for row in rows)
-    return out.getvalue()
-
-
-def neutral(cell: str) -> str:
-    """Return a cell with an apostrophe in front where a spreadsheet would read a formula, also behind white space and
-    as full-width signs."""
-    first = cell.lstrip()[:1]
-    if (first in _FORMULA and first) or cell[:1] in ("\t", "\r", "\n"):
-        return f"'{cell}"
-    return cell
-
-
-_FORMULA = "=+-@＝＋－＠|%"

@@ -19,7 +19,8 @@ HEIGHT = 200
 @dataclass(frozen=True, slots=True)
 class Point:
     """time: local ISO text as the API gives it. label: for people. open: still being counted. before: the value at
-    the same place of the period that is compared with, if any. notes: what was noted on the day."""
+    the same place of the period that is compared with, if any. notes: what was noted on the day. told: whether there
+    is a number at all; it counts as 0 where there is none."""
 
     time: str
     label: str
@@ -27,6 +28,7 @@ class Point:
     open: bool = False
     before: float | None = None
     notes: tuple[str, ...] = ()
+    told: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,14 +124,21 @@ def _short(day: date) -> str:
 
 
 def by_day(
-    counts: Mapping[str, float], period: Period, today: date, name: Callable[[date], str] = _short
+    counts: Mapping[str, float],
+    period: Period,
+    today: date,
+    name: Callable[[date], str] = _short,
+    *,
+    gaps: bool = False,
 ) -> list[Point]:
-    """Return a point for each day of the period; ``counts`` by ISO date."""
+    """Return a point for each day of the period; ``counts`` by ISO date. gaps: a day without a count has none; else it
+    counts nothing."""
     points = []
     for offset in range(period.days):
         day = period.start + timedelta(days=offset)
         text = day.isoformat()
-        points.append(Point(text, name(day), counts.get(text, 0), day == today))
+        told = text in counts or not gaps
+        points.append(Point(text, name(day), counts.get(text, 0), day == today, told=told))
     return points
 
 
@@ -159,7 +168,7 @@ def by_minute(counts: Mapping[str, float], now: datetime, minutes: int) -> list[
 def compared(points: Sequence[Point], before: Sequence[Point]) -> list[Point]:
     """Return points with the values of the period before at the same places."""
     return [
-        replace(point, before=before[index].count if index < len(before) else None)
+        replace(point, before=before[index].count if index < len(before) and before[index].told else None)
         for index, point in enumerate(points)
     ]
 

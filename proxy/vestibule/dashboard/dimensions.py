@@ -30,6 +30,7 @@ PLURALS: Mapping[str, str] = MappingProxyType(
         "outbound": "Outbound links",
         "pixel": "Pixels",
         "consent": "Choices",
+        "asked": "Asked",
         "blocked": "Blocked requests",
         "bot": "Crawlers",
     }

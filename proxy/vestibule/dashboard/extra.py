@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
@@ -12,17 +12,20 @@ from typing import Any
 from starlette.requests import Request
 
 from vestibule.core.errors import VestibuleError
+from vestibule.dashboard import chart
 from vestibule.dashboard.address import Address
 from vestibule.dashboard.asking import TIMEOUT, Answer
 from vestibule.dashboard.backend import Backend, Role
 from vestibule.dashboard.dimensions import KINDS, PLURALS, name_of
+from vestibule.dashboard.figures import FIGURES
 from vestibule.dashboard.office import Note, Office
-from vestibule.dashboard.page import Composer, Page
+from vestibule.dashboard.page import Composer
 from vestibule.dashboard.panels import View
+from vestibule.dashboard.periods import Period
 from vestibule.dashboard.settings import Settings
 from vestibule.dashboard.staff import may
 from vestibule.dashboard.trackers import UNKNOWN, Desk, Tracker, Verdict, declared, lines_for
-from vestibule.dashboard.values import visible
+from vestibule.dashboard.values import RARE, visible
 from vestibule.dashboard.words import Words
 
 RECORD = re.compile(r"[A-Za-z0-9_-]{1,64}")
@@ -107,8 +110,11 @@ class Extra:
             "rares": (),
             "record": None,
             "record_asked": "",
+            "turns": (),
         }
-        if view.id == "trackers":
+        if view.id == "consent":
+            found["turns"] = await self._turns(here)
+        elif view.id == "trackers":
             found.update(await self._trackers(here))
         elif view.id == "privacy":
             found["facts"], found["rares"] = await asyncio.gather(self._facts(), self._rares(here))
@@ -116,16 +122,35 @@ class Extra:
                 found.update(await self._record(request.query_params.get("record", "").strip()))
         return found
 
-    async def turns(self, here: Address, page: Page) -> tuple[Turn, ...]:
-        """Return what the consent view shows of the page's notes."""
-        if here.view != "consent":
+    async def _turns(self, here: Address) -> tuple[Turn, ...]:
+        """The notes of the page's days, each with what was chosen before and after it."""
+        notes = (await self._composer.notes(here.period))[-MOST_COMPARED:]
+        figure = FIGURES["accepted"]
+        assert figure.below is not None
+        if not notes:
             return ()
-        turns = []
-        for note in page.notes[-MOST_COMPARED:]:
-            before, after = await self._composer.before_and_after(date.fromisoformat(note.day), here.period)
-            shown = [self._words.percent(share) if share is not None else "–" for share in (before, after)]
-            turns.append(Turn(note, *shown))
-        return tuple(turns)
+        accepted, chosen, rare = await asyncio.gather(
+            *(self._chosen(values, here.period) for values in (figure.top.values, figure.below.values, (RARE,)))
+        )
+
+        def share(since: str, until: str) -> str:
+            some, count, hidden = (
+                sum(number for day, number in days.items() if since <= day < until) for days in (accepted, chosen, rare)
+            )
+            return self._words.percent(some / count) if count and (some or not hidden) else "–"
+
+        return tuple(Turn(note, share("", note.day), share(note.day, "~")) for note in notes)
+
+    async def _chosen(self, choices: Sequence[str], period: Period) -> Mapping[str, int]:
+        """By day how often one of some choices was made; empty where that can't be told."""
+        answers = await asyncio.gather(
+            *(self._composer.asking.timeseries("consent", "day", period, ("choice", each)) for each in choices)
+        )
+        found: dict[str, int] = {}
+        for answer in answers:
+            for day, count in chart.counts_of(answer["points"], 10).items() if answer is not None else ():
+                found[day] = found.get(day, 0) + count
+        return found
 
     async def _trackers(self, here: Address) -> dict[str, Any]:
         answer = await self._composer.asking.breakdown("blocked", "service", here.period, limit=MOST_SERVICES)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from vestibule.dashboard.dimensions import keeps
+from vestibule.dashboard.values import RARE
 
 
 class Unit(StrEnum):
@@ -47,7 +48,8 @@ class Figure:
         return all(keeps(part.kind, dimension) and part.by != dimension for part in parts)
 
 
-_CHOSEN = ("accept", "reject", "save")
+_CHOSEN = ("accept", "reject", "save", RARE)
+"""What somebody chose; a choice too rare to be named is one, too."""
 _ALL = (
     Figure(
         "visitors",
@@ -59,12 +61,20 @@ _ALL = (
     Figure(
         "visit",
         "Visits",
-        "Pages seen by one visitor with no more than 30 minutes between them.",
+        "Pages seen by one visitor with no more than 30 minutes between them. A visit is counted when it has ended.",
         Part("visit"),
         welcome=True,
     ),
     Figure("view", "Views", "Pages that were shown.", Part("view"), welcome=True),
-    Figure("per-visit", "Views a visit", "Views divided by visits.", Part("view"), Part("visit"), Unit.EACH, True),
+    Figure(
+        "per-visit",
+        "Views a visit",
+        "Views divided by visits, of days that are over: today's last visits go on.",
+        Part("view"),
+        Part("visit"),
+        Unit.EACH,
+        True,
+    ),
     Figure(
         "duration",
         "Time a visit",
@@ -118,7 +128,7 @@ _ALL = (
         "asked",
         "Asked",
         "Views of pages that asked for a choice.",
-        Part("consent", "choice", ("asked",)),
+        Part("asked"),
     ),
     Figure("consent", "Choices", "How often somebody decided.", Part("consent", "choice", _CHOSEN)),
     Figure("bot", "Requests", "Requests of crawlers and other programs.", Part("bot")),

@@ -17,9 +17,9 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 
 from vestibule import __version__
 from vestibule.core.meter import BOUNDS, KINDS
+from vestibule.dashboard.asking import guarded
 from vestibule.dashboard.backend import Backend
 from vestibule.dashboard.guard import from_here
-from vestibule.dashboard.page import guarded
 from vestibule.dashboard.settings import Settings
 
 MOST_NUMBERS = 64

@@ -48,7 +48,7 @@ def describe(site: str, root: str = "") -> Json:
                 {"application/json": _ref("Timeseries"), "text/csv": {"type": "string"}},
             ),
             "/api/v1/annotations": _get("Notes on days", _DAYS, {"application/json": _ref("Annotations")}),
-            "/api/v1/export.zip": _get("Everything as CSV files in one archive", _DAYS, _ZIP),
+            "/api/v1/export.zip": _get("Everything as CSV or JSON files in one archive", [*_DAYS, _FILES], _ZIP),
             "/api/v1/consent-records/{record}": _get(
                 "A consent record by its number; for officers",
                 [_RECORD],
@@ -114,6 +114,7 @@ _DAYS = [
     _query("to", "The last day; today if left out.", {"type": "string", "format": "date"}),
 ]
 _WHERE = _query("where", "The one filter: DIMENSION:VALUE.", {"type": "string", "examples": ["country:DE"]})
+_FILES = _query("format", "Of the files.", {"type": "string", "enum": ["csv", "json"], "default": "csv"})
 _FORMAT = _query("format", "Before Accept.", {"type": "string", "enum": ["json", "csv"]})
 
 

@@ -20,7 +20,7 @@ from vestibule.dashboard.guard import local_path, read_form
 from vestibule.dashboard.memory import Memory
 from vestibule.dashboard.office import Office
 from vestibule.dashboard.page import Composer
-from vestibule.dashboard.panels import BY_ID, TABS, VIEWS
+from vestibule.dashboard.panels import BY_ID, SHARED_VIEWS, TABS, VIEWS
 from vestibule.dashboard.settings import Settings
 from vestibule.dashboard.staff import Refusal, Staff, may
 from vestibule.dashboard.templates import Templates
@@ -28,10 +28,6 @@ from vestibule.dashboard.trackers import Desk
 from vestibule.dashboard.words import LANGUAGES, Words
 
 DETAIL_ROWS = 1000
-
-
-SHARED_VIEWS = ("overview", "consent", "crawlers")
-"""Views that whoever has a shared link may see."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +83,7 @@ class Pages:
             now=now,
             account=account,
             guest=bool(shared),
+            longest=periods.LONGEST,
             engineer=may(account, Role.ENGINEER),
             officer=may(account, Role.OFFICER),
             office=self._office is not None,
@@ -97,7 +94,6 @@ class Pages:
             earlier=here.with_period(here.period.before()).href,
             later=_later(here, now.date()),
             formatted=composer.formatted,
-            turns=await extra.turns(here, page),
             **found,
         )
 

@@ -160,7 +160,7 @@ PANELS: tuple[Panel, ...] = (
         "Choices",
         "Choices",
         (Tab("consent", "choice", "Choices"),),
-        "How often visitors were asked, and what they decided.",
+        "What visitors decided.",
     ),
     Panel(
         "purposes",
@@ -266,3 +266,13 @@ VIEWS: tuple[View, ...] = (
 VIEWS_BY_ID: Mapping[str, View] = {view.id: view for view in VIEWS}
 
 TABS: Mapping[str, tuple[str, ...]] = {panel.id: tuple(tab.id for tab in panel.tabs) for panel in PANELS}
+
+SHARED_VIEWS = ("overview", "consent", "crawlers")
+"""Views that whoever has a shared link may see."""
+SHARED: frozenset[tuple[str, str]] = frozenset(
+    (tab.kind, tab.by)
+    for view in SHARED_VIEWS
+    for panel in VIEWS_BY_ID[view].panels
+    for tab in (*BY_ID[panel].tabs, *((Tab("view", "page", ""),) if panel == "movements" else ()))
+)
+"""Kinds with the dimensions that these views ask for."""

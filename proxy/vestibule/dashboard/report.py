@@ -12,6 +12,7 @@ from html import escape
 from typing import Any
 
 from vestibule.dashboard.dimensions import PLURALS
+from vestibule.dashboard.hall import counted
 from vestibule.dashboard.periods import Period
 from vestibule.dashboard.values import labelled, visible
 from vestibule.dashboard.words import Words
@@ -64,18 +65,27 @@ def before(period: Period) -> Period:
     return period.before()
 
 
+def totals(
+    now: Mapping[str, Mapping[str, int]], before: Mapping[str, Mapping[str, int]], earlier: Period
+) -> dict[str, tuple[int, int]]:
+    """Return of each of ``KINDS`` its facts in the period and in the one before, ``earlier``; 0 for that where one had
+    not begun to count when it began. now, before: of each kind its days by ISO date."""
+    known = counted(before["view"], earlier)
+    return {kind: (sum(now[kind].values()), sum(before[kind].values()) if known else 0) for kind in KINDS}
+
+
 def compose(
     site: str,
     k: int,
     period: Period,
-    totals: Mapping[str, tuple[int, int]],
+    numbers: Mapping[str, tuple[int, int]],
     tops: Sequence[Mapping[str, Any]],
     words: Words,
 ) -> Report:
-    """totals: of each of ``KINDS`` in the period and in the one before. tops: the breakdowns of ``TOP``."""
+    """numbers: of each of ``KINDS`` in the period and in the one before (``totals``). tops: breakdowns of ``TOP``."""
     lines = []
     for kind in KINDS:
-        now, earlier = totals[kind]
+        now, earlier = numbers[kind]
         change = f"{(now - earlier) / earlier * 100:+.0f} %" if earlier else ""
         lines.append(Line(words(PLURALS[kind]), words.number(now), change))
     parts = []

@@ -17,7 +17,6 @@ OTHERS = " (others)"
 
 LABELS: Mapping[str, Mapping[str, str]] = {
     "choice": {
-        "asked": "Asked",
         "accept": "Accepted all",
         "reject": "Rejected all",
         "save": "Chose in detail",

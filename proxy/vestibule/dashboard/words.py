@@ -7,7 +7,7 @@ import importlib.resources
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date
 
 from babel import Locale
 from babel.dates import format_date
@@ -112,10 +112,6 @@ def countries(language: str) -> Mapping[str, str]:
 def languages(language: str) -> Mapping[str, str]:
     """Return languages' names by their ISO 639 code, as CLDR has them."""
     return {code: name for code, name in Locale(language).languages.items() if code.isalpha()}
-
-
-def days_of(period: Period) -> list[date]:
-    return [period.start + timedelta(days=offset) for offset in range(period.days)]
 
 
 _SWAPPED = str.maketrans(",.", ".,")

@@ -75,10 +75,11 @@ Month = tuple[date, int]
 @dataclass(frozen=True, slots=True)
 class Lying:
     """Where a site's days are. live: those that are to be read from ``cells``, ascending. months: those that are summed
-    up, ascending."""
+    up, ascending. archived: how many are."""
 
-    live: Sequence[date] = ()
-    months: Sequence[Month] = ()
+    live: tuple[date, ...] = ()
+    months: tuple[Month, ...] = ()
+    archived: int = 0
 
     def whole(self, start: date, end: date) -> Sequence[Month]:
         """The longest row of summed months, one right after the other, from ``start`` to ``end``; none where it is a
@@ -112,7 +113,8 @@ class Archive:
         if site not in self._lying or time.monotonic() - read >= REMEMBERED:
             ((live, archived),) = self._client.query(query("live_days"), {"site": site}).result_rows
             months = self._months(site, archived)
-            found = Lying(live, [month for month in self._settled(months, live) if months[month]])
+            summed = tuple(month for month in self._settled(months, live) if months[month])
+            found = Lying(tuple(live), summed, archived)
             self._lying[site] = (time.monotonic(), found)
         return found
 

@@ -6,8 +6,9 @@ and stay as columns of numbers: the store sends each text once a block, and besi
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import date
 from itertools import groupby, islice
 from typing import TYPE_CHECKING
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from vestibule.core.errors import StoreError
-from vestibule.core.release import WITHIN, KindSingles, Numbers, Pairs, Release, Row, Single
+from vestibule.core.release import WITHIN, KindSingles, Numbers, Pairs, Release, Row, Single, at_least
 from vestibule.store import native, rows
 from vestibule.store.files import query
 from vestibule.store.layout import Layout, identifier, literal
@@ -34,19 +35,22 @@ def release(client: Client, layout: Layout, site: str, day: date, *, k: int, pro
     """Work out what may be told of a day and put it in place of what was told of it before; return the number of rows.
 
     staging: the name of a table of this process alone; readers see the old numbers until the new ones are complete.
+    Beside it, under a name that begins with it, stands for as long which values are known well enough to be in pairs.
     """
-    for statement in (*layout.drop(staging), *layout.copy("cells", staging)):
-        client.command(statement)
+    known = f"{staging}_known"
+    for table in (staging, known):
+        for statement in (*layout.drop(table), *layout.copy("cells", table)):
+            client.command(statement)
     try:
         written = 0
-        for released in _portions(_released(client, site, day, k=k, rounded=provisional)):
+        for released in _portions(_released(client, site, day, k=k, rounded=provisional, known=known)):
             columns = rows.of_release(site, day, released, provisional)
             client.insert(staging, columns, column_names=rows.CELLS, column_oriented=True)
             written += len(released)
         source = identifier(layout.stored(staging))
         client.command(layout.change("cells", f"REPLACE PARTITION {partition(site, day)} FROM {source}"))
     finally:
-        for statement in layout.drop(staging):
+        for statement in (*layout.drop(staging), *layout.drop(known)):
             client.command(statement)
     return written
 
@@ -62,19 +66,21 @@ def _portions(found: Iterable[Row]) -> Iterator[list[Row]]:
         yield portion
 
 
-def _released(client: Client, site: str, day: date, *, k: int, rounded: bool) -> Iterator[Row]:
+def _released(client: Client, site: str, day: date, *, k: int, rounded: bool, known: str) -> Iterator[Row]:
     found = {singles.kind: singles for singles in _singles(client, site, day)}
+    _note_known(client, known, site, day, found.values(), k)
     wholes: dict[str, Release] = {}
     for kind in sorted(found, key=lambda kind: (kind in WITHIN, kind)):
         singles = found[kind]
-        chosen = Release(singles, k, rounded, wholes.get(WITHIN.get(kind, "")))
-        places = {
-            dimension: {single.value: place for place, single in enumerate(values)}
-            for dimension, values in singles.dimensions.items()
-        }
-        for a, answer in _answers(client, site, day, singles):
-            for b, pairs in _pairs(answer, places, a).items():
-                chosen.add(a, b, pairs)
+        with _Asking(client, site, day, singles, known) as asking:
+            chosen = Release(singles, k, rounded, wholes.get(WITHIN.get(kind, "")))
+            places = {
+                dimension: {single.value: place for place, single in enumerate(values)}
+                for dimension, values in singles.dimensions.items()
+            }
+            for a, answer in asking.answers():
+                for b, pairs in _pairs(answer, places, a).items():
+                    chosen.add(a, b, pairs)
         yield from chosen.rows()
         if kind in WITHIN.values():
             wholes[kind] = chosen
@@ -90,21 +96,54 @@ def _singles(client: Client, site: str, day: date) -> Iterator[KindSingles]:
         yield KindSingles(kind, root, {dimension: tuple(values) for dimension, values in dimensions.items()})
 
 
-def _answers(client: Client, site: str, day: date, singles: KindSingles) -> Iterator[tuple[str, bytes]]:
-    """For each dimension the pairs that it is first in, as they are sent. While one answer is looked at, the engine
-    works on the next."""
-    common = {"site": site, "day": day, "kind": singles.kind}
+def _note_known(client: Client, table: str, site: str, day: date, kinds: Iterable[KindSingles], k: int) -> None:
+    """Tell the store of which values it shall tell the pairs."""
+    known = [
+        (singles.kind, dimension, single.value)
+        for singles in kinds
+        for dimension, values in singles.dimensions.items()
+        for single in values
+        if at_least(single.visitors) >= k
+    ]
+    if known:
+        columns: rows.Columns = [[site] * len(known), [day] * len(known), *zip(*known, strict=True)]
+        client.insert(table, columns, column_names=("site", "day", "kind", "a", "a_value"), column_oriented=True)
 
-    def ask(a: str) -> bytes:
-        return client.raw_query(query("open_pairs"), parameters={**common, "a": a}, fmt="Native")
 
-    dimensions = sorted(singles.dimensions)
-    with ThreadPoolExecutor(1, "pairs") as ahead:
-        asked = ahead.submit(ask, dimensions[0]) if dimensions else None
-        for a, following in zip(dimensions, (*dimensions[1:], ""), strict=True):
-            answer = asked.result() if asked is not None else b""
-            asked = ahead.submit(ask, following) if following else None
+class _Asking:
+    """Asks for the pairs of a kind, a first dimension at a time. While one answer is looked at, the engine works on the
+    next; and it begins at once."""
+
+    def __init__(self, client: Client, site: str, day: date, singles: KindSingles, known: str) -> None:
+        self._client = client
+        self._question = query("open_pairs").replace("known_values", identifier(known))
+        self._parameters = {"site": site, "day": day, "kind": singles.kind}
+        self._left = deque(sorted(singles.dimensions))
+        self._ahead = ThreadPoolExecutor(1, "pairs")
+        self._asked = self._next()
+
+    def __enter__(self) -> _Asking:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ahead.shutdown()
+
+    def answers(self) -> Iterator[tuple[str, bytes]]:
+        """For each dimension the pairs that it is first in, as they are sent."""
+        while self._asked is not None:
+            a, coming = self._asked
+            answer = coming.result()
+            self._asked = self._next()
             yield a, answer
+
+    def _next(self) -> tuple[str, Future[bytes]] | None:
+        if not self._left:
+            return None
+        a = self._left.popleft()
+        return a, self._ahead.submit(self._ask, a)
+
+    def _ask(self, a: str) -> bytes:
+        return self._client.raw_query(self._question, parameters={**self._parameters, "a": a}, fmt="Native")
 
 
 def _pairs(answer: bytes, places: Places, a: str) -> dict[str, Pairs]:

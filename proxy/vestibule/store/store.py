@@ -18,6 +18,7 @@ from vestibule.store.engine import is_embedded, layout_of, open_client, refusals
 from vestibule.store.layout import Layout
 from vestibule.store.migrating import migrate
 from vestibule.store.questions import Breakdown, Question, TimeSeries
+from vestibule.store.settled import Settled
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
@@ -61,6 +62,7 @@ class Store:
     def __init__(self, client: Client, layout: Layout) -> None:
         self._client, self._layout = client, layout
         self._archive = Archive(client, layout)
+        self._settled = Settled()
 
     def close(self) -> None:
         self._client.close()
@@ -192,6 +194,7 @@ class Store:
         with refusals("old numbers cannot be removed"):
             for table in ("cells", "archive", "archive_months", "totals", "consent_records"):
                 self._client.command(self._layout.optimize(table))
+        self._settled.clear()
 
     # - asking
 
@@ -199,7 +202,7 @@ class Store:
         """Answer many questions, see ``breakdown`` and ``timeseries``; those about the same days share queries."""
         with refusals("the numbers cannot be read"):
             lying = {site: self._archive.lying(site) for site in {question.site for question in questions}}
-            return asking.answers(self._client, lying, questions)
+            return asking.answers(self._client, lying, questions, self._settled)
 
     def breakdown(self, question: Breakdown) -> dict[str, Any]:
         """Return ``{"rows": [{"value", "count", "visitors"}], "rare": {"count", "visitors"}, "provisional": bool}``.

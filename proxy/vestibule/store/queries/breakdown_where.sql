@@ -6,6 +6,7 @@ SELECT
     if({tree:Bool}, {value:String}, given) AS filter,
     by,
     value,
+    false AS others,
     sum(count) AS facts,
     sum(visitors) AS people,
     max(provisional) AS unsettled

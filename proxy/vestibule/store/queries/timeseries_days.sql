@@ -1,8 +1,13 @@
--- Facts and visitors of some kinds by day, as released; or those of one value.
-SELECT kind, toString(day) AS time, sum(count) AS facts, sum(visitors) AS people, max(provisional) AS unsettled
+-- Facts and visitors of some kinds by day, as released; or those of some values, and of what remains of them.
+SELECT
+    kind,
+    a_value AS value,
+    toString(part) AS told_as,
+    toString(day) AS time,
+    sum(count) AS facts,
+    sum(visitors) AS people,
+    max(provisional) AS unsettled
 FROM
 -- include: told
-WHERE (kind, a, b) IN {singles:Array(Tuple(String, String, String))} AND a_value = {value:String}
-    AND (part = 'leaf' OR part = if({below:Bool}, 'node', 'rest'))
-GROUP BY kind, day
-ORDER BY kind, day
+WHERE (kind, a, b) IN {singles:Array(Tuple(String, String, String))} AND a_value IN {values:Array(String)}
+GROUP BY kind, value, told_as, day

@@ -10,4 +10,3 @@ FROM
 -- include: narrowed
 GROUP BY kind, day, hour
 HAVING hour != {rare:String}
-ORDER BY kind, day, hour
