@@ -189,9 +189,11 @@ def test_configurations_are_valid(block: Block, tmp_path: Path) -> None:
     site = SITE | {key: value for key, value in given.items() if key in SiteFile.model_fields}
     trackers = {key: value for key, value in given.items() if key in TrackersFile.model_fields}
     assert set(given) == (set(given) & set(site)) | set(trackers), "a setting that there is not"
-    for listed in trackers.get("lists", []):
+    lists = dict.fromkeys(trackers.get("lists", []), "||tracker.example^\n")
+    lists |= dict.fromkeys(site.get("analytics", {}).get("spam_lists", []), "spam.example\n")
+    for listed, line in lists.items():
         (tmp_path / listed).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / listed).write_text("||tracker.example^\n", encoding="utf-8")
+        (tmp_path / listed).write_text(line, encoding="utf-8")
     for name, content in (("site.yaml", site), ("trackers.yaml", trackers)):
         with (tmp_path / name).open("w", encoding="utf-8") as file:
             YAML(typ="safe").dump(content, file)

@@ -14,6 +14,7 @@ import pytest
 from publicsuffixlist import PublicSuffixList
 
 from vestibule import catalogue
+from vestibule.catalogue import blocks
 from vestibule.core.consent import Purpose, State
 from vestibule.core.services import Service
 from vestibule.core.signatures import Signatures, check, literal_prefix
@@ -245,13 +246,13 @@ def test_ordinary_cookies_of_sites_belong_to_nobody(name: str) -> None:
     ],
 )
 def test_durations(text: str | None, seconds: int | None) -> None:
-    assert catalogue.duration(text) == seconds
+    assert blocks.duration(text) == seconds
 
 
 @pytest.mark.parametrize("text", ["", "2", "y", "2 y", "-1d", "1.5h", "2m", "２y", "99999d"])
 def test_what_is_no_duration(text: str) -> None:
     with pytest.raises(ValueError, match="not a duration"):
-        catalogue.duration(text)
+        blocks.duration(text)
 
 
 def test_finding_services() -> None:

@@ -18,7 +18,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
+from tests.commands import in_this_process
 from vestibule import __version__, cli
+from vestibule.cli import plain_check
 from vestibule.cli.app import app as commands
 from vestibule.cli.app import with_command
 from vestibule.cli.toggling import edited
@@ -54,16 +56,10 @@ class Shell:
 
     def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
         self.folder = folder
-        self._monkeypatch = monkeypatch
-        self._capsys = capsys
+        self._run = in_this_process(monkeypatch, capsys)
 
     def __call__(self, *arguments: str) -> Ended:
-        command = ["vestibule", *arguments, "--config", str(self.folder)]
-        self._monkeypatch.setattr(sys, "argv", command)
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        captured = self._capsys.readouterr()
-        return Ended(int(ended.value.code or 0), captured.out, captured.err)
+        return Ended(*self._run(*arguments, "--config", str(self.folder)))
 
 
 @pytest.fixture
@@ -418,6 +414,15 @@ class TestLightness:
         {"chdb", "clickhouse_connect", "numpy", "pandas", "starlette", "uvicorn", "rich", "vestibule.store", "ssl"}
     )
     MODELS = frozenset({"pydantic", "pydantic_core", "ruamel.yaml", "vestibule.config", "vestibule.catalogue"})
+    # What a plain check has no use for, in the order of what each takes to load.
+    NEEDLESS = frozenset(
+        {
+            "typer", "asyncio", "vestibule.core.trackers", "vestibule.core.filters", "vestibule.core.urls", "idna",
+            "re2", "vestibule.core.consent", "itsdangerous", "vestibule.assets", "publicsuffixlist", "difflib",
+            "jinja2", "httpx", "logging", "sqlite3", "httptools", "vestibule.scan", "vestibule.cli.app",
+            "vestibule.cli.explaining", "vestibule.catalogue.blocks", "vestibule.config.filtering",
+        }
+    )  # fmt: skip
 
     @pytest.mark.parametrize(
         ("arguments", "unwanted"),
@@ -425,7 +430,8 @@ class TestLightness:
             ([], ENGINES | MODELS),
             (["--help"], ENGINES | MODELS),
             (["--version"], ENGINES | MODELS),
-            (["check"], ENGINES | {"sqlite3", "httptools", "vestibule.scan", "vestibule.cli.explaining"}),
+            (["check"], ENGINES | NEEDLESS),
+            (["check", "--explain"], ENGINES | {"asyncio", "sqlite3", "httptools", "vestibule.scan"}),
             (["explain", "https://a.example/"], ENGINES),
             (["trackers"], ENGINES),
         ],
@@ -440,8 +446,40 @@ class TestLightness:
         ended = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
         assert ended.returncode == (0 if arguments else 2), ended.stderr
         loaded = set(ended.stdout.rpartition("LOADED ")[2].split())
-        assert "vestibule.cli.app" in loaded
-        assert not unwanted & loaded
+        assert "vestibule.cli" in loaded
+        assert sorted(unwanted & loaded) == []
+
+    @pytest.mark.parametrize(
+        ("arguments", "folder"),
+        [
+            ("check", "config"),
+            ("check --config a", "a"),
+            ("check --config=a --state b", "a"),
+            ("check --state=b --config a --config c", "c"),
+            ("check --explain", None),
+            ("check --config", None),
+            ("check --config=", None),
+            ("check --config -x", None),
+            ("check --conf a", None),
+            ("check a", None),
+            ("check --help", None),
+            ("chec --config a", None),
+            ("", None),
+        ],
+    )
+    def test_a_plain_check_is_read_without_typer(self, arguments: str, folder: str | None) -> None:
+        assert plain_check(arguments.split()) == (None if folder is None else Path(folder))
+
+    @pytest.mark.parametrize("broken", [False, True])
+    def test_a_plain_check_answers_as_typer_has_it(
+        self, broken: bool, shell: Shell, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        if broken:
+            (shell.folder / "site.yaml").write_text("site: [\n", encoding="utf-8")
+        plain = shell("check")
+        monkeypatch.setattr("vestibule.cli.plain_check", lambda _arguments: None)
+        assert shell("check") == plain
+        assert plain.code == int(broken)
 
     def test_builds_the_command_that_is_called_and_no_other(self, shell: Shell) -> None:
         known = {

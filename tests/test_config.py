@@ -129,6 +129,19 @@ def test_what_is_not_yaml_is_named_by_its_line(tmp_path: Path, content: str, lin
     assert found[0].startswith(f"site.yaml:{line}: site: is not YAML: ")
 
 
+@pytest.mark.parametrize(
+    ("content", "line"),
+    [
+        ("site: {name: a}\na: " + "[" * 2000 + "]" * 2000 + "\n", 2),
+        ("site:\n  name: a\nb:\n" + "".join(f"{'  ' * depth}a:\n" for depth in range(1, 600)), 53),
+        ("a0: &a0 [x]\n" + "".join(f"a{n}: &a{n} [*a{n - 1}]\n" for n in range(1, 60)), 50),
+    ],
+    ids=["flow", "block", "aliases"],
+)
+def test_what_is_nested_too_deeply_is_named_by_its_line(tmp_path: Path, content: str, line: int) -> None:
+    assert problems(written(tmp_path, content)) == [f"site.yaml:{line}: site: is nested more than 50 deep"]
+
+
 def test_bytes_that_are_not_text(tmp_path: Path) -> None:
     (tmp_path / "site.yaml").write_bytes(b"site:\n  name: \xff\n")
     assert problems(tmp_path) == ["site.yaml:2: site: is not UTF-8 text"]

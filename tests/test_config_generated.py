@@ -24,7 +24,7 @@ from tests.servers import ROOT, serve_asgi, wait_until
 from tests.services import service
 from vestibule.config import Config, load
 from vestibule.core.errors import ConfigError
-from vestibule.counting import plan_of
+from vestibule.counting.composing import plan_of
 from vestibule.live import Follower, Live
 from vestibule.middleware import ConsentMiddleware
 from vestibule.worker.limits import server_limits, upstream_limits
@@ -223,8 +223,7 @@ class House:
         }
         scope |= {"headers": [(b"host", host), (b"accept", b"text/html")], "client": ("127.0.0.1", 1)}
         scope |= {"http_version": "1.1", "root_path": "", "asgi": {"version": "3.0"}, "server": ("127.0.0.1", 80)}
-        app = self.app
-        asyncio.run(app._http(app._recall, scope, receive, send))
+        asyncio.run(self.app(scope, receive, send))
         return found[0]
 
 

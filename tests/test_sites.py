@@ -10,21 +10,27 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Awaitable, Callable, Iterator, Mapping
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
+from websockets.asyncio.client import connect
+from websockets.exceptions import InvalidStatus
 
+from tests.commands import in_this_process
 from tests.servers import ROOT, serve_asgi, wait_until
 from tests.services import SECRET, Service, service
-from vestibule import cli, config, link
+from tests.test_recorder import NOON, Clock, Site, views
+from vestibule import config, link
 from vestibule.access import SITE
 from vestibule.cli.checking import explained
 from vestibule.config import Config, editing
@@ -34,6 +40,11 @@ from vestibule.core.sign_in import Keeper
 from vestibule.live import Follower, Live
 from vestibule.middleware import ConsentMiddleware
 from vestibule.privacy.policy import SitePolicy, build_rules
+from vestibule.recorder.lookups import Tables
+from vestibule.recorder.service import Recorder
+from vestibule.recorder.sites import Sites
+from vestibule.recorder.storing import StoreThread
+from vestibule.store import Store
 
 FIRST = """\
 site: {name: first.test, hosts: [first.test], first_party: [cdn.test], upstream: "http://[::1]", timezone: Asia/Tokyo}
@@ -392,12 +403,11 @@ Command = Callable[..., str]
 
 @pytest.fixture
 def shell(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
+    command = in_this_process(monkeypatch, capsys)
+
     def run(*arguments: str) -> str:
-        monkeypatch.setattr(sys, "argv", ["vestibule", *arguments, "--config", str(folder)])
-        with pytest.raises(SystemExit):
-            cli.main()
-        said = capsys.readouterr()
-        return said.out + said.err
+        _, out, err = command(*arguments, "--config", str(folder))
+        return out + err
 
     return run
 
@@ -494,6 +504,57 @@ class TestCommands:
 # The whole of it
 
 
+class TestLeaving:
+    """A site whose folder is removed is counted to its end, and then no more."""
+
+    def test_a_recorder_ends_with_its_sites_last_day(self, tmp_path: Path) -> None:
+        clock, tables = Clock(), Tables()
+        homes = {name: tmp_path / name for name in ("", "shop")}
+
+        def made(profile: str, store: StoreThread | None = None) -> Recorder:
+            folder = homes[profile]
+            folder.mkdir(exist_ok=True)
+            plan = Site(folder, tables, f"chdb://{tmp_path / 'store'}").plan
+            plan = replace(plan, site=f"{profile}.example") if profile else plan
+            return Recorder(plan, folder, tables, clock=clock, passed=clock, store=store)
+
+        async def run() -> None:
+            first = made("")
+            sites = Sites(first)
+            await first.start()
+            await sites.add("shop", made("shop", first.store))
+            hits = [hit._replace(site="shop.example", host="shop.example") for hit in views({"/": 9})]
+            shop = sites["shop"]
+            try:
+                await sites.hits(hits)
+                sites.leave({""})
+                for hours, left in ((1, []), (12, []), (13.5, ["shop"])):
+                    clock.now = NOON + hours * 3600
+                    for _ in range(2):  # a clock must have said so for a while
+                        for recorder in sites:
+                            await recorder._tend()
+                        clock.now += 601
+                    assert sites.left == left, hours
+                sites.leave({"", "shop"})
+                assert sites.left == [], "it has come back"
+                sites.leave({""})
+                assert sites.left == [], "and is gone again, with the day that began meanwhile"
+                await shop._tend()
+                assert sites.left == ["shop"]
+                await sites.remove("shop")
+                assert ("shop" in sites, len(list(sites))) == (False, 1)
+                closed = {(site, day.isoformat()) for site, day in await first.store.do(Store.closed)}
+                assert ("shop.example", "2026-11-22") in closed
+                days = await first.store.do(Store.open_days)
+                assert [site for site, _ in days if site == "shop.example"] == []
+                assert days, "the first site goes on"
+            finally:
+                await sites.stop()
+
+        asyncio.run(run())
+        tables.close()
+
+
 class Upstream:
     """A site that says who it is."""
 
@@ -503,11 +564,20 @@ class Upstream:
 
     async def __call__(self, scope: Any, receive: Any, send: Callable[[Any], Awaitable[None]]) -> None:
         self.headers = dict(scope["headers"])
+        if scope["type"] == "websocket":
+            await self._talk(receive, send)
+            return
         body = (
             f"<!doctype html><title>{self.name}</title><script src='https://static.hotjar.com/c/hotjar-1.js'></script>"
         ).encode()
         await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"text/html")]})
         await send({"type": "http.response.body", "body": body})
+
+    async def _talk(self, receive: Any, send: Callable[[Any], Awaitable[None]]) -> None:
+        await receive()
+        await send({"type": "websocket.accept"})
+        while (message := await receive())["type"] == "websocket.receive":
+            await send({"type": "websocket.send", "text": f"{self.name}: {message['text']}"})
 
 
 @pytest.fixture(scope="module")
@@ -592,6 +662,32 @@ class TestServing:
         assert b"<title>shop</title>" in visit(running, SHOP_HOST)
         assert running.status(host="nobody.test") == 421
         assert running.status(host="www.shop.test") == 421
+
+    def test_a_websocket_is_its_sites_by_host(
+        self, running: Service, upstreams: dict[str, tuple[Upstream, str]]
+    ) -> None:
+        at = urllib.parse.urlsplit(running.url)
+        cookie = accept(running, FIRST_HOST)
+
+        async def talk(host: str) -> tuple[str | bytes, str | bytes]:
+            with socket.create_connection((at.hostname or "", at.port or 0)) as sock:
+                headers = {"Cookie": cookie}
+                async with connect(f"ws://{host}/live", sock=sock, proxy=None, additional_headers=headers) as talking:
+                    await talking.send("one")
+                    first = await talking.recv()
+                    await talking.send("two")
+                    return first, await talking.recv()
+
+        for host, name in ((FIRST_HOST, "first"), (SHOP_HOST, "shop")):
+            assert asyncio.run(talk(host)) == (f"{name}: one", f"{name}: two")
+            headers = upstreams[name][0].headers
+            assert headers[b"host"] == host.encode()
+            agreed = b"1" if name == "first" else b"0"
+            assert headers[b"vestibule-consent"] == b"preferences=%b,statistics=%b,marketing=%b" % ((agreed,) * 3)
+            assert b"cookie" not in headers
+        with pytest.raises(InvalidStatus) as refused:
+            asyncio.run(talk("nobody.test"))
+        assert refused.value.response.status_code in (403, 421)
 
     def test_a_trusted_proxys_word_picks_the_site(self, running: Service) -> None:
         assert b"<title>shop</title>" in visit(running, "first.example", **{"X-Forwarded-Host": SHOP_HOST})

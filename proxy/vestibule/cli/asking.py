@@ -42,7 +42,10 @@ def breakdown(
 ) -> None:
     """Print the breakdown as the stats API's JSON."""
     found = config.pick(config.load(directory, os.environ), site)
-    _check("--by", by, _dimensions(kind))
+    dimensions = _dimensions(kind)
+    if not dimensions:
+        raise VestibuleError(f"--kind: {kind} has no dimensions; ask for its time series")
+    _check("--by", by, dimensions)
     question = _question(found, kind, start, end, where, compare)
     _print(ask(directory, state, "breakdown", of=site, **question, by=by, limit=limit))
 
@@ -77,13 +80,14 @@ def recorder(directory: Path, state: Path, of: str = "") -> Iterator[Call]:
         named: dict[str, Any] = {"site": config.pick(config.load(directory, os.environ), of).profile} if of else {}
         yield partial(link.call, str(state / SOCKET), **named)
         return
-    from vestibule import counting, process
+    from vestibule import process
+    from vestibule.counting.local import local
 
     process.hush()
     found = config.pick(config.load(directory, os.environ), of)
     held = supervisor.lock(state)
     try:
-        with counting.local(found, state, supervisor.kept_secret(os.environ, state)) as call:
+        with local(found, state, supervisor.kept_secret(os.environ, state)) as call:
             yield call
     finally:
         os.close(held)

@@ -12,7 +12,7 @@ from vestibule.config import Config
 from vestibule.config.documents import read
 from vestibule.core import urls
 from vestibule.core.consent import Purpose, State
-from vestibule.core.cookies import CookieVerdict
+from vestibule.core.cookie_policy import CookieVerdict
 from vestibule.core.errors import VestibuleError
 from vestibule.core.html.elements import KINDS
 from vestibule.core.trackers import Rules, Verdict

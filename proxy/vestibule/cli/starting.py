@@ -17,7 +17,7 @@ from vestibule import catalogue, config
 from vestibule.cli.scanning import address, look
 from vestibule.config import schema
 from vestibule.core.consent import Purpose, State
-from vestibule.core.cookies import CookiePolicy
+from vestibule.core.cookie_policy import CookiePolicy
 from vestibule.core.errors import VestibuleError
 from vestibule.core.trackers import Rules
 from vestibule.privacy.policy import registrable

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
+from vestibule.config import spam
 from vestibule.config.checks import (
     check_domain,
     check_notice,
@@ -138,6 +139,7 @@ class _Files:
         self._overridden = override(site, trackers, environ, self.problems, of=self._profile, sites=sites)
         self._own = (site, trackers)
         self._lists = folder if above is None or "lists" in trackers.data else above._folder
+        self._spam = folder if above is None or any(spam.named(site)) else above._folder
         self.site: Document = site if above is None else over(site, above.site)
         self.trackers: Document = trackers if above is None else over(trackers, above.trackers)
 
@@ -152,6 +154,7 @@ class _Files:
         pages = (*values.site.hosts, *values.site.first_party) if values is not None else ()
         within = f"{SITES}/{self._profile}/" if self._above is not None and self._lists == self._folder else ""
         filters, lists = read_lists(self._lists, trackers, pages, problems, within)
+        hosts, spam_lists = spam.read_spam(self._spam, site, problems)
         if self._above is not None:
             problems.extend(check_shared(self._own[0], self._above.site))
         if values is not None:
@@ -166,7 +169,8 @@ class _Files:
             **settings,
             trackers=rules,
             filters=filters,
-            revision=hashlib.sha256((shown + lists).encode()).hexdigest()[:12],
+            spam=hosts,
+            revision=hashlib.sha256((shown + lists + spam_lists).encode()).hexdigest()[:12],
             where={
                 ".".join(map(str, path)): f"{self._named(file)}:{line}"
                 for path, (file, line) in trackers.places().items()
@@ -209,10 +213,13 @@ def home(directory: Path, site: Config) -> Path:
 
 
 def list_files(directory: Path | str) -> tuple[str, ...]:
-    """The block lists that the folder's ``trackers.yaml`` name, relative to the folder, as far as that can be read."""
+    """The block lists that the folder's ``trackers.yaml`` name, and the lists of spam that its ``site.yaml`` do, as far
+    as that can be read; relative to the folder."""
     top = Path(directory)
     found = []
     for folder in (top, *folders(top)):
         trackers = read(folder / TRACKERS, [], optional=True)
-        found += [str((folder / name).relative_to(top)) for _, name in named(trackers)]
+        site = read(folder / SITE, [], optional=True)
+        names = (*named(trackers), *spam.named(site))
+        found += [str((folder / name).relative_to(top)) for _, name in names]
     return tuple(dict.fromkeys(found))

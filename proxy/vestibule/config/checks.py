@@ -7,15 +7,13 @@ import re
 from collections.abc import Collection, Iterator, Mapping
 from datetime import date, timedelta
 
-from publicsuffixlist import PublicSuffixList
-
 from vestibule import catalogue
 from vestibule.config.documents import Document, SettingPath, scalars
 from vestibule.config.models import SiteFile, TrackersFile
 from vestibule.config.wording import suggest
-from vestibule.core.consent import State
 from vestibule.core.contrast import CONTROL, TEXT, contrast
 from vestibule.core.errors import Problem
+from vestibule.core.purposes import State
 
 OIDC_SECRET = "VESTIBULE_OIDC_SECRET"  # noqa: S105
 TRACES_EXPORTER = "OTEL_TRACES_EXPORTER"
@@ -130,6 +128,8 @@ def check_domain(values: SiteFile, document: Document) -> Iterator[Problem]:
     domain = values.cookies.domain
     if domain is None:
         return
+    from publicsuffixlist import PublicSuffixList  # not for all who share no choice
+
     line = document.line(("cookies", "domain"))
     if not any(host == domain or host.endswith(f".{domain}") for host in values.site.hosts):
         yield Problem(document.file, line, "cookies.domain", f"none of site.hosts is {domain} or below it")

@@ -11,6 +11,7 @@ from typing import Any
 
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
+from ruamel.yaml.composer import Composer
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.nodes import MappingNode, SequenceNode
 from ruamel.yaml.reader import ReaderError
@@ -23,6 +24,9 @@ MAX_FILE = 1 << 20
 
 MAX_SETTINGS = 100_000
 """A file of more settings is refused; a few lines of aliases of aliases can stand for billions."""
+
+MAX_DEPTH = 50
+"""A file with settings in settings beyond this depth is refused; ours go six deep."""
 
 SettingPath = tuple[str | int, ...]
 _SURROGATE = re.compile("[\ud800-\udfff]")
@@ -70,7 +74,10 @@ def read(path: Path, problems: list[Problem], *, optional: bool = False) -> Docu
         problems.append(Problem(file, 0, path.stem, f"cannot be read: {error.strerror}"))
         return empty
     try:
-        data = YAML(typ="rt").load(text)
+        data = _yaml().load(text)
+    except _DeepError as error:
+        problems.append(Problem(file, error.line, path.stem, str(error)))
+        return empty
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         words = " ".join(str(error.problem or error.context or "cannot be parsed").split())
@@ -80,7 +87,7 @@ def read(path: Path, problems: list[Problem], *, optional: bool = False) -> Docu
         line = text.count("\n", 0, error.position) + 1
         problems.append(Problem(file, line, path.stem, f"is not YAML: holds the character U+{error.character:04X}"))
         return empty
-    except (YAMLError, ValueError, RecursionError) as error:
+    except (YAMLError, ValueError) as error:
         words = str(error).strip().partition("\n")[0] or type(error).__name__
         line = _unreadable(text) if isinstance(error, ValueError) else 1
         problems.append(Problem(file, line, path.stem, f"is not YAML: {words}"))
@@ -95,6 +102,9 @@ def read(path: Path, problems: list[Problem], *, optional: bool = False) -> Docu
     lines: dict[SettingPath, int] = {}
     try:
         document = Document(file, _plain(data, (), lines), lines)
+    except _DeepError as error:
+        problems.append(Problem(file, error.line, path.stem, str(error)))
+        return empty
     except _TooManyError:
         problems.append(Problem(file, 1, path.stem, f"holds more than {MAX_SETTINGS} settings"))
         return empty
@@ -103,6 +113,36 @@ def read(path: Path, problems: list[Problem], *, optional: bool = False) -> Docu
             name = ".".join(map(str, setting)).encode("ascii", "backslashreplace").decode()
             problems.append(Problem(file, document.line(setting), name, "holds half a character (a lone surrogate)"))
     return document
+
+
+class _DeepError(YAMLError):
+    """Nested more deeply than anybody writes; from this line on."""
+
+    def __init__(self, line: int) -> None:
+        super().__init__(f"is nested more than {MAX_DEPTH} deep")
+        self.line = line
+
+
+class _Shallow(Composer):
+    """Composes no node that is nested too deeply."""
+
+    def __init__(self, loader: Any = None) -> None:
+        super().__init__(loader=loader)
+        self._depth = 0
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        if self._depth > MAX_DEPTH:
+            raise _DeepError(self.parser.peek_event().start_mark.line + 1)
+        self._depth += 1
+        node = super().compose_node(parent, index)
+        self._depth -= 1
+        return node
+
+
+def _yaml() -> YAML:
+    yaml = YAML(typ="rt")
+    yaml.Composer = _Shallow
+    return yaml
 
 
 def scalars(value: object, path: SettingPath = ()) -> Iterator[tuple[SettingPath, object]]:
@@ -119,7 +159,7 @@ def scalars(value: object, path: SettingPath = ()) -> Iterator[tuple[SettingPath
 
 def _unreadable(text: str) -> int:
     """The line of the value that is none of its kind, such as a day in a thirteenth month."""
-    nodes = [YAML(typ="rt").compose(text)]
+    nodes = [_yaml().compose(text)]
     while nodes:
         node = nodes.pop()
         if isinstance(node, MappingNode):
@@ -128,7 +168,7 @@ def _unreadable(text: str) -> int:
             nodes += node.value
         else:
             try:
-                YAML(typ="rt").load(text[node.start_mark.index : node.end_mark.index])
+                _yaml().load(text[node.start_mark.index : node.end_mark.index])
             except ValueError:
                 return int(node.start_mark.line) + 1
             except YAMLError:
@@ -144,6 +184,8 @@ def _plain(node: Any, path: SettingPath, lines: dict[SettingPath, int]) -> Any:
     """Plain data from ruamel's nodes; fills ``lines`` (counted from 1)."""
     if len(lines) > MAX_SETTINGS:
         raise _TooManyError
+    if len(path) > MAX_DEPTH:  # by aliases of aliases
+        raise _DeepError(lines.get(path[:1], 1))
     if isinstance(node, CommentedMap):
         for key in node:
             position = node.lc.data.get(key) if node.lc.data else None

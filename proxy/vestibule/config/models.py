@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import date
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SkipValidation, field_validator
 
@@ -37,8 +37,12 @@ from vestibule.config.values import (
     Text,
     Zone,
 )
-from vestibule.core.consent import Purpose, State
-from vestibule.core.filters import Filter
+from vestibule.core.purposes import Purpose, State
+
+if TYPE_CHECKING:
+    from vestibule.core.filters import Filter
+else:  # not loaded for all who have no lists; nothing is held against it
+    Filter = Any
 
 
 class Model(BaseModel):
@@ -158,8 +162,12 @@ class Theme(Model):
     radius: int = Field(14, ge=0, le=40, description="Roundness of corners, px.")
     font: Font = Field("system-ui, sans-serif", description="Fonts, the first that there is.")
     logo: SitePath | None = Field(None, description="A picture on this site, shown small above the title.")
-    light: LightColours = Field(default_factory=LightColours, description="Where the visitor's system is light.")
-    dark: DarkColours = Field(default_factory=DarkColours, description="Where the visitor's system is dark.")
+    light: LightColours = Field(
+        default_factory=LightColours.model_construct, description="Where the visitor's system is light."
+    )
+    dark: DarkColours = Field(
+        default_factory=DarkColours.model_construct, description="Where the visitor's system is dark."
+    )
 
 
 class FooterLink(Model):
@@ -174,8 +182,8 @@ class FooterLink(Model):
 class Banner(Model):
     """What visitors see of Vestibule."""
 
-    theme: Theme = Field(default_factory=Theme, description="Looks.")
-    link: FooterLink = Field(default_factory=FooterLink, description="The way back to the choice.")
+    theme: Theme = Field(default_factory=Theme.model_construct, description="Looks.")
+    link: FooterLink = Field(default_factory=FooterLink.model_construct, description="The way back to the choice.")
     texts: dict[Language, dict[str, Any]] = Field(
         default_factory=dict,
         description="Words in place of ours: {en: {banner: {title: …}}}, by the keys of static/banner/locales/en.json.",
@@ -217,7 +225,7 @@ class SignIn(Model):
     cookies: tuple[CookieName, ...] = Field(
         (), description="The site's session cookies: they end with the browser, unless the box was ticked."
     )
-    login: LogIn = Field(default_factory=LogIn, description="The site's log-in form.")
+    login: LogIn = Field(default_factory=LogIn.model_construct, description="The site's log-in form.")
     logout: SitePath = Field("/logout", description="The address that signs out.")
     keep_for: Annotated[Duration, Field(le=400 * 86400)] = Field(
         default=30 * DAY, description="How long a visitor who ticked the box stays signed in after the last visit."
@@ -234,6 +242,9 @@ class Analytics(Model):
     own: tuple[Network, ...] = Field((), description="Addresses that are not counted.")
     spam: tuple[Host, ...] = Field(
         (), description="More referring hosts, with all below them, whose visits are not counted."
+    )
+    spam_lists: tuple[ListFile, ...] = Field(
+        (), max_length=8, description="Files in this folder with more such hosts, one a line."
     )
 
 
@@ -317,12 +328,12 @@ class SitesOwn(Model):
     mode: Literal["enforce", "observe"] = Field(
         "enforce", description="observe: nothing is held back, everything that would be is counted."
     )
-    policy: Policy = Field(default_factory=Policy, description="The privacy policy.")
-    consent: Consent = Field(default_factory=Consent, description="Choices.")
-    banner: Banner = Field(default_factory=Banner, description="What visitors see of Vestibule.")
-    cookies: Cookies = Field(default_factory=Cookies, description="The site's cookies.")
-    sign_in: SignIn = Field(default_factory=SignIn, description="Signing in.")
-    analytics: Analytics = Field(default_factory=Analytics, description="Counting.")
+    policy: Policy = Field(default_factory=Policy.model_construct, description="The privacy policy.")
+    consent: Consent = Field(default_factory=Consent.model_construct, description="Choices.")
+    banner: Banner = Field(default_factory=Banner.model_construct, description="What visitors see of Vestibule.")
+    cookies: Cookies = Field(default_factory=Cookies.model_construct, description="The site's cookies.")
+    sign_in: SignIn = Field(default_factory=SignIn.model_construct, description="Signing in.")
+    analytics: Analytics = Field(default_factory=Analytics.model_construct, description="Counting.")
     csp: Literal["enforce", "report", "off"] = Field("enforce", description="The policy that locks a page.")
 
 
@@ -340,11 +351,11 @@ class SiteFile(SitesOwn):
         ("127.0.0.1/32",), description="Whose Forwarded and X-Forwarded-* are believed; unix: for a Unix socket's."
     )
     geoip: Path | None = Field(None, description="Another country database (MaxMind layout).")
-    limits: Limits = Field(default_factory=Limits, description="Bounds and timeouts.")
+    limits: Limits = Field(default_factory=Limits.model_construct, description="Bounds and timeouts.")
     store: StoreUrl = Field(
         "chdb:///var/lib/vestibule", description="chdb:///PATH or clickhouse://USER:PASSWORD@HOST:PORT/DATABASE."
     )
-    dashboard: Dashboard = Field(default_factory=Dashboard, description="The admin app.")
+    dashboard: Dashboard = Field(default_factory=Dashboard.model_construct, description="The admin app.")
 
 
 class CustomService(Model):
@@ -388,6 +399,9 @@ class Config(SiteFile):
     trackers: TrackersFile = Field(default_factory=TrackersFile)
     filters: SkipValidation[tuple[Filter, ...]] = Field(
         (), exclude=True, description="What trackers.lists hold for this site, in their order."
+    )
+    spam: SkipValidation[frozenset[str]] = Field(
+        frozenset(), exclude=True, description="The hosts in the files of analytics.spam_lists."
     )
     revision: str = Field("", exclude=True, description="Twelve hex digits that change with any setting.")
     where: dict[str, str] = Field(

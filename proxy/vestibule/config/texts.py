@@ -7,7 +7,6 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from vestibule.assets import static
 from vestibule.config.documents import Document
 from vestibule.config.models import SiteFile
 from vestibule.config.wording import suggest
@@ -25,9 +24,11 @@ Path = tuple[str, ...]
 
 def check_texts(values: SiteFile, document: Document) -> Iterator[Problem]:
     """Every language, every key and every placeholder of ``banner.texts`` must be known."""
-    folder = static() / "banner" / "locales"
     if not values.banner.texts:
         return
+    from vestibule.assets import static  # not for all who have no words of their own
+
+    folder = static() / "banner" / "locales"
     tags = sorted(path.stem for path in folder.glob("*.json"))
     english = json.loads((folder / "en.json").read_text(encoding="utf-8"))
     for tag, given in values.banner.texts.items():

@@ -64,7 +64,8 @@ _LABEL = r"(?!-)[a-z0-9_-]{1,63}(?<!-)"
 _HOST = re.compile(rf"{_LABEL}(?:\.{_LABEL})*\.?")
 
 
-def _host(value: str) -> str:
+def host_name(value: str) -> str:
+    """A host name or bracketed IPv6 address, in small letters of ASCII. Raises ValueError."""
     host = value.strip().lower()
     if host.startswith("[") and host.endswith("]"):
         ipaddress.IPv6Address(host[1:-1])
@@ -246,7 +247,7 @@ StoreUrl = Annotated[str, AfterValidator(_store)]
 Duration = Annotated[int, BeforeValidator(_duration), Field(gt=0)]
 Size = Annotated[int, BeforeValidator(_size), Field(gt=0)]
 Text = Annotated[str, BeforeValidator(_text), Field(min_length=1, max_length=200)]
-Host = Annotated[str, AfterValidator(_host)]
+Host = Annotated[str, AfterValidator(host_name)]
 Listen = Annotated[str, AfterValidator(_listen)]
 PublicListen = Annotated[str, AfterValidator(_public_listen)]
 AccessLog = Annotated[str, BeforeValidator(_access_log)]

@@ -1,0 +1,64 @@
+"""Reads a block list: its lines as filters, and what is wrong in them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from vestibule.core.errors import Problem
+from vestibule.core.filters import Filter, Matcher, UnreadableError, read
+
+try:
+    import re2
+except ImportError:  # the extra "lists" is not installed
+    re2 = None
+
+MOST_SHOWN = 10
+"""Problems of one list that are told one by one."""
+
+
+def filters(path: Path, name: str, content: bytes, site: Sequence[str], problems: list[Problem]) -> list[Filter]:
+    """The filters of one list. path: for problems; name: for the filters; site: the hosts of the site's pages."""
+    found: list[Filter] = []
+    wrong: list[Problem] = []
+    lines = content.removeprefix(b"\xef\xbb\xbf").splitlines()
+    lacking = 0
+    for number, line in enumerate(lines, 1):
+        try:
+            one = read(line.decode("utf-8"), f"{name}:{number}", site, _compile)
+        except _LackingError:
+            lacking = lacking or number
+        except UnicodeDecodeError:
+            wrong.append(Problem(str(path), number, "lists", "is not UTF-8 text"))
+        except UnreadableError as error:
+            wrong.append(Problem(str(path), number, "lists", str(error)))
+        else:
+            if one is not None:
+                found.append(one)
+    if lacking:
+        message = 'has regular expressions, for which the extra "lists" is needed: pip install "vestibule[lists]"'
+        wrong.insert(0, Problem(str(path), lacking, "lists", message))
+    if len(wrong) > MOST_SHOWN:
+        more = len(wrong) - MOST_SHOWN
+        wrong[MOST_SHOWN:] = [Problem(str(path), len(lines), "lists", f"and {more} more lines that cannot be read")]
+    problems.extend(wrong)
+    return found
+
+
+class _LackingError(Exception):
+    """The engine for regular expressions is not installed."""
+
+
+def _compile(expression: str, match_case: bool) -> Matcher:
+    """RE2 takes linear time whatever it searches; Python's own engine can be made to take forever by an address."""
+    if re2 is None:
+        raise _LackingError
+    options = re2.Options()
+    options.case_sensitive = match_case
+    options.log_errors = False
+    try:
+        compiled: Matcher = re2.compile(expression, options)
+    except re2.error as error:
+        words = error.args[0] if error.args else ""
+        raise ValueError(words.decode("utf-8", "replace") if isinstance(words, bytes) else str(words)) from None
+    return compiled
