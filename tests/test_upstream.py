@@ -243,6 +243,9 @@ def test_meets_the_cases_of_the_parsers_makers() -> None:
         elif malformed:
             # Refused, visibly cut off, or right up to the bytes that nobody asked for.
             right = status == 502 or not whole or b"connection: close" in said.lower()
+        elif "message complete" not in log and re.search(r"content_length=[1-9]", log):
+            # Incomplete (RFC 9112, 8): cut off, or told where nothing was passed on yet.
+            right = status == 502 or (status == final[0] and not whole)
         else:
             right = status == (final or [502])[0]
         if not right:
@@ -972,3 +975,23 @@ def test_tls_context_is_strict(certificates: tuple[Path, Path, Path]) -> None:
     assert context is not None
     assert context.verify_mode is ssl.CERT_REQUIRED
     assert context.check_hostname
+
+
+def test_a_head_is_passed_on_though_its_body_takes_its_time() -> None:
+    seen = threading.Event()
+
+    def site(peer: Peer) -> None:
+        while peer.read_head():
+            peer.send(b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 4\r\n\r\n")
+            assert seen.wait(10)
+            seen.clear()
+            peer.send(b"body")
+
+    with in_front_of(site) as url:
+        connection = http.client.HTTPConnection(url.removeprefix("http://"), timeout=10)
+        for _ in range(3):
+            connection.request("GET", "/", headers={"Host": "relaso.com"})
+            response = connection.getresponse()  # with the head alone
+            seen.set()
+            assert response.read() == b"body"
+        connection.close()
