@@ -248,6 +248,12 @@ def engine_process(pipe: Any, cells: int) -> None:
                 " 'another value ' || toString(number % 20011), [], 3, arrayMap(x -> cityHash64(number, x)"
                 f" % 68719476736, range(10)) FROM numbers({start}, 25000)"
             )
+        engine.query("CREATE TABLE known_values AS cells")
+        for first in ("a", "b"):
+            engine.query(
+                "INSERT INTO known_values (site, day, kind, a, a_value)"
+                f" SELECT DISTINCT site, day, kind, {first}, {first}_value FROM open_cells"
+            )
         for dimension in range(12):
             question = files.query("open_pairs")
             for name, value in (("site", "s"), ("day", "2026-11-22"), ("kind", "view"), ("a", f"d{dimension}")):
@@ -328,7 +334,8 @@ def worker() -> None:
     """What a worker spends on counting one exchange: making the hit, handing it over, writing it to the socket."""
     from types import SimpleNamespace
 
-    from vestibule.link import Sender, _frame
+    from vestibule.link import Sender
+    from vestibule.link.frames import pack
     from vestibule.middleware.hits import of_exchange
 
     headers = [
@@ -341,7 +348,7 @@ def worker() -> None:
     site = SimpleNamespace(policy=SimpleNamespace(config=SimpleNamespace(site=SimpleNamespace(name=SITE))))
     visitor = SimpleNamespace(host=SITE, language="de", objects="")
     seen = SimpleNamespace(status=200, content_type="text/html", size=9_000, cookies={}, count=True)
-    responder: Any = SimpleNamespace(seen=seen, blocked=())
+    responder: Any = SimpleNamespace(seen=seen, blocked=(), asks=False)
     for name, path, dest, aim in (
         ("a page view", "/blog/guide/topic", b"document", "≤ 15 µs"),
         ("a part of a page", "/static/app.js", b"script", "0"),
@@ -365,7 +372,7 @@ def worker() -> None:
                     sender.send(hit)
             hits = [sender._hits.popleft() for _ in range(len(sender._hits))]
             for start in range(0, len(hits), 500):
-                _frame({"hits": [each.to_json() for each in hits[start : start + 500]], "dropped": 0})
+                pack({"hits": [each.to_json() for each in hits[start : start + 500]], "dropped": 0})
             best = min(best, time.process_time() - begun)
         say(f"a worker's share of {name}", f"{best / number * 1e6:,.1f} µs", aim)
 

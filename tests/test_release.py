@@ -369,18 +369,16 @@ def test_the_order_of_facts_does_not_matter(order: int) -> None:
 
 @given(st.integers(0, 2**32 - 1))
 def test_large_tables_are_added_up_as_small_ones_are(seed: int) -> None:
-    """Beyond ``_DENSE`` there is no place for every pair: they are sorted."""
+    """Where too many pairs would need a place, those that there are get sorted."""
     chosen = np.random.default_rng(seed)
-    keys, counts, lowest = chosen.integers(0, 40, 60), chosen.integers(-9, 10, 60), chosen.integers(-9, 10, 60)
-    wanted = np.arange(40)
-    key, count, visitors, find = pairing._added(keys, counts, lowest, 40)
+    keys, wanted = chosen.integers(0, 40, 60), np.arange(40)
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(pairing, "_DENSE", 39)
-        other = pairing._added(keys, counts, lowest, 40)
-    assert [each.tolist() for each in (key, count, visitors, find(wanted))] == [
-        each.tolist() for each in (*other[:3], other[3](wanted))
-    ]
-    assert count.tolist() == [int(counts[keys == each].sum()) for each in key.tolist()]
+        for most in (0, 8):
+            patched.setattr(pairing, "_DENSE", most)
+            key, place, found = pairing.ranked(keys, wanted, 40)
+            assert key.tolist() == sorted(set(keys.tolist()))
+            assert key[place].tolist() == keys.tolist()
+            assert found.tolist() == [key.tolist().index(each) if each in key else -1 for each in range(40)]
 
 
 def test_k_must_be_a_number_of_visitors() -> None:

@@ -126,6 +126,8 @@ def at_most(visitors: int) -> int:
 def bounds(visitors: Numbers) -> tuple[Numbers, Numbers]:
     """Return ``at_least`` and ``at_most`` of many numbers."""
     estimated = visitors > EXACT
+    if not estimated.any():
+        return visitors, visitors
     low = np.where(estimated, (visitors * (1 - ERROR)).astype(np.int64), visitors)
     high = np.where(estimated, (visitors * (1 + ERROR)).astype(np.int64) + 1, visitors)
     return low, high

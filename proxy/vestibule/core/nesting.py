@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from vestibule.core.folding import Bucket, Flags, Fold, Measures, Numbers, Part, measures
-from vestibule.core.pairing import Table
+from vestibule.core.pairing import Table, ranked
 
 Candidates = tuple[tuple[str, Sequence[Bucket]], ...]
 """Dimensions and buckets of them, in the order in which they are given up."""
@@ -175,10 +175,10 @@ def expose(inner: Table, outer: Table, nest: Nest, k: int) -> tuple[Numbers, Num
     theirs = np.flatnonzero(sets[at_outer] & rows[outer.rows])
     if not len(mine) or not len(theirs):
         return nothing, nothing
-    keys, place_outer = np.unique(outer.rows[theirs] * size + at_outer[theirs], return_inverse=True)
-    key_inner = inner.rows[mine] * size + at_inner[mine]
-    place_inner = np.minimum(np.searchsorted(keys, key_inner), len(keys) - 1)
-    known = keys[place_inner] == key_inner
+    keys, place_outer, place_inner = ranked(
+        outer.rows[theirs] * size + at_outer[theirs], inner.rows[mine] * size + at_inner[mine], len(rows) * size
+    )
+    known = place_inner >= 0
     mine, place_inner = mine[known], place_inner[known]
 
     def added(places: Numbers, values: Numbers | Flags) -> Numbers:
@@ -228,17 +228,17 @@ def limiting(inner: Table, outer: Table, nest: Nest, k: int) -> Numbers:
     theirs = np.flatnonzero(sets[at_outer])
     if not len(hidden) or not len(theirs) or outer.held[theirs].all():
         return nothing
-    keys, place = np.unique(outer.rows[theirs] * size + at_outer[theirs], return_inverse=True)
-
-    def of(cells: Numbers) -> tuple[Numbers, Numbers]:
-        """Inner cells and the places of their rows and sets among the keys; what is of none is left out."""
-        found = inner.rows[cells] * size + at_inner[cells]
-        places = np.minimum(np.searchsorted(keys, found), len(keys) - 1)
-        there = keys[places] == found
-        return cells[there], places[there]
-
-    told, at_told = of(mine[~inner.held[mine] & sets[at_inner[mine]]])
-    hidden, at_hidden = of(hidden)
+    told = mine[~inner.held[mine] & sets[at_inner[mine]]]
+    both = np.concatenate((told, hidden))
+    keys, place, found = ranked(
+        outer.rows[theirs] * size + at_outer[theirs],
+        inner.rows[both] * size + at_inner[both],
+        _height(inner, outer) * size,
+    )
+    at_told, at_hidden = found[: len(told)], found[len(told) :]
+    # Where the set has no pair in that row, none of its buckets has one.
+    told, at_told = told[at_told >= 0], at_told[at_told >= 0]
+    hidden, at_hidden = hidden[at_hidden >= 0], at_hidden[at_hidden >= 0]
     limit = np.bincount(place, weights=np.where(outer.held[theirs], _FREE, outer.counts[theirs]))
     limit -= np.bincount(at_told, weights=inner.counts[told], minlength=len(keys))
     width, columns = len(nest.within), inner.columns[hidden]

@@ -10,15 +10,15 @@ exact.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from vestibule.core.folding import ROOT, Flags, Fold, Numbers, Single, at_least, bounds
 
-_DENSE = 1_000_000
-"""Pairs that a table of two dimensions' buckets can have, up to which there is a place for each of them."""
+_DENSE = 8
+"""For each key that there is, how many there may be at most for all of these to get a place."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,37 +105,33 @@ def table(a: tuple[Fold, Numbers], b: tuple[Fold, Numbers], root: Single, parts:
     lies wholly within the pair of buckets, and the node's own pair less all that was released below it.
     """
     size = max(len(b[0].buckets), 1)
+    pairs = _joined(parts)
+    low, high = bounds(pairs.visitors)
+    of_a, of_b = a[1][:, pairs.a], b[1][:, pairs.b]
+    in_a, in_b, before = of_a >= 0, of_b >= 0, of_a * size
     keys: list[Numbers] = []
     counts: list[Numbers] = []
     lowest: list[Numbers] = []
-    inside_keys: list[Numbers] = []
-    inside: list[Numbers] = []
-    for part in parts:
-        low, high = bounds(part.visitors)
-        of_a, of_b = a[1][:, part.a], b[1][:, part.b]
-        for first, second, sign, bound in (
-            (of_a[0], of_b[0], 1, low),
-            (of_a[1], of_b[0], -1, -high),
-            (of_a[0], of_b[1], -1, -high),
-            (of_a[1], of_b[1], 1, np.zeros_like(low)),
-        ):
-            known = (first >= 0) & (second >= 0)
-            keys.append(first[known] * size + second[known])
-            counts.append(sign * part.counts[known])
-            lowest.append(bound[known])
-        known = (of_a[2] >= 0) & (of_b[2] >= 0)
-        inside_keys.append(of_a[2][known] * size + of_b[2][known])
-        inside.append(low[known])
+    for first, second, count, bound in (
+        (0, 0, pairs.counts, low),
+        (1, 0, -pairs.counts, -high),
+        (0, 1, -pairs.counts, -high),
+        (1, 1, pairs.counts, np.zeros_like(low)),
+    ):
+        known = np.flatnonzero(in_a[first] & in_b[second])
+        keys.append(before[first, known] + of_b[second, known])
+        counts.append(count[known])
+        lowest.append(bound[known])
+    inside = np.flatnonzero(in_a[2] & in_b[2])
     if a[0].own[ROOT] >= 0 and b[0].own[ROOT] >= 0:
         keys.append(np.array([a[0].own[ROOT] * size + b[0].own[ROOT]], dtype=np.int64))
         counts.append(np.array([root.count], dtype=np.int64))
         lowest.append(np.array([at_least(root.visitors)], dtype=np.int64))
-    key, count, visitors, found = _added(
-        np.concatenate(keys), np.concatenate(counts), np.concatenate(lowest), len(a[0].buckets) * size
-    )
-    wholly = found(np.concatenate(inside_keys))
-    known = wholly >= 0
-    np.maximum.at(visitors, wholly[known], np.concatenate(inside)[known])
+    within = before[2, inside] + of_b[2, inside]
+    key, place, wholly = ranked(np.concatenate(keys), within, len(a[0].buckets) * size)
+    count, visitors = (_sums(place, np.concatenate(values), len(key)) for values in (counts, lowest))
+    found = wholly >= 0
+    np.maximum.at(visitors, wholly[found], low[inside[found]])
     some = count > 0
     key, count = key[some], count[some]
     visitors = np.clip(visitors[some], 0, count)
@@ -147,26 +143,29 @@ def table(a: tuple[Fold, Numbers], b: tuple[Fold, Numbers], root: Single, parts:
     return Table(rows, columns, count, visitors, most, held, a[0].measures.lowest, b[0].measures.lowest)
 
 
-def _added(
-    keys: Numbers, counts: Numbers, lowest: Numbers, size: int
-) -> tuple[Numbers, Numbers, Numbers, Callable[[Numbers], Numbers]]:
-    """Add up the numbers of equal keys, which are below ``size``: each key once, ascending, with its two sums; and what
-    tells where a key stands among them, -1 for nowhere."""
-    if size <= _DENSE:
-        # A place for every key there can be spares the sorting.
-        there = np.zeros(size, dtype=bool)
-        there[keys] = True
-        key = np.flatnonzero(there)
+def _joined(parts: Iterable[Counted]) -> Counted:
+    columns = zip(*((part.a, part.b, part.counts, part.visitors) for part in parts), strict=True)
+    return Counted(*map(np.concatenate, columns))
+
+
+def ranked(keys: Numbers, wanted: Numbers, size: int) -> tuple[Numbers, Numbers, Numbers]:
+    """Return each key once, ascending; the places of all keys among these; and those of what is wanted, -1 for nowhere.
+
+    size: more than any key, there or wanted.
+    """
+    if size <= _DENSE * len(keys):
+        # A place for every key that there can be spares the sorting.
         where = np.full(size, -1, dtype=np.int64)
+        where[keys] = 0
+        key = np.flatnonzero(where == 0)
         where[key] = np.arange(len(key))
-        return key, _sums(keys, counts, size)[key], _sums(keys, lowest, size)[key], lambda wanted: where[wanted]
-    key, place = np.unique(keys, return_inverse=True)
-
-    def find(wanted: Numbers) -> Numbers:
-        found = np.minimum(np.searchsorted(key, wanted), len(key) - 1)
-        return np.where(key[found] == wanted, found, -1) if len(key) else np.full(len(wanted), -1, dtype=np.int64)
-
-    return key, _sums(place, counts, len(key)), _sums(place, lowest, len(key)), find
+        return key, where[keys], where[wanted]
+    # Sorting all together is many times as fast as looking up what is wanted.
+    every, place = np.unique(np.concatenate((keys, wanted)), return_inverse=True)
+    there = np.zeros(len(every), dtype=bool)
+    there[place[: len(keys)]] = True
+    place = np.where(there, np.cumsum(there) - 1, -1)[place]
+    return every[there], place[: len(keys)], place[len(keys) :]
 
 
 def _sums(places: Numbers, values: Numbers, size: int) -> Numbers:

@@ -122,7 +122,10 @@ class Release:
         self._folds: dict[str, tuple[Fold, Numbers]] = {}
         self._levels: dict[str, list[Sets]] = {}
         self._tables: dict[Names, Table] = {}
+        self._seen: dict[Names, tuple[list[Nest], list[Candidates]]] = {}
         self._told: dict[str, dict[str, Told]] = {}
+        for dimension in self._values:
+            self._fold(dimension)
 
     def add(self, a: str, b: str, counted: Pairs) -> None:
         """Take the pairs of the dimensions ``a`` and ``b``, of which ``a`` comes first in the alphabet."""
@@ -132,6 +135,8 @@ class Release:
             # Where one of the values has fewer than k visitors, neither it is told nor any pair of it.
             kept = first.known(self._k)[of_a] & second.known(self._k)[of_b]
             self._pairs[a, b] = Counted(of_a[kept], of_b[kept], counted.counts[kept], counted.visitors[kept])
+            # At once, for whoever adds may be waiting for the next pairs; what is folded later changes few tables.
+            self._look_at(a, b)
 
     def rows(self) -> Iterator[Row]:
         """What may be told: first the kind as a whole, whose dimension and value are empty; then values, then pairs."""
@@ -145,44 +150,46 @@ class Release:
 
     def _settle_singles(self) -> Inside:
         """Fold all dimensions, until none gives away what another folds; return what lies within what then."""
-        inside: Inside = {}
-        changed = set(self._values)
-        while changed:
+        while changed := self._give_up() | self._spare_the_rest_of_the_whole():
             for dimension in changed:
                 self._fold(dimension)
             for names in self._pairs:
                 if changed & set(names):
-                    self._tables[names] = self._table(names)
-            wanting: list[Candidates] = []
-            for names in ordered(self._values):
-                if changed & set(names):
-                    inside[names] = []
-                    wanting += self._look_inside(names, inside[names])
-            changed = self._spare_the_rest_of_the_whole()
-            for dimension, value in map(give_up, wanting):
-                self._withheld[dimension].add(value)
-                changed.add(dimension)
-        return inside
+                    self._look_at(*names)
+        return {names: self._seen[names][0] for names in ordered(self._values) if names in self._seen}
 
-    def _look_inside(self, names: Names, found: list[Nest]) -> Iterator[Candidates]:
-        """Find out what of one dimension lies within another; yield what may be given up where that tells too much."""
-        inner, outer = names
-        between = self._between(inner, outer)
-        if between is None:
-            return
-        folds, total = (self._folds[inner][0], self._folds[outer][0]), self._singles.root.count
-        for nest, bad in nests(between, folds[0], self._levels[outer], total, self._k):
-            found.append(nest)
-            for place in bad.tolist():
-                yield crowded(nest, place, *folds)
-        yield from gaps(between, *folds, total, self._k)
+    def _give_up(self) -> set[str]:
+        """Withhold what must be given up, as was found last; return the dimensions that changed."""
+        wanting = (candidates for _, found in self._seen.values() for candidates in found)
+        changed: set[str] = set()
+        for dimension, value in map(give_up, wanting):
+            self._withheld[dimension].add(value)
+            changed.add(dimension)
+        return changed
+
+    def _look_at(self, a: str, b: str) -> None:
+        """Make the table of two dimensions; find out what of either lies within the other, and what may be given up
+        where that tells too much."""
+        self._tables[a, b] = self._table((a, b))
+        for inner, outer in ((a, b), (b, a)):
+            between = self._between(inner, outer)
+            assert between is not None
+            within: list[Nest] = []
+            wanting: list[Candidates] = []
+            folds, total = (self._folds[inner][0], self._folds[outer][0]), self._singles.root.count
+            for nest, bad in nests(between, folds[0], self._levels[outer], total, self._k):
+                within.append(nest)
+                wanting += (crowded(nest, place, *folds) for place in bad.tolist())
+            wanting += gaps(between, *folds, total, self._k)
+            self._seen[inner, outer] = within, wanting
 
     def _settle_pairs(self, inside: Inside) -> None:
         """Hold back pairs until no table can be solved, and none gives away what another holds back."""
         changed = {names for names in self._tables if self._tells(names)}
+        for names in changed:
+            self._spare_the_rest_of_pairs(names)
         while changed:
             for names in changed:
-                self._spare_the_rest_of_pairs(names)
                 hold_back(self._tables[names], self._k)
             looked_at, changed = changed, set()
             for names, found in inside.items():

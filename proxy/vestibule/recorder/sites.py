@@ -7,7 +7,7 @@ keyed by the site.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +44,17 @@ class Sites:
     def __getitem__(self, profile: str) -> Recorder:
         return self._of[profile]
 
+    def leave(self, there: Collection[str]) -> None:
+        """Tell the recorders which sites there are: one that is gone begins no further day."""
+        for profile, recorder in self._of.items():
+            recorder.leaving = profile not in there
+            recorder.left = recorder.left and recorder.leaving
+
+    @property
+    def left(self) -> list[str]:
+        """The sites that are gone, and of which no day is open any more."""
+        return [profile for profile, recorder in self._of.items() if recorder.leaving and recorder.left]
+
     async def add(self, profile: str, recorder: Recorder) -> None:
         """Take in another site's recorder, and start it. Raises SpoolError, and then it is not taken in."""
         await recorder.start()
@@ -51,6 +62,12 @@ class Sites:
             recorder.run()
         self._of[profile] = recorder
         self._named[recorder.plan.site] = recorder
+
+    async def remove(self, profile: str) -> None:
+        """Stop the recorder of a further site that is gone."""
+        recorder = self._of.pop(profile)
+        del self._named[recorder.plan.site]
+        await recorder.stop()
 
     def run(self) -> None:
         """Start the loops of all."""
@@ -103,6 +120,9 @@ class SiteCalls:
 
     def add(self, profile: str, calls: Calls) -> None:
         self._calls[profile] = calls
+
+    def remove(self, profile: str) -> None:
+        del self._calls[profile]
 
     async def __call__(self, name: str, given: Mapping[str, Any]) -> Any:
         """See ``Calls.__call__``."""

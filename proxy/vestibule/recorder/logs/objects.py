@@ -110,7 +110,6 @@ def _signals(header: Callable[[str], str]) -> dict[str, Any]:
         "fetch_user": header("Sec-Fetch-User"),
         "purpose": header("Sec-Purpose") or header("Purpose"),
         "ch_ua": header("Sec-CH-UA"),
-        "ch_mobile": header("Sec-CH-UA-Mobile"),
         "ch_platform": header("Sec-CH-UA-Platform"),
         "objects": objects,
     }

@@ -4,8 +4,8 @@ SELECT toLowCardinality(toString(b)) AS second, toLowCardinality(a_value), toLow
     sum(count), uniqCombined64Merge(visitors)
 FROM open_cells
 WHERE site = {site:String} AND day = {day:Date} AND kind = {kind:String} AND a = {a:String} AND b != ''
-    AND a_value IN (SELECT a_value FROM known_values WHERE kind = {kind:String} AND a = {a:String})
-    AND b_value IN (SELECT a_value FROM known_values WHERE kind = {kind:String} AND a > {a:String})
+    AND a_value GLOBAL IN (SELECT a_value FROM known_values WHERE kind = {kind:String} AND a = {a:String})
+    AND b_value GLOBAL IN (SELECT a_value FROM known_values WHERE kind = {kind:String} AND a > {a:String})
 GROUP BY b, a_value, b_value
 ORDER BY b
 SETTINGS optimize_move_to_prewhere = 0
