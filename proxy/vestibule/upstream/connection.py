@@ -288,6 +288,8 @@ class Connection(asyncio.BufferedProtocol):
             self._watcher.cancel()
             self._watcher = None
         clean = self.done and self.reusable and not self.lost and not self.sending and self.fault is None
+        # It was raised where we are known: whatever it has passed through would stay until the collector comes.
+        self.fault = None
         if self.body:
             self.body = []
             self.buffered = 0

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from enum import Enum
 from typing import Self
+from weakref import ref
 
 from vestibule.core import urls
 from vestibule.core.html.gate import Gate, Gated, Held
@@ -46,7 +47,7 @@ class PageReader(Skimmer):
         judge: Judge | None = None,
     ) -> None:
         super().__init__()
-        self._judge = judge or Judge(urls.parse(page_url), gate, encoding, self._look_into)
+        self._judge = judge or Judge(urls.parse(page_url), gate, encoding, _looking_into(self))
         self._inject = inject
         self._placeholder = placeholder
         self._policy = policy
@@ -149,3 +150,16 @@ class PageReader(Skimmer):
         self._namespaces.merge(child._namespaces)
         self._in_select = self._in_select or child._in_select
         self._frameset = self._frameset or child._frameset
+
+
+def _looking_into(reader: PageReader) -> Callable[[bytes], Gated | None]:
+    """``_look_into`` for its judge, which must not hold the reader that holds it: both would stay, with all they know,
+    until the collector comes."""
+    known = ref(reader)
+
+    def look_into(content: bytes) -> Gated | None:
+        found = known()
+        assert found is not None, "a page's judge was asked when the page was over"
+        return found._look_into(content)
+
+    return look_into
