@@ -79,6 +79,7 @@ def choose(page: Page, choice: str) -> None:
     """Press a button of the banner and wait until the banner is gone, reloaded or not."""
     page.click(f"#vestibule button[name=choice][value={choice}]")
     page.wait_for_function("!document.querySelector('#vestibule')?.checkVisibility()")
+    page.wait_for_load_state("networkidle")  # a reload that comes later would get in the way of what is visited next
 
 
 def names(context: BrowserContext) -> set[str]:
