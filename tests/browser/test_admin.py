@@ -15,7 +15,7 @@ from tests.admin import PASSWORD, Admin, MemoryBackend, MemoryOffice, admin, per
 from tests.browser.conftest import NewContext
 from tests.browser.foreign import CHROMIUMS_OWN, Foreign
 from tests.provider import CLIENT, SECRET, provider
-from tests.servers import ROOT, serve_asgi
+from tests.servers import ROOT, serve_asgi, wait_until
 from vestibule import config
 from vestibule.dashboard import ConfigDesk, Oidc, Role, Table, create_app
 from vestibule.dashboard.oidc import CALLBACK
@@ -80,6 +80,11 @@ def signed_in(house: Admin, new_context: NewContext) -> Callable[..., Page]:
     return start
 
 
+def holds_focus(page: Page, selector: str) -> None:
+    """Wait until keys go there: a window in the background has no focus, but an element that would have it."""
+    wait_until(lambda: page.evaluate(f"document.activeElement.matches('{selector}')") is True, f"focus on {selector}")
+
+
 def test_a_morning_with_the_dashboard(signed_in: Callable[..., Page], foreign: Foreign) -> None:
     page = signed_in()
     said: list[str] = []
@@ -97,8 +102,7 @@ def test_a_morning_with_the_dashboard(signed_in: Callable[..., Page], foreign: F
     expect(page.locator(".chip strong")).to_have_text("Austria")
     for key in ("Escape", "Enter"):
         page.keyboard.press("?")
-        # A window in the background has no focus, but an element that would have it.
-        page.wait_for_function("document.activeElement.matches('#help button')")
+        holds_focus(page, "#help button")
         page.keyboard.press(key)
         expect(page.locator("#help")).to_be_hidden()
     expect(page.locator(".chip strong")).to_have_text("Austria")
@@ -150,7 +154,7 @@ def test_nothing_jumps_when_other_numbers_come(signed_in: Callable[..., Page]) -
     page.click("#places tbody a >> text=Austria")
     expect(page.locator(".chip strong")).to_have_text("Austria")
     page.click("#pages a.details")
-    page.wait_for_function("document.activeElement.matches('dialog[open] input')")
+    holds_focus(page, "dialog[open] input")
     page.wait_for_timeout(200)
     assert page.evaluate("window.shift") < 0.01
 
