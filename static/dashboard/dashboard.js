@@ -235,7 +235,8 @@
   $("#help-open").addEventListener("click", help);
   if (light) sheet.addEventListener("submit", (event) => { event.preventDefault(); sheet.hidePopover(); });
   document.addEventListener("keydown", (event) => {
-    if (event.metaKey || event.ctrlKey || event.altKey || event.target.closest("input, textarea, select, dialog")) return;
+    // A sheet just closed holds the focus until the next frame: only an open one has keys of its own.
+    if (event.metaKey || event.ctrlKey || event.altKey || event.target.closest("input, textarea, select, dialog[open]")) return;
     if (event.key === "?") { help(); return; }
     if (helping()) return;
     if (event.key === "Escape" && $("details.menu[open], details.custom[open]")) {

@@ -105,6 +105,13 @@ def test_a_morning_with_the_dashboard(signed_in: Callable[..., Page], foreign: F
         holds_focus(page, "#help button")
         page.keyboard.press(key)
         expect(page.locator("#help")).to_be_hidden()
+    # The key that comes before the frame in which a closed sheet gives the focus back.
+    page.evaluate(
+        "document.querySelector('#help button').dispatchEvent(new KeyboardEvent('keydown', {key: '?', bubbles: true}))"
+    )
+    holds_focus(page, "#help button")
+    page.keyboard.press("Escape")
+    expect(page.locator("#help")).to_be_hidden()
     expect(page.locator(".chip strong")).to_have_text("Austria")
     page.keyboard.press("1")
     expect(page.locator("h1")).to_have_text("Sun 22 Nov 2026")
