@@ -1,4 +1,4 @@
-"""One connection to the upstream: an httptools parser on an asyncio transport.
+"""One connection to the upstream, on an asyncio transport.
 
 It carries one exchange at a time. The reader sees the head, then pieces of body; what comes faster than it is taken
 stays within ``Limits.buffer``, after which the socket is not read. Nothing the upstream says outside an exchange is
@@ -10,14 +10,10 @@ Waits have no timer of their own: the pool calls ``sweep`` every tick, which com
 from __future__ import annotations
 
 import asyncio
-import enum
-import re
 from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
-import httptools
-
-from vestibule.core.headers import Header
+from vestibule.upstream.answer import Answer, Framing
 from vestibule.upstream.faults import Cause, UpstreamError
 from vestibule.upstream.limits import Limits
 
@@ -34,91 +30,35 @@ TURNS = 2
 """Turns of the event loop for which the rest of an answer of that size is waited for when its head is here: no time at
 all where there is nothing else to do."""
 
-MAX_INTERIM = 16
-"""1xx answers that may come before the final one (RFC 9110, 15.2)."""
 
-_GLANCED = 8192  # of a first read, as far as a plain head may reach
-_LENGTH = re.compile(rb"[0-9]{1,18}")
-_FRAMING = frozenset({b"content-length", b"transfer-encoding"})
-
-
-class Framing(enum.Enum):
-    """How the end of an answer's body is known (RFC 9112, 6.3)."""
-
-    NONE = "none"
-    LENGTH = "length"
-    CHUNKED = "chunked"
-    CLOSE = "close"
-
-
-class Connection(asyncio.BufferedProtocol):
+class Connection(Answer):
     """See the module. Made by the pool, never shared between exchanges that overlap."""
 
     __slots__ = (
         "_farewell",
-        "_fields",
-        "_fresh_parser",
-        "_heard",
         "_held",
-        "_interim",
         "_listening",
         "_loop",
-        "_no_body",
-        "_noise",
-        "_paused",
-        "_pool",
         "_quiet_since",
-        "_read",
         "_waiter",
         "_watcher",
         "_write_paused_since",
         "_write_waiter",
-        "body",
-        "buffered",
         "busy",
-        "continued",
-        "done",
-        "fault",
-        "framing",
-        "head_done",
-        "headers",
-        "left",
-        "limits",
         "lost",
         "moved",
-        "parser",
         "permission",
-        "public",
-        "reusable",
         "sending",
-        "status",
-        "transport",
         "uses",
         "watched",
     )
 
     def __init__(self, pool: Pool, limits: Limits, loop: asyncio.AbstractEventLoop) -> None:
-        self._pool = pool
+        super().__init__(pool, limits)
         self._loop = loop
-        self.limits = limits
-        self.transport: asyncio.Transport = None  # type: ignore[assignment]
-        self.parser: Any = None
-        self._fresh_parser = False
         self.uses = 0
         self.lost = False
         self.busy = False
-        self.done = True
-        self.head_done = True
-        self.reusable = True
-        self.fault: UpstreamError | None = None
-        self.status = 0
-        self.headers: Sequence[Header] = ()
-        self.public: tuple[Header, ...] | None = None
-        self._fields: list[Header] = []
-        self.framing = Framing.NONE
-        self.body: list[bytes | memoryview] = []
-        self.buffered = 0
-        self.continued = False
         self.sending = False
         self.moved = False
         self.permission: asyncio.Future[None] | None = None
@@ -129,15 +69,8 @@ class Connection(asyncio.BufferedProtocol):
         self._write_waiter: asyncio.Future[None] | None = None
         self._write_paused_since: float | None = None
         self._quiet_since = 0.0
-        self._paused = False
-        self._heard = False
-        self._interim = 0
-        self.left = 0
         self._listening = False
         self._held: bool | None = None
-        self._noise = 0
-        self._read = 0
-        self._no_body = False
 
     # The exchange, as the app drives it.
 
@@ -145,21 +78,10 @@ class Connection(asyncio.BufferedProtocol):
         """Start an exchange. ``no_body``: the answer has none whatever its fields say (HEAD)."""
         self.busy = True
         self.uses += 1
-        if not self._fresh_parser:
-            self.parser = httptools.HttpResponseParser(self)
-        self._fresh_parser = False
-        self._no_body = no_body
-        self.done = self.head_done = self.continued = self.sending = self._heard = False
-        self.reusable = True
-        self.fault = None
-        self.status = 0
-        self.headers = ()
-        self.public = None
-        self._fields = []
-        self._interim = self._noise = self._read = self.left = 0
-        self._quiet_since = self._loop.time()
-        self.moved = self._listening = False
+        self.expect(no_body=no_body)
+        self.sending = self.moved = self._listening = False
         self._held = None
+        self._quiet_since = self._loop.time()
         if self.lost:
             self.fail(Cause.RESET)
 
@@ -377,21 +299,14 @@ class Connection(asyncio.BufferedProtocol):
         if self._write_waiter is not None and not self._write_waiter.done():
             self._write_waiter.set_result(None)
 
-    def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 - asyncio's signature
-        return self._pool.buffers.current
-
     def buffer_updated(self, nbytes: int) -> None:
         if not self.busy or self.done:
             # Bytes that answer no request.
             self.reusable = False
             self.transport.abort()
             return
-        buffers = self._pool.buffers
-        if self.left:
-            self._raw(buffers.taken(nbytes))
-        elif self._heard or not self._glance(nbytes):
-            self._parse(buffers.current[:nbytes])
-        self.moved = self._heard = True
+        self.read(nbytes)
+        self.moved = True
         waiter = self._waiter
         if waiter is not None and (self.body or self.done or self.head_done):
             if not self.done and self._hold_on():
@@ -411,182 +326,21 @@ class Connection(asyncio.BufferedProtocol):
         return self._held is True
 
     def _go_on(self, turns: int) -> None:
-        if turns and self._held:
+        if not self._held:
+            return  # of an exchange that is over
+        if turns:
             self._loop.call_soon(self._go_on, turns - 1)
         else:
             self._held = False
             self._wake()
 
-    def _glance(self, nbytes: int) -> bool:
-        """Read an answer's head, with which what was read begins, if it is a plain one; whether it is."""
-        buffers, limits = self._pool.buffers, self.limits
-        head = self._pool.glance.read(bytes(buffers.current[: min(nbytes, _GLANCED)]))
-        if head is None or len(head.headers) > limits.header_count or head.size > limits.header_bytes:
-            return False
-        bodiless = self._no_body or head.length == 0 or head.status in (204, 304)
-        if head.length is None and not bodiless:
-            return False
-        self.status, self.headers, self.public = head.status, head.headers, head.public
-        self.framing = Framing.NONE if bodiless else Framing.LENGTH
-        self.head_done = True
-        self._fresh_parser = True  # it has seen nothing of this
-        self._permit()
-        if head.length is None or bodiless:
-            self.done = True
-            self.reusable = head.size == nbytes
-        else:
-            self.left = head.length
-            if head.size < nbytes:
-                self._raw(buffers.taken(nbytes, head.size))
-        return True
-
-    def _raw(self, data: bytes | memoryview) -> None:
-        """A body of known length needs no parser once it has begun: its pieces go on as they came."""
-        if len(data) > self.left:
-            data = data[: self.left]
-            self.reusable = False
-        self.left -= len(data)
-        self.body.append(data)
-        self.buffered += len(data)
-        if not self.left:
-            self.done = True
-        elif self.buffered >= self.limits.buffer and not self._paused:
-            self._paused = True
-            self.transport.pause_reading()
-
-    def _parse(self, data: memoryview) -> None:
-        before = self.buffered
-        self._read += len(data)
-        try:
-            self.parser.feed_data(data)
-        except (httptools.HttpParserError, httptools.HttpParserUpgrade):
-            self.reusable = False
-            if not self.done:
-                self.fail(Cause.GARBAGE)
-                self.transport.abort()
-            return
-        if self.done or self.fault is not None:
-            return
-        if self.framing is Framing.LENGTH and self.head_done:
-            self.left -= self.buffered - before
-        elif self.buffered == before:
-            # Neither body nor an end: fields, chunk extensions or trailers.
-            self._noise += len(data)
-            if self._noise > self.limits.header_bytes:
-                self.fail(Cause.TOO_LARGE)
-                self.transport.abort()
-        else:
-            self._noise = 0
-        if self.buffered >= self.limits.buffer and not self._paused:
-            self._paused = True
-            self.transport.pause_reading()
-
-    # httptools
-
-    def on_message_begin(self) -> None:
-        if self.done:
-            self.reusable = False
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        if not self.head_done:  # else a trailer
-            self._fields.append((name.lower(), value.strip(b" \t")))
-
-    def on_headers_complete(self) -> None:
-        status = self.parser.get_status_code()
-        if self.done:
-            self.reusable = False
-        elif status < 200:
-            self._interim_answer(status)
-        else:
-            self._final_answer(status)
-
-    def _interim_answer(self, status: int) -> None:
-        self._interim += 1
-        if status < 100 or status == 101 or self._interim > MAX_INTERIM:
-            self._refuse(Cause.GARBAGE)
-            return
-        self._fields = []
-        if status == 100:
-            self.continued = True
-            self._permit()
-
-    def _final_answer(self, status: int) -> None:
-        version = self.parser.get_http_version()
-        headers = self.headers = self._fields
-        if len(headers) > self.limits.header_count or (
-            self._read > self.limits.header_bytes
-            and sum(len(name) + len(value) for name, value in headers) > self.limits.header_bytes
-        ):
-            self._refuse(Cause.TOO_LARGE)
-            return
-        framing = self._framing(status, version)
-        if framing is None or status > 599 or version not in ("1.1", "1.0"):
-            self._refuse(Cause.GARBAGE)
-            return
-        self.status = status
-        self.framing = framing
-        self.head_done = True
-        self.reusable = self.parser.should_keep_alive()
-        if framing is Framing.NONE:
-            # The parser may expect a body that will not come: the next answer gets a new one.
-            self.done = True
-        elif framing is Framing.CLOSE:
-            self.reusable = False
-        self._permit()
-
-    def _framing(self, status: int, version: str) -> Framing | None:
-        """RFC 9112, 6.3; None where it is ambiguous."""
-        length: bytes | None = None
-        coding: bytes | None = None
-        for name, value in self.headers:
-            if name not in _FRAMING:
-                continue
-            if name == b"content-length":
-                if length is not None:
-                    return None
-                length = value
-            elif coding is not None:
-                return None
-            else:
-                coding = value
-        if length is not None and not _LENGTH.fullmatch(length):
-            return None
-        if coding is not None and (length is not None or coding.lower() != b"chunked" or version == "1.0"):
-            return None
-        if self._no_body or status == 204 or status == 304:
-            return Framing.NONE
-        if coding is not None:
-            return Framing.CHUNKED
-        if length is None:
-            return Framing.CLOSE
-        self.left = int(length)
-        return Framing.LENGTH if self.left else Framing.NONE
-
-    def on_body(self, data: bytes) -> None:
-        if self.done:
-            self.reusable = False
-            return
-        self.body.append(data)
-        self.buffered += len(data)
-
-    def on_message_complete(self) -> None:
-        if self.head_done and not self.done:
-            self.done = True
-            self.left = 0
-            self._fresh_parser = True
-
-    def _refuse(self, cause: Cause) -> None:
-        self.reusable = False
-        self.fail(cause)
-        self.transport.abort()
-
     # Waking whoever waits.
 
     def _wake(self) -> None:
-        self._permit()
+        self.permit()
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
 
-    def _permit(self) -> None:
+    def permit(self) -> None:
         if self.permission is not None and not self.permission.done():
             self.permission.set_result(None)
