@@ -511,6 +511,46 @@ def test_a_connection_is_free_when_all_of_the_answer_is_here() -> None:
         assert sum(served) == 4
 
 
+def test_a_small_answer_that_came_in_parts_leaves_the_upstream_to_others() -> None:
+    size = 20_000
+
+    def handler(peer: Peer) -> None:
+        while head := peer.read_head():
+            if b"/small" in head:
+                peer.send(OK + b"Content-Length: %d\r\n\r\n" % size + b"x" * (size // 2))
+                time.sleep(0.1)
+                peer.send(b"x" * (size // 2))
+            else:
+                peer.send(OK + b"Content-Length: 2\r\n\r\nok")
+
+    async def both(url: str) -> list[int]:
+        upstream = Upstream(url, limits=Limits(connections=1, queue=5))
+        taken, begun, told = asyncio.Event(), asyncio.Event(), []
+
+        async def receive() -> Any:
+            await asyncio.Event().wait()
+
+        async def slow(message: Any) -> None:
+            begun.set()
+            await taken.wait()
+
+        async def fast(message: Any) -> None:
+            told.append(message.get("status"))
+
+        asked = {"method": "GET", "query_string": b"", "headers": [], "type": "http", "http_version": "1.1"}
+        first = asyncio.create_task(upstream({**asked, "path": "/small"}, receive, slow))
+        await begun.wait()
+        await asyncio.sleep(0.3)
+        await upstream({**asked, "path": "/"}, receive, fast)
+        taken.set()
+        await first
+        await upstream.close()
+        return told
+
+    with raw_server(handler) as url:
+        assert asyncio.run(both(url)) == [200, None]
+
+
 def test_a_slow_upstream_slows_the_client() -> None:
     proceed = threading.Event()
     size = 64 * 1024 * 1024

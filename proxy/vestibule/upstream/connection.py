@@ -338,8 +338,9 @@ class Connection(Answer):
 
     def _wake(self) -> None:
         self.permit()
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
+        waiter, self._waiter = self._waiter, None
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)
 
     def permit(self) -> None:
         if self.permission is not None and not self.permission.done():
