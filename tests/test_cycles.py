@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,6 +15,7 @@ from vestibule.core.hints import STREAM, WHOLE
 from vestibule.middleware import ConsentMiddleware
 from vestibule.protocol import ServerLimits, hardened
 from vestibule.upstream import Upstream
+from vestibule.upstream.body import Body
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: %b\r\nContent-Length: %d\r\n\r\n"
 PAGE = (
@@ -65,7 +67,7 @@ def broken_when_moved(peer: Peer, number: int) -> None:
 
 @pytest.mark.parametrize("answer", [text, page, broken, headless, garbage, moved, broken_when_moved])
 def test_nothing_waits_for_the_collector(
-    answer: Callable[[Peer, int], None], tmp_path: Path, without_collector: None
+    answer: Callable[[Peer, int], None], tmp_path: Path, without_collector: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[int] = []
 
@@ -75,6 +77,14 @@ def test_nothing_waits_for_the_collector(
             answer(peer, len(asked))
 
     request = b"GET / HTTP/1.1\r\nHost: relaso.com\r\nSec-Fetch-Dest: document\r\nConnection: close\r\n\r\n"
+    tried: list[Body] = []
+    move = Body.move
+
+    async def noted(self: Body, sink: Any) -> bool:
+        tried.append(self)
+        return await move(self, sink)
+
+    monkeypatch.setattr(Body, "move", noted)
     with raw_server(site) as url:
         whole = ConsentMiddleware(
             Upstream(url, views=True), configured(tmp_path), secrets=[SECRET], sender=Recording(), state=tmp_path
@@ -87,6 +97,8 @@ def test_nothing_waits_for_the_collector(
             for _ in range(6):
                 exchange(proxy, request)
             wait_until(lambda: len(asked) == 7, "all requests")
+            assert len(tried) == (7 if answer in (moved, broken_when_moved) else 0)
+            tried.clear()
             gc.collect()
             left = {type(found).__qualname__ for found in gc.garbage if type(found).__module__.startswith("vestibule")}
     assert left == set()

@@ -50,10 +50,10 @@ class Front:
     def connect(self, **options: Any) -> http.client.HTTPConnection:
         return http.client.HTTPConnection(self.host, self.port, timeout=20, **options)
 
-    def get(self, path: str = "/", method: str = "GET") -> bytes:
+    def get(self, path: str = "/", method: str = "GET", **headers: str) -> bytes:
         connection = self.connect()
         try:
-            connection.request(method, path, headers={"Host": "relaso.com"})
+            connection.request(method, path, headers={"Host": "relaso.com", **headers})
             return connection.getresponse().read()
         finally:
             connection.close()
@@ -464,3 +464,32 @@ def test_a_page_is_read_however_large_it_is(tmp_path: Path, monkeypatch: pytest.
     assert served.tried == []
     assert [hit.status for hit in recording.hits] == [200]
     assert "google-analytics" in str(recording.hits[0].blocked)
+
+
+@pytest.mark.parametrize(
+    ("headers", "field"),
+    [
+        ({}, b""),
+        ({"Sec-Fetch-Dest": "document"}, b""),
+        ({"Accept": "text/html,*/*"}, b""),
+        ({}, b"X-Cache: hit\r\n"),
+        ({}, b"Content-Security-Policy: default-src 'none'\r\n"),
+        ({}, b"Set-Cookie: relaso_session=1\r\n"),
+    ],
+)
+def test_what_needs_a_closer_look_is_moved_where_it_is_no_page(
+    headers: dict[str, str], field: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def site(peer: Peer) -> None:
+        while peer.read_head():
+            peer.send(answer(DATA).replace(b"\r\nContent-Length", b"\r\n" + field + b"Content-Length", 1))
+
+    with raw_server(site) as url:
+        upstream = Upstream(url, views=True)
+        recording = Recording()
+        whole = ConsentMiddleware(upstream, configured(tmp_path), secrets=[SECRET], sender=recording, state=tmp_path)
+        with front(url, monkeypatch, app=whole) as served:
+            assert served.get("/a.zip", **headers) == DATA
+            assert served.tried == [True]
+        asyncio.run(upstream.close())
+    assert [(hit.status, hit.size) for hit in recording.hits] == [(200, len(DATA))]

@@ -12,7 +12,7 @@ from starlette.types import Message, Send
 from vestibule.core import caching
 from vestibule.core.codings import CODINGS, CodingError
 from vestibule.core.csp import open_meta
-from vestibule.core.hints import WHOLE, Source
+from vestibule.core.hints import STREAM, WHOLE, Source
 from vestibule.core.html import encoding
 from vestibule.core.html.inject import Inject
 from vestibule.core.html.rewriter import Rewriter
@@ -71,7 +71,13 @@ class CloserLook:
         self._page = None
 
     async def stream(self, source: Source) -> None:
-        """The body of an answer that nobody has read yet."""
+        """The body of an answer that nobody has read yet; where nothing in it has to be read, nobody does."""
+        if self._page is None and self._unsure is None:
+            try:
+                await self._send({"type": STREAM, "source": source})
+            finally:
+                self._seen.size += source.passed
+            return
         async for piece in source:
             await self.body({"type": "http.response.body", "body": piece, "more_body": not source.ended})
 
