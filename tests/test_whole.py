@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -190,6 +191,15 @@ def test_headers_may_be_any_iterable_or_none(
         whole = ConsentMiddleware(app(make), config, secrets=[SECRET], sender=Recording(), state=folder)
         said.append(parted(in_process(whole, asked)))
     assert all(each == said[0] for each in said)
+
+
+def test_a_requests_headers_may_be_what_can_be_read_but_once(tmp_path: Path) -> None:
+    fields = [(b"host", b"relaso.com"), (b"content-type", b"application/x-www-form-urlencoded")]
+    fields += [(b"origin", b"https://relaso.com"), (b"sec-fetch-site", b"same-origin")]
+    whole = ConsentMiddleware(App(), configured(tmp_path), secrets=[SECRET], sender=Recording(), state=tmp_path)
+    for make in (list, iter):
+        asked = scope(make(fields), "POST", "/_privacy/consent", "https")
+        assert in_process(whole, asked, b"choice=reject")[0]["status"] == 303
 
 
 @pytest.mark.parametrize("layer", [GZipMiddleware, lambda app: BaseHTTPMiddleware(app, dispatch=_on)])

@@ -34,9 +34,10 @@ class Further:
 
     def of(self, scope: Scope) -> Recall | None:
         """The site that a request is for, which is noted in its scope; None where it is none of these."""
+        if type(scope["headers"]) not in (tuple, list):
+            scope["headers"] = list(scope["headers"])  # which are read again, as ASGI does not say they can be
         if not self._by_host:
             return None
-        scope["headers"] = list(scope["headers"])  # which are read again
         peer = scope.get("client")
         scheme = UPGRADED[scope.get("scheme", "http")]
         client = client_address(peer[0] if peer else None, scope["headers"], self._trusted, scheme)
