@@ -133,8 +133,8 @@ class ConsentMiddleware:
             with Answer(self._meter, following(snapshot.sign_ins, known.visitor, send)) as own:
                 await snapshot.endpoints(Exchange(known.visitor, scope, receive, own, _Counter(self._sender, asked)))
             return
-        verdict = known.verdict(snapshot.policy, asked.target)
-        if not verdict.open(known.choice) and await self._relay(asked, verdict, send):
+        verdict = known.closed(snapshot.policy, asked.target)
+        if verdict is not None and await self._relay(asked, verdict, send):
             return
         if snapshot.sign_ins.is_arrival(scope):
             with Answer(self._meter, send) as own:

@@ -41,25 +41,28 @@ UPGRADED = {"http": "http", "https": "https", "ws": "http", "wss": "https"}
 @dataclass(frozen=True, slots=True)
 class Known:
     """choice: the one that holds, their own or their browser's. address: the client's, in full. sent: the headers as
-    they came, the last of a name. verdicts: what the rules said of addresses that were asked for."""
+    they came, the last of a name. verdicts: what the rules said of addresses that were asked for, None of those that are
+    open."""
 
     visitor: Visitor
     choice: Choice | None
     address: str
     prepared: Prepared
     sent: dict[bytes, bytes]
-    verdicts: dict[str, Verdict] = field(default_factory=dict)
+    verdicts: dict[str, Verdict | None] = field(default_factory=dict)
 
-    def verdict(self, policy: SitePolicy, target: str) -> Verdict:
-        """What the rules say of an address: paths of the site's own may only pass data on to a service."""
-        verdict = self.verdicts.get(target)
-        if verdict is None:
-            host = self.visitor.host
-            host = policy.config.site.hosts[0] if host in policy.local else host
-            verdict = policy.rules.decide(host, target, self.prepared.wanted_for)
-            if len(self.verdicts) < MAX_VERDICTS and len(target) <= MAX_TARGET:
-                self.verdicts[target] = verdict
-        return verdict
+    def closed(self, policy: SitePolicy, target: str) -> Verdict | None:
+        """What the rules say of an address that is closed to them, None of all others: paths of the site's own may only
+        pass data on to a service."""
+        if target in self.verdicts:
+            return self.verdicts[target]
+        host = self.visitor.host
+        host = policy.config.site.hosts[0] if host in policy.local else host
+        verdict = policy.rules.decide(host, target, self.prepared.wanted_for)
+        closed = None if verdict.open(self.choice) else verdict
+        if len(self.verdicts) < MAX_VERDICTS and len(target) <= MAX_TARGET:
+            self.verdicts[target] = closed
+        return closed
 
     def text(self, name: bytes) -> str:
         """A header as text, empty where there is none."""

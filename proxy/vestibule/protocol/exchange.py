@@ -139,7 +139,8 @@ class Exchange:
 
     def end_of_body(self) -> None:
         self.more_body = False
-        self.wake()
+        if self._event is not None:
+            self._event.set()
 
     def disconnect(self) -> None:
         """There is no client any more, or none that we understand."""
@@ -227,7 +228,13 @@ class Exchange:
             self._send_body(message.get("body", b""), more=message.get("more_body", False))
         elif kind == WHOLE and not self.response_started:
             self._begin(message)
-            self._send_body(message["body"], more=False)
+            body = message["body"]
+            if self._left != len(body) or self._left > _APART:
+                self._send_body(body, more=False)
+                return
+            self._protocol.transport.write(self._unsent + body)
+            self._unsent = b""
+            self._end()
         elif kind == "http.response.start" and not self.response_started:
             self._begin(message)
             # The first of the body comes at once as a rule: one write for both. Where it doesn't, the head goes alone.
@@ -319,6 +326,10 @@ class Exchange:
         if body:
             self._protocol.transport.write(body)
         if not more:
-            self.response_complete = True
-            self.wake()
-            self._protocol.response_done(self)
+            self._end()
+
+    def _end(self) -> None:
+        self.response_complete = True
+        if self._event is not None:
+            self._event.set()
+        self._protocol.response_done(self)

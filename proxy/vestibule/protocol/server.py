@@ -173,7 +173,7 @@ class HardenedProtocol(HttpToolsProtocol):
         method, self.url, headers = request
         if len(self.url) > limits.url_bytes or len(headers) > limits.header_count:
             return False
-        self.headers = cast("Any", headers if self.offers else list(headers))
+        self.headers = headers if self.offers else list(headers)  # type: ignore[assignment]
         self._progress += 1
         try:
             self._begin_exchange(method, "1.1", BODILESS, keep_alive=True)
@@ -267,10 +267,10 @@ class HardenedProtocol(HttpToolsProtocol):
         if len(self.pipeline) >= self.limits.pipeline:
             raise RefusedError(400)
         self._served += 1
-        self.scope = cast("Any", self._scope(method, version))
+        scope = self._scope(method, version)
         exchange = Exchange(
             self,
-            self.scope,
+            scope,
             keep_alive=keep_alive and self._served < self.limits.requests and not self._hurried,
             expects=framing.expects,
             length=framing.length,

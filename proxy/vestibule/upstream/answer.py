@@ -106,7 +106,7 @@ class Answer(asyncio.BufferedProtocol):
         self.headers = ()
         self.public = None
         self._fields = []
-        self._interim = self._noise = self._read = self.left = 0
+        self.left = 0
 
     def fail(self, cause: Cause) -> None:
         """End the exchange with ``cause``."""
@@ -133,7 +133,8 @@ class Answer(asyncio.BufferedProtocol):
     def _glance(self, nbytes: int) -> bool:
         """Read an answer's head, with which what was read begins, if it is a plain one; whether it is."""
         buffers, limits = self._pool.buffers, self.limits
-        head = self._pool.glance.read(bytes(buffers.current[: min(nbytes, _GLANCED)]))
+        begin = bytes(buffers.current[: min(nbytes, _GLANCED)])
+        head = self._pool.glance.read(begin)
         if head is None or len(head.headers) > limits.header_count or head.size > limits.header_bytes:
             return False
         bodiless = self._no_body or head.length == 0 or head.status in (204, 304)
@@ -150,7 +151,7 @@ class Answer(asyncio.BufferedProtocol):
         else:
             self.left = head.length
             if head.size < nbytes:
-                self._raw(buffers.taken(nbytes, head.size))
+                self._raw(begin[head.size :] if nbytes <= _GLANCED else buffers.taken(nbytes, head.size))
         return True
 
     def _raw(self, data: bytes | memoryview) -> None:
@@ -168,6 +169,8 @@ class Answer(asyncio.BufferedProtocol):
             self.transport.pause_reading()
 
     def _parse(self, data: memoryview) -> None:
+        if not self._heard:
+            self._interim = self._noise = self._read = 0
         before = self.buffered
         self._read += len(data)
         try:

@@ -79,7 +79,8 @@ class Upstream:
                     self.pool.release(connection)
                     connection = None
                     if WHOLE in (scope.get("extensions") or ()):
-                        await send({**start, "type": WHOLE, "body": whole})
+                        start["type"], start["body"] = WHOLE, whole
+                        await send(start)
                     else:
                         await send(start)
                         await send({"type": "http.response.body", "body": whole, "more_body": False})
