@@ -46,7 +46,7 @@ from vestibule.core.sign_in import (
 )
 from vestibule.middleware import ConsentMiddleware
 from vestibule.middleware import sign_in as signing
-from vestibule.middleware.sign_in import NAMED_WITHIN, Said
+from vestibule.middleware.passage import NAMED_WITHIN, Said
 from vestibule.recorder.revoking import PAGE, Log
 
 DAY = 86_400

@@ -27,10 +27,11 @@ from vestibule.middleware import hits
 from vestibule.middleware.asked import Asked, target_of
 from vestibule.middleware.fields import REPORTING
 from vestibule.middleware.metering import Answer, ended
+from vestibule.middleware.passage import Passage
 from vestibule.middleware.recall import Recall
 from vestibule.middleware.request import Header, is_ours
 from vestibule.middleware.response import Responder
-from vestibule.middleware.sign_in import Passage, following
+from vestibule.middleware.sign_in import following
 from vestibule.middleware.sites import Further
 from vestibule.middleware.snapshot import Snapshot
 from vestibule.middleware.tending import Tending

@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 from starlette.types import Scope
 
+from vestibule.middleware.passage import Passage
 from vestibule.middleware.recall import Known
-from vestibule.middleware.sign_in import Passage
 from vestibule.middleware.snapshot import Snapshot
 from vestibule.privacy.visitor import Visitor
 

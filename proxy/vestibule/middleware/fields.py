@@ -11,10 +11,10 @@ from vestibule.core.html.elements import refresh_target
 from vestibule.core.urls import absolute
 from vestibule.middleware.asked import Asked
 from vestibule.middleware.gate import Gate
+from vestibule.middleware.passage import Passage
 from vestibule.middleware.passing import HARMLESS
 from vestibule.middleware.request import Header, is_ours
 from vestibule.middleware.seen import Seen
-from vestibule.middleware.sign_in import Passage
 from vestibule.privacy.removing import is_own
 
 REPORTING = frozenset(

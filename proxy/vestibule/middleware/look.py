@@ -21,11 +21,11 @@ from vestibule.middleware.asked import Asked
 from vestibule.middleware.bodies import Body, Page, Worker
 from vestibule.middleware.fields import Fields
 from vestibule.middleware.gate import Gate
+from vestibule.middleware.passage import Passage
 from vestibule.middleware.passing import ACTIVE
 from vestibule.middleware.repeated import MAX_TARGET, Blocked, Repeated
 from vestibule.middleware.request import Header
 from vestibule.middleware.seen import Seen
-from vestibule.middleware.sign_in import Passage
 from vestibule.upstream import ResponseAbortedError, error_page
 
 _PLAIN_TYPE = re.compile(r'text/html(?:\s*;\s*charset="?([\w:.-]+)"?)?', re.IGNORECASE)

@@ -8,7 +8,6 @@ from types import TracebackType
 
 from starlette.types import Message, Send
 
-from vestibule.core.hints import WHOLE
 from vestibule.core.meter import OTHER, PAGE, PRIVACY, WEBSOCKET, Meter, kind_of
 from vestibule.middleware.seen import Seen
 
@@ -64,7 +63,7 @@ class Answer:
 def _status_of(message: Message) -> int:
     """The status that a message begins an answer with; LEFT where it begins none."""
     kind = message["type"]
-    if kind in (WHOLE, "http.response.start", "websocket.http.response.start"):
+    if kind in ("http.response.start", "websocket.http.response.start"):
         status: int = message["status"]
         return status
     return {"websocket.accept": SWITCHED, "websocket.close": FORBIDDEN}.get(kind, LEFT)

@@ -41,8 +41,7 @@ UPGRADED = {"http": "http", "https": "https", "ws": "http", "wss": "https"}
 @dataclass(frozen=True, slots=True)
 class Known:
     """choice: the one that holds, their own or their browser's. address: the client's, in full. sent: the headers as
-    they came, the last of a name. verdicts: what the rules said of addresses that were asked for, None of those that are
-    open."""
+    they came, the last of a name. verdicts: what the rules said of addresses that were asked for, None of open ones."""
 
     visitor: Visitor
     choice: Choice | None

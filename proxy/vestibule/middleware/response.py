@@ -9,10 +9,10 @@ from starlette.types import Message, Send
 from vestibule.core.hints import STREAM, WHOLE
 from vestibule.middleware.asked import Asked
 from vestibule.middleware.look import CloserLook, nowhere
+from vestibule.middleware.passage import Passage
 from vestibule.middleware.passing import passed
 from vestibule.middleware.repeated import Blocked
 from vestibule.middleware.seen import Seen
-from vestibule.middleware.sign_in import Passage
 
 _READ = (tuple, list)
 

@@ -1,4 +1,4 @@
-"""The protocol of a connection: reads requests, has the app answer them one by one, and ends what waits too long."""
+"""The protocol of a connection: has the app answer what was read, one by one, and ends what waits too long."""
 
 from __future__ import annotations
 
@@ -8,34 +8,26 @@ import struct
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from types import MappingProxyType
-from typing import Any, ClassVar, cast
+from typing import Any, cast
 from urllib.parse import unquote
 
-import httptools
 from uvicorn.protocols.http.flow_control import FlowControl
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.protocols.utils import get_local_addr, get_remote_addr, is_ssl
 
 from vestibule.protocol.answers import bare
 from vestibule.protocol.exchange import App, Exchange
-from vestibule.protocol.framing import BODILESS, Framing, RefusedError, check_request_line, judge
+from vestibule.protocol.framing import Framing, RefusedError
 from vestibule.protocol.limits import ServerLimits
 from vestibule.protocol.pace import Pace
+from vestibule.protocol.reading import HIGH_WATER, Reading
 from vestibule.protocol.repeats import Repeats
 
 Refused = Callable[[int, str | None, Any], None]
 """Is told of what never reaches the app, or not whole: status, the peer's address (None on a Unix socket), and the
 scope of the request where one had begun."""
 
-HIGH_WATER = 65536
-"""Bytes of a request body held for the app before the client is made to wait. The app is called when so much of a body
-of known length is here, or all of it."""
-
 _RESET = struct.pack("ii", 1, 0)
 """struct linger: on, no time."""
-
-
-_OWS = b" \t"  # not part of a value; the parser leaves it at the end of one
 
 
 def hardened(
@@ -50,48 +42,25 @@ def hardened(
     return type("HardenedProtocol", (HardenedProtocol,), own)
 
 
-class HardenedProtocol(HttpToolsProtocol):
+class HardenedProtocol(Reading):
     """See the module. Use with ``Config(proxy_headers=False, server_header=False, date_header=False)``."""
-
-    repeats: ClassVar[Repeats | None] = None
-    offers: ClassVar[Mapping[str, Any]] = MappingProxyType({})
-    limits: ClassVar[ServerLimits] = ServerLimits()
-    """In force for all connections of the class, those too that are open when it is exchanged."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.cycle: Any = None  # the exchange whose request was parsed last
         self._active: Exchange | None = None  # the one being answered; those in `pipeline` follow
         self._timer: asyncio.TimerHandle | None = None
-        self._in_head = False
-        self._in_body = False
-        self._begun = 0.0
         self._idle_since = 0.0
         self._looked = 0.0
-        self._received = 0
         self._body_pace: Pace | None = None
         self._write_pace: Pace | None = None
         self._unwritten = 0
         self.moved = 0
         """Bytes written past the transport since the last look."""
         self._served = 0
-        self._surplus = False  # one connection too many: told so at its first request
         self._hurried = False  # has but a moment for its first request
-        self._progress = 0
-        self._noise = 0
-        self._head_bytes = 0
-        self._body_bytes = 0
-        self._last = False
-        self._dropped = False
-        self._refusal = 0
-        self._closing = False
-        self._linger_bytes = 0
         self._lost = False
         self._resting: asyncio.Future[None] | None = None  # what answers requests waits for the next one
         self._next: Exchange | None = None
-        self._tunnel = b""
-        self._replaying = False
-        self._plain = False  # the request parsed last may be repeated, see `Repeats`
 
     # asyncio.Protocol
 
@@ -127,63 +96,6 @@ class HardenedProtocol(HttpToolsProtocol):
         self.parser = cast("Any", None)
         self.cycle = self._active = None
 
-    def data_received(self, data: bytes) -> None:
-        if self._closing:
-            self._linger_bytes += len(data)
-            if self._linger_bytes > self.limits.header_bytes * 32:
-                self.transport.abort()
-            return
-        if self._refusal or (self._last and not self._in_body):
-            self._dropped = True
-            return
-        self._received += len(data)
-        progress = self._progress
-        between = not (self._in_head or self._in_body or self._noise)
-        if between and self._repeats(data):
-            return
-        self._plain = False
-        try:
-            self.parser.feed_data(data)
-        except httptools.HttpParserUpgrade as upgrade:
-            self._upgraded(data[upgrade.args[0] :])
-        except httptools.HttpParserError as error:
-            if self._last and not self._in_body:
-                self._dropped = True
-            else:
-                cause = error.__context__
-                self._refuse(cause.status if isinstance(cause, RefusedError) else 400)
-        else:
-            # What is neither head nor body nor their end piles up in the parser (a header without end), or is work for
-            # nothing (chunk extensions, trailers, empty lines).
-            self._noise = 0 if self._progress != progress else self._noise + len(data)
-            if self._noise > self.limits.header_bytes + self.limits.url_bytes:
-                self._refuse(431 if self._in_head else 400)
-            elif between and self._plain and self.repeats is not None and not (self._in_head or self._in_body):
-                self.repeats.learn(data, self.headers)
-
-    def _repeats(self, data: bytes) -> bool:
-        """Begin the exchange of a request whose fields are known, without the parser, which then has not seen it;
-        whether ``data`` is one."""
-        limits = self.limits
-        if self.repeats is None or len(data) > limits.header_bytes:
-            return False
-        request = self.repeats.read(data, self.loop.time())
-        if request is None:
-            return False
-        method, self.url, headers = request
-        if len(self.url) > limits.url_bytes or len(headers) > limits.header_count:
-            return False
-        self.headers = headers if self.offers else list(headers)  # type: ignore[assignment]
-        self._progress += 1
-        try:
-            self._begin_exchange(method, "1.1", BODILESS, keep_alive=True)
-        except RefusedError as error:
-            self._refuse(error.status)
-        else:
-            self._in_body = False
-            self.cycle.end_of_body()
-        return True
-
     def pause_writing(self) -> None:
         self._write_pace = Pace(self.limits.write)
         self._unwritten = self.transport.get_write_buffer_size()
@@ -199,71 +111,9 @@ class HardenedProtocol(HttpToolsProtocol):
         self._write_pace = None
         self.flow.resume_writing()
 
-    # httptools: the head
-
-    def on_message_begin(self) -> None:
-        if self._replaying:
-            return
-        if self._last:
-            raise RefusedError(400)  # nothing is read after the last request; `data_received` drops it
-        self._in_head = True
-        self._in_body = False
-        self._begun = self.loop.time()
-        self._progress += 1
-        self._head_bytes = 0
-        self.url = b""
-        self.headers = []
-
-    def on_url(self, url: bytes) -> None:
-        if self._replaying:
-            return
-        self.url += url
-        if len(self.url) > self.limits.url_bytes:
-            raise RefusedError(414)
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        if not self._in_head:
-            return  # a trailer: nobody asked for it, and it must not pass for a header
-        self._head_bytes += len(name) + len(value)
-        self.headers.append((name.lower(), value.strip(_OWS)))
-        if self._head_bytes > self.limits.header_bytes or len(self.headers) > self.limits.header_count:
-            raise RefusedError(431)
-
-    def on_headers_complete(self) -> None:
-        if self._replaying:
-            return
-        self._in_head = False
-        self._progress += 1
-        version = self.parser.get_http_version()
-        method = self.parser.get_method().decode("ascii")
-        check_request_line(version, method, self.url)
-        framing = judge(self.headers, version)
-        if framing.length > self.limits.body_bytes:
-            raise RefusedError(413)
-        keep_alive = version == "1.1" and self.parser.should_keep_alive()
-        self._plain = keep_alive and framing == BODILESS and not self.parser.should_upgrade()
-        if self.parser.should_upgrade():
-            self._meet_upgrade(method, framing, keep_alive)
-            if self._tunnel == b"websocket":
-                return
-        self._begin_exchange(method, version, framing, keep_alive=keep_alive)
-
-    def _meet_upgrade(self, method: str, framing: Framing, keep_alive: bool) -> None:
-        """The parser will stop after this head. A WebSocket leaves it for good; any other protocol is declined by going
-        on (RFC 9110, 7.8), for which ``_tunnel`` keeps a head that makes a new parser expect the same body."""
-        if framing.upgrade == b"websocket":
-            if method != "GET" or framing.length or framing.chunked or self._busy() or self.ws_protocol_class is None:
-                raise RefusedError(400)
-            if self._surplus:
-                self._shed()
-            self._tunnel = b"websocket"
-            return
-        body = b"transfer-encoding: chunked" if framing.chunked else b"content-length: %d" % framing.length
-        self._tunnel = b"POST / HTTP/1.1\r\n%b\r\n%b\r\n" % (body, b"" if keep_alive else b"connection: close\r\n")
-
-    def _begin_exchange(self, method: str, version: str, framing: Framing, *, keep_alive: bool) -> None:
+    def begin(self, method: str, version: str, framing: Framing, *, keep_alive: bool) -> None:
         if self._surplus:
-            self._shed()
+            self.shed()
         if len(self.pipeline) >= self.limits.pipeline:
             raise RefusedError(400)
         self._served += 1
@@ -281,13 +131,13 @@ class HardenedProtocol(HttpToolsProtocol):
         self._body_pace = None
         self._last = not exchange.keep_alive
         self.cycle = exchange
-        if self._busy():
+        if self.busy():
             self.flow.pause_reading()
             self.pipeline.append(cast("Any", exchange))
         else:
             self._start(exchange)
 
-    def _shed(self) -> None:
+    def shed(self) -> None:
         """Raise 503 for one connection too many, if there still are too many."""
         if len(self.connections) > self.limits.connections:
             raise RefusedError(503)
@@ -313,31 +163,9 @@ class HardenedProtocol(HttpToolsProtocol):
             "extensions": self.offers,
         }
 
-    # httptools: the body
-
-    def on_body(self, body: bytes) -> None:
-        self._progress += 1
-        self._body_bytes += len(body)
-        if self._body_bytes > self.limits.body_bytes:
-            raise RefusedError(413)
-        exchange: Exchange = self.cycle
-        if exchange.response_complete or exchange.disconnected:
-            return
-        exchange.feed(body)
-        if exchange.body_size > HIGH_WATER:
-            self._go_on(exchange)
-            self.flow.pause_reading()
-
-    def on_message_complete(self) -> None:
-        if self._tunnel:
-            return  # the stop before another protocol, see `_meet_upgrade`
-        self._in_body = False
-        self.cycle.end_of_body()
-        self._go_on(self.cycle)
-
     # Exchanges
 
-    def _busy(self) -> bool:
+    def busy(self) -> bool:
         return self._active is not None
 
     def _exchanges(self) -> list[Exchange]:
@@ -352,7 +180,7 @@ class HardenedProtocol(HttpToolsProtocol):
         if not (exchange.length and exchange.more_body and not exchange.expects and exchange.body_size <= HIGH_WATER):
             self._run(exchange)
 
-    def _go_on(self, exchange: Exchange) -> None:
+    def go_on(self, exchange: Exchange) -> None:
         """Enough of a body is here, or all of it."""
         if exchange is self._active and not exchange.running:
             self._run(exchange)
@@ -426,14 +254,14 @@ class HardenedProtocol(HttpToolsProtocol):
 
     # Refusals
 
-    def _refuse(self, status: int) -> None:
+    def refuse(self, status: int) -> None:
         """Answer with an error and close, in turn: after the responses that are still due."""
         if self._in_body and self.cycle is not None and not self.cycle.response_complete:
             self._break_request(status)
             return
         self._tell(status)
         self._refusal = status
-        if not self._busy():
+        if not self.busy():
             self.answer_and_close(status)
 
     def _break_request(self, status: int) -> None:
@@ -498,27 +326,11 @@ class HardenedProtocol(HttpToolsProtocol):
                 self._timer.cancel()
             self._timer = self.loop.call_later(self.limits.write, self.transport.abort)
 
-    # Upgrades
-
-    def _upgraded(self, rest: bytes) -> None:
-        tunnel, self._tunnel = self._tunnel, b""
-        if tunnel == b"websocket":
-            self._hand_over(rest)
-            return
-        self.parser = httptools.HttpRequestParser(self)
-        self._replaying = True
-        try:
-            self.parser.feed_data(tunnel)
-        finally:
-            self._replaying = False
-        if rest:
-            self.data_received(rest)
-
-    def _hand_over(self, rest: bytes) -> None:
+    def hand_over(self, rest: bytes) -> None:
         """Give the transport to the WebSocket protocol with the head as it was read."""
         if rest:
             # RFC 6455, 4.1: the client waits for our answer; what came early was meant for somebody else.
-            self._refuse(400)
+            self.refuse(400)
             return
         self.connections.discard(cast("Any", self))
         if self._timer is not None:
@@ -576,10 +388,10 @@ class HardenedProtocol(HttpToolsProtocol):
             if self._reading():
                 pace = self._body_pace = self._body_pace or Pace(limits.body)
                 if pace.spent(passed, received, patience=limits.body, rate=limits.rate):
-                    self._refuse(408)
+                    self.refuse(408)
         elif self._in_head:
             if now - self._begun > (min(limits.head, limits.linger) if self._hurried else limits.head):
-                self._refuse(408)
+                self.refuse(408)
         elif now - self._idle_since >= self._patience():
             self._end()
 
