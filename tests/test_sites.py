@@ -43,6 +43,7 @@ from vestibule.privacy.policy import SitePolicy, build_rules
 from vestibule.recorder.lookups import Tables
 from vestibule.recorder.service import Recorder
 from vestibule.recorder.sites import Sites
+from vestibule.recorder.spool import Spool, SpoolError
 from vestibule.recorder.storing import StoreThread
 from vestibule.store import Store
 
@@ -553,6 +554,71 @@ class TestLeaving:
 
         asyncio.run(run())
         tables.close()
+
+    def test_a_site_whose_folder_has_another_name_now_is_counted_on(self, tmp_path: Path) -> None:
+        async def run(sites: Sites, made: Callable[[str, str], Recorder]) -> None:
+            await sites.add("old", made("old", "shop.example"))
+            await sites.add("new", made("new", "shop.example"))
+            sites.leave({"", "new"})
+            await sites.remove("old")
+            hit = views({"/": 1})[0]._replace(site="shop.example", host="shop.example")
+            await sites.hits([hit])
+            assert (await sites["new"].figures())["facts"].get("view") == 1
+            assert not (await sites.first.figures())["drops"]
+            await sites.add("old", made("old", "shop.example"))
+            sites.leave({"", "old"})
+            await sites.hits([hit])
+            assert (await sites["old"].figures())["facts"].get("view") == 1, "and back again, the other not ended yet"
+            for name in ("old", "new"):
+                await sites.remove(name)
+            assert len(list(sites)) == 1
+
+        with_sites_of(tmp_path, run)
+
+    def test_a_site_may_come_while_the_others_are_gone_through(self, tmp_path: Path) -> None:
+        async def run(sites: Sites, made: Callable[[str, str], Recorder]) -> None:
+            await sites.add("shop", made("shop", "shop.example"))
+            through = iter(sites)
+            assert next(through) is sites.first
+            await sites.add("news", made("news", "news.example"))
+            assert [each.plan.site for each in through] == ["shop.example"]
+
+        with_sites_of(tmp_path, run)
+
+    def test_no_record_is_lost_of_a_site_that_goes_meanwhile(self, tmp_path: Path) -> None:
+        async def run(sites: Sites, made: Callable[[str, str], Recorder]) -> None:
+            await sites.add("shop", made("shop", "shop.example"))
+            records = [{"id": name, "site": f"{name}.example"} for name in ("first", "shop")]
+            kept, _ = await asyncio.gather(sites.records(records), sites.remove("shop"), return_exceptions=True)
+            spool = Spool(tmp_path / "shop" / "spool.sqlite")
+            waiting = spool.freeze_consents()
+            spool.close()
+            # Either it is on disk, or whoever gave it is told that it is not, and gives it again.
+            assert isinstance(kept, SpoolError) or (waiting is not None and waiting[1] == records[1:])
+
+        with_sites_of(tmp_path, run)
+
+
+def with_sites_of(folder: Path, body: Callable[[Sites, Callable[[str, str], Recorder]], Awaitable[None]]) -> None:
+    """Run with the first site's recorder, and what makes another one's of a folder's and a site's name."""
+    clock, tables = Clock(), Tables()
+
+    def made(profile: str, site: str, store: StoreThread | None = None) -> Recorder:
+        home = folder / (profile or "first")
+        home.mkdir(exist_ok=True)
+        plan = replace(Site(home, tables, f"chdb://{folder / 'store'}").plan, site=site)
+        return Recorder(plan, home, tables, clock=clock, passed=clock, store=store)
+
+    async def run() -> None:
+        sites = Sites(made("", "first.example"))
+        await sites.first.start()
+        try:
+            await body(sites, lambda profile, site: made(profile, site, sites.first.store))
+        finally:
+            await sites.stop()
+
+    asyncio.run(run())
+    tables.close()
 
 
 class Upstream:

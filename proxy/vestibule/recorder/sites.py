@@ -36,7 +36,8 @@ class Sites:
         self._running = False
 
     def __iter__(self) -> Iterator[Recorder]:
-        return iter(self._of.values())
+        # As they are now: who goes through them waits between two, and meanwhile one may come or go.
+        return iter(tuple(self._of.values()))
 
     def __contains__(self, profile: str) -> bool:
         return profile in self._of
@@ -49,6 +50,7 @@ class Sites:
         for profile, recorder in self._of.items():
             recorder.leaving = profile not in there
             recorder.left = recorder.left and recorder.leaving
+        self._named = self._by_name()
 
     @property
     def left(self) -> list[str]:
@@ -61,12 +63,12 @@ class Sites:
         if self._running:
             recorder.run()
         self._of[profile] = recorder
-        self._named[recorder.plan.site] = recorder
+        self._named = self._by_name()
 
     async def remove(self, profile: str) -> None:
         """Stop the recorder of a further site that is gone."""
         recorder = self._of.pop(profile)
-        del self._named[recorder.plan.site]
+        self._named = self._by_name()
         await recorder.stop()
 
     def run(self) -> None:
@@ -102,14 +104,20 @@ class Sites:
 
     async def records(self, records: Sequence[Mapping[str, Any]]) -> None:
         """See ``Recorder.records``."""
-        for recorder in self:
-            theirs = [record for record in records if self._keeper(record) is recorder]
-            if theirs:
-                await recorder.records(theirs)
+        theirs: dict[Recorder, list[Mapping[str, Any]]] = {}
+        for record in records:
+            theirs.setdefault(self._keeper(record), []).append(record)
+        for recorder, some in theirs.items():
+            await recorder.records(some)
 
     def _keeper(self, record: Mapping[str, Any]) -> Recorder:
         # Workers follow one list of what is revoked.
         return self.first if is_revocation(record) else self._named.get(str(record.get("site")), self.first)
+
+    def _by_name(self) -> dict[str, Recorder]:
+        """By what the sites are called. Where a site's folder was given another name there are two of one for a while:
+        it is the one's that stays."""
+        return {each.plan.site: each for each in sorted(self._of.values(), key=lambda each: not each.leaving)}
 
 
 class SiteCalls:
