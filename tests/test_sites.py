@@ -37,6 +37,7 @@ from vestibule.config import Config, editing
 from vestibule.core.consent import State
 from vestibule.core.errors import ConfigError, LinkError, VestibuleError
 from vestibule.core.sign_in import Keeper
+from vestibule.counting.counting import Counting
 from vestibule.live import Follower, Live
 from vestibule.middleware import ConsentMiddleware
 from vestibule.privacy.policy import SitePolicy, build_rules
@@ -619,6 +620,74 @@ def with_sites_of(folder: Path, body: Callable[[Sites, Callable[[str, str], Reco
 
     asyncio.run(run())
     tables.close()
+
+
+class TestTakingUp:
+    """The recorder process, as its folder changes."""
+
+    def run(self, folder: Path, body: Callable[[Counting], Awaitable[None]]) -> None:
+        state = folder.parent / "state"
+        state.mkdir()
+        live = Live(folder, {}, state)
+        counting = Counting(live, live.first(), state, secrets=[SECRET], supervised=False)
+
+        async def run() -> None:
+            await counting._recorders.first.start()
+            try:
+                await counting._take_in(counting._follower.config)
+                counting._admin.show(counting._admin.dashboards(counting._follower.config))
+                await body(counting)
+            finally:
+                await counting._recorders.stop()
+
+        asyncio.run(run())
+
+    @pytest.fixture
+    def folder(self, tmp_path: Path) -> Path:
+        made = written(tmp_path / "config", shop=SHOP)
+        (made / "site.yaml").write_text(FIRST.replace("chdb:///nowhere", f"chdb://{tmp_path / 'store'}"))
+        return made
+
+    def test_a_site_stays_where_its_end_could_not_be_taken_up(
+        self, folder: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def failing(_: Config) -> None:
+            raise RuntimeError("no dashboard")
+
+        async def body(counting: Counting) -> None:
+            shutil.rmtree(folder / "sites" / "shop")
+            with monkeypatch.context() as patched:
+                patched.setattr(counting._admin, "dashboards", failing)
+                await counting._follower.again()
+            assert [site.profile for site in counting._follower.config.sites] == ["shop"]
+            assert not counting._recorders["shop"].leaving
+            await counting._follower.again()
+            assert counting._follower.config.sites == ()
+            assert counting._recorders["shop"].leaving
+
+        self.run(folder, body)
+
+    def test_the_folder_is_watched_on_where_a_site_could_not_be_let_go(
+        self, folder: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        async def body(counting: Counting) -> None:
+            shop = counting._recorders["shop"]
+            shop.leaving = shop.left = True
+            counting._calls.remove("shop")
+            watching = asyncio.create_task(counting._watch())
+            words = "a site that is gone could not be let go"
+            await asyncio.to_thread(wait_until, lambda: words in caplog.text or watching.done(), "the complaint")
+            (folder / "trackers.yaml").write_text("unknown: allow\n")
+            await asyncio.to_thread(
+                wait_until,
+                lambda: counting._follower.config.trackers.unknown is State.ALLOW or watching.done(),
+                "the change",
+            )
+            assert not watching.done()
+            watching.cancel()
+            await asyncio.gather(watching, return_exceptions=True)
+
+        self.run(folder, body)
 
 
 class Upstream:

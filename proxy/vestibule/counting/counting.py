@@ -105,14 +105,13 @@ class Counting:
             await self._recorders.stop()
 
     async def _take_in(self, config: Config) -> None:
-        """Count for sites that have come. One that has gone is counted for until its last day is closed."""
+        """Count for sites that have come."""
         for site in config.sites:
             if site.profile not in self._recorders:
                 store = self._recorders.first.store
                 recorder = compose(site, self._state, self._secrets[0], self._lookups, store)
                 await self._recorders.add(site.profile, recorder)
                 self._answer(site)
-        self._recorders.leave({site.profile for site in config.everyone})
 
     async def _let_go(self) -> None:
         """End the recorders of sites that are gone, once nothing of theirs is open."""
@@ -152,7 +151,10 @@ class Counting:
             if self._supervised and os.getppid() != self._parent:
                 self._stopping.set()
             await self._follower.look()
-            await self._let_go()
+            try:
+                await self._let_go()
+            except Exception:
+                log.exception("a site that is gone could not be let go")
 
     async def _use(self, config: Config) -> None:
         """Count and show by another configuration."""
@@ -162,6 +164,9 @@ class Counting:
         for site in config.everyone:
             self._recorders[site.profile].reload(plan_of(site, self._secrets[0]))
         self._admin.show(apps)
+        # Last: where anything before fails, the configuration before goes on, with the sites that it has. One that has
+        # gone is counted for until its last day is closed.
+        self._recorders.leave({site.profile for site in config.everyone})
         changed = [site for site in config.everyone if before.get(site.profile) != site.revision]
         with contextlib.suppress(StoreError, TimeoutError):
             async with asyncio.timeout(NOTED_WITHIN):
