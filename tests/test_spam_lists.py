@@ -13,7 +13,7 @@ from tests.test_referrers import CORPUS, needs_corpus
 from tests.test_sites import SHOP
 from tests.test_sites import written as with_sites
 from vestibule import config
-from vestibule.config import load, spam
+from vestibule.config import lists, load, spam
 from vestibule.core.errors import ConfigError
 from vestibule.core.visit import Drop, Hit, facts
 from vestibule.counting.composing import plan_of
@@ -68,8 +68,8 @@ def test_what_cannot_be_read_is_a_problem_with_its_line(folder: Path) -> None:
     (folder / "spam.txt").write_bytes(b"fine.example\nhttps://a.example/\n127.0.0.1 b.example\ngr\xfcn.example\n")
     host = "analytics.spam_lists: must be a host name such as www.example.com, without scheme, port or path"
     assert problems(folder) == [
-        f"spam.txt:2: {host}",
-        f"spam.txt:3: {host}",
+        f"spam.txt:2: {host}; is 'https://a.example/'",
+        f"spam.txt:3: {host}; is '127.0.0.1 b.example'",
         "spam.txt:4: analytics.spam_lists: is not UTF-8 text",
     ]
 
@@ -77,7 +77,7 @@ def test_what_cannot_be_read_is_a_problem_with_its_line(folder: Path) -> None:
 def test_of_many_bad_lines_only_some_are_told(folder: Path) -> None:
     (folder / "spam.txt").write_text("no host\n" * 500, encoding="utf-8")
     found = problems(folder)
-    assert len(found) == spam.MOST_SHOWN + 1
+    assert len(found) == lists.MOST_SHOWN + 1
     assert found[-1] == "spam.txt:500: analytics.spam_lists: and 490 more lines that cannot be read"
 
 

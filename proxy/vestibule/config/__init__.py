@@ -154,7 +154,8 @@ class _Files:
         pages = (*values.site.hosts, *values.site.first_party) if values is not None else ()
         within = f"{SITES}/{self._profile}/" if self._above is not None and self._lists == self._folder else ""
         filters, lists = read_lists(self._lists, trackers, pages, problems, within)
-        hosts, spam_lists = spam.read_spam(self._spam, site, problems)
+        found = spam.read_spam(self._spam, site)
+        problems.extend(found.problems)
         if self._above is not None:
             problems.extend(check_shared(self._own[0], self._above.site))
         if values is not None:
@@ -169,8 +170,8 @@ class _Files:
             **settings,
             trackers=rules,
             filters=filters,
-            spam=hosts,
-            revision=hashlib.sha256((shown + lists + spam_lists).encode()).hexdigest()[:12],
+            spam=found.hosts,
+            revision=hashlib.sha256((shown + lists + found.digest).encode()).hexdigest()[:12],
             where={
                 ".".join(map(str, path)): f"{self._named(file)}:{line}"
                 for path, (file, line) in trackers.places().items()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from vestibule.config.lists import Lines
 from vestibule.core.errors import Problem
 from vestibule.core.filters import Filter, Matcher, UnreadableError, read
 
@@ -13,35 +14,27 @@ try:
 except ImportError:  # the extra "lists" is not installed
     re2 = None
 
-MOST_SHOWN = 10
-"""Problems of one list that are told one by one."""
-
 
 def filters(path: Path, name: str, content: bytes, site: Sequence[str], problems: list[Problem]) -> list[Filter]:
     """The filters of one list. path: for problems; name: for the filters; site: the hosts of the site's pages."""
     found: list[Filter] = []
-    wrong: list[Problem] = []
-    lines = content.removeprefix(b"\xef\xbb\xbf").splitlines()
+    lines = Lines(path, "lists", content)
     lacking = 0
-    for number, line in enumerate(lines, 1):
+    for number, text in lines:
         try:
-            one = read(line.decode("utf-8"), f"{name}:{number}", site, _compile)
+            one = read(text, f"{name}:{number}", site, _compile)
         except _LackingError:
             lacking = lacking or number
-        except UnicodeDecodeError:
-            wrong.append(Problem(str(path), number, "lists", "is not UTF-8 text"))
+            continue
         except UnreadableError as error:
-            wrong.append(Problem(str(path), number, "lists", str(error)))
-        else:
-            if one is not None:
-                found.append(one)
+            lines.refuse(number, str(error))
+            continue
+        if one is not None:
+            found.append(one)
     if lacking:
         message = 'has regular expressions, for which the extra "lists" is needed: pip install "vestibule[lists]"'
-        wrong.insert(0, Problem(str(path), lacking, "lists", message))
-    if len(wrong) > MOST_SHOWN:
-        more = len(wrong) - MOST_SHOWN
-        wrong[MOST_SHOWN:] = [Problem(str(path), len(lines), "lists", f"and {more} more lines that cannot be read")]
-    problems.extend(wrong)
+        problems.append(Problem(str(path), lacking, "lists", message))
+    problems.extend(lines.problems)
     return found
 
 
