@@ -141,6 +141,30 @@ class TestFolder:
         assert hosts == [["all.txt:1"], ["all.txt:1"], ["sites/shop/own.txt:1"]]
         assert set(config.list_files(folder)) == {"all.txt", "sites/shop/own.txt"}
 
+    def test_an_inherited_list_is_held_once_but_for_what_names_sites(self, tmp_path: Path) -> None:
+        folder = written(tmp_path, shop=SHOP, blog=SHOP.replace("shop", "blog"))
+        (folder / "trackers.yaml").write_text("unknown: allow\nlists: [all.txt]\n")
+        lines = [
+            "||all.example^",
+            "/ad.$domain=first.test",
+            "/ad.$domain=shop.test",
+            "",
+            "/every/$script",
+            "a b$domain=~x",
+        ]
+        (folder / "all.txt").write_text("\n".join(lines[:5]))
+        found = config.load(folder, {})
+        told = [[each.text for each in site.filters] for site in found.everyone]
+        every = {lines[0], lines[4]}
+        assert [set(texts) for texts in told] == [{*every, lines[1]}, every, {*every, lines[2]}]
+        assert [sorted(texts, key=lines.index) for texts in told] == told, "in the order of the list"
+        shared = [{id(each) for each in site.filters if each.text in every} for site in found.everyone]
+        assert shared[0] == shared[1] == shared[2]
+        (folder / "all.txt").write_text("\n".join(lines))
+        assert problems(folder) == [
+            "all.txt:6: lists: has a space or a control character in its address; is this a list of hosts?"
+        ]
+
     def test_each_site_has_a_revision(self, tmp_path: Path) -> None:
         before = config.load(written(tmp_path, shop=SHOP), {})
         after = config.load(written(tmp_path, shop=SHOP + "mode: observe\n"), {})

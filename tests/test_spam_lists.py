@@ -130,3 +130,13 @@ def test_lists_are_read_from_where_they_are_named(tmp_path: Path) -> None:
     found = config.load(folder, {})
     assert [set(each.spam) for each in (found, *found.sites)] == [{"all.example"}, {"all.example"}, {"own.example"}]
     assert set(config.list_files(folder)) == {"all.txt", "sites/shop/own.txt"}
+    assert found.sites[0].spam is found.spam, "an inherited list is read and held once"
+
+
+def test_a_site_may_name_no_list_where_the_one_above_does(tmp_path: Path) -> None:
+    folder = with_sites(tmp_path, shop=SHOP + "analytics: {spam_lists: []}\n")
+    above = folder / "site.yaml"
+    above.write_text(above.read_text(encoding="utf-8") + "analytics: {spam_lists: [all.txt]}\n", encoding="utf-8")
+    (folder / "all.txt").write_text("all.example\n", encoding="utf-8")
+    found = config.load(folder, {})
+    assert [set(each.spam) for each in (found, *found.sites)] == [{"all.example"}, set()]

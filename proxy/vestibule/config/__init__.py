@@ -11,7 +11,9 @@ import hashlib
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
+from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from vestibule.config import spam
 from vestibule.config.checks import (
@@ -34,6 +36,9 @@ from vestibule.config.texts import check_texts
 from vestibule.config.validation import validate
 from vestibule.config.wording import suggest
 from vestibule.core.errors import ConfigError, Problem, VestibuleError
+
+if TYPE_CHECKING:
+    from vestibule.config.filtering import Known
 
 __all__ = [
     "SITE",
@@ -139,7 +144,8 @@ class _Files:
         self._overridden = override(site, trackers, environ, self.problems, of=self._profile, sites=sites)
         self._own = (site, trackers)
         self._lists = folder if above is None or "lists" in trackers.data else above._folder
-        self._spam = folder if above is None or any(spam.named(site)) else above._folder
+        self._known: Known | None = above._known if above is not None else {} if sites else None
+        self._spam_in = folder if above is None or any(spam.named(site)) else above._folder
         self.site: Document = site if above is None else over(site, above.site)
         self.trackers: Document = trackers if above is None else over(trackers, above.trackers)
 
@@ -153,9 +159,9 @@ class _Files:
             problems.extend(check_secrets(document, self._overridden))
         pages = (*values.site.hosts, *values.site.first_party) if values is not None else ()
         within = f"{SITES}/{self._profile}/" if self._above is not None and self._lists == self._folder else ""
-        filters, lists = read_lists(self._lists, trackers, pages, problems, within)
-        found = spam.read_spam(self._spam, site)
-        problems.extend(found.problems)
+        known = None if within else self._known
+        filters, lists = read_lists(self._lists, trackers, pages, problems, within, known)
+        problems.extend(self._spam.problems)
         if self._above is not None:
             problems.extend(check_shared(self._own[0], self._above.site))
         if values is not None:
@@ -170,14 +176,24 @@ class _Files:
             **settings,
             trackers=rules,
             filters=filters,
-            spam=found.hosts,
-            revision=hashlib.sha256((shown + lists + found.digest).encode()).hexdigest()[:12],
+            spam=self._spam.hosts,
+            revision=hashlib.sha256((shown + lists + self._spam.digest).encode()).hexdigest()[:12],
             where={
                 ".".join(map(str, path)): f"{self._named(file)}:{line}"
                 for path, (file, line) in trackers.places().items()
             },
             profile=self._profile,
         )
+
+    @cached_property
+    def _spam(self) -> spam.Spam:
+        """What is in the lists of spam; held together with the folder above where they are the same."""
+        above = self._above
+        if above is not None and self._spam_in == above._spam_in:
+            names = [[*spam.named(document)] for document in (self.site, above.site)]
+            if names[0] == names[1]:
+                return above._spam
+        return spam.read_spam(self._spam_in, self.site)
 
     def _checked(self, values: SiteFile) -> Iterator[Problem]:
         yield from check_notice(values, self.site, self._today)

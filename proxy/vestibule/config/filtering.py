@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from vestibule.config.lists import Lines
 from vestibule.core.errors import Problem
@@ -14,21 +16,35 @@ try:
 except ImportError:  # the extra "lists" is not installed
     re2 = None
 
+Known = dict[tuple[str, bytes], dict[int, Filter | None]]
+"""What is read of lists, by name and digest: the filter of each line, or None, if that is the same for any site. Sites
+that inherit a list hold its filters together, and read only the lines that name sites."""
 
-def filters(path: Path, name: str, content: bytes, site: Sequence[str], problems: list[Problem]) -> list[Filter]:
+
+def filters(
+    path: Path, name: str, content: bytes, site: Sequence[str], problems: list[Problem], known: Known | None = None
+) -> list[Filter]:
     """The filters of one list. path: for problems; name: for the filters; site: the hosts of the site's pages."""
+    before = {} if known is None else known.setdefault((name, hashlib.sha256(content).digest()), {})
     found: list[Filter] = []
     lines = Lines(path, "lists", content)
     lacking = 0
+    hosts = _Hosts(site)
     for number, text in lines:
-        try:
-            one = read(text, f"{name}:{number}", site, _compile)
-        except _LackingError:
-            lacking = lacking or number
-            continue
-        except UnreadableError as error:
-            lines.refuse(number, str(error))
-            continue
+        if number in before:
+            one = before[number]
+        else:
+            hosts.asked = False
+            try:
+                one = read(text, f"{name}:{number}", hosts, _compile)
+            except _LackingError:
+                lacking = lacking or number
+                continue
+            except UnreadableError as error:
+                lines.refuse(number, str(error))
+                continue
+            if not hosts.asked:
+                before[number] = one
         if one is not None:
             found.append(one)
     if lacking:
@@ -36,6 +52,21 @@ def filters(path: Path, name: str, content: bytes, site: Sequence[str], problems
         problems.append(Problem(str(path), lacking, "lists", message))
     problems.extend(lines.problems)
     return found
+
+
+class _Hosts(Sequence[str]):
+    """The hosts of a site's pages, and whether anybody has ``asked`` for them."""
+
+    def __init__(self, hosts: Sequence[str]) -> None:
+        self._hosts, self.asked = hosts, False
+
+    def __getitem__(self, index: Any) -> Any:
+        self.asked = True
+        return self._hosts[index]
+
+    def __len__(self) -> int:
+        self.asked = True
+        return len(self._hosts)
 
 
 class _LackingError(Exception):

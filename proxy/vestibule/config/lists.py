@@ -17,6 +17,7 @@ from vestibule.config.values import list_file
 from vestibule.core.errors import Problem
 
 if TYPE_CHECKING:
+    from vestibule.config.filtering import Known
     from vestibule.core.filters import Filter
 
 MAX_LIST = 16 << 20
@@ -35,19 +36,24 @@ def named(document: Document) -> Named:
 
 
 def read_lists(
-    folder: Path, document: Document, site: Sequence[str], problems: list[Problem], within: str = ""
+    folder: Path,
+    document: Document,
+    site: Sequence[str],
+    problems: list[Problem],
+    within: str = "",
+    known: Known | None = None,
 ) -> tuple[tuple[Filter, ...], str]:
     """Read every block list of a ``trackers.yaml``: its filters, and a digest of the lists, by which a change is told.
 
     site: the hosts of the site's pages. within: what the folder is called in the configuration's, with a slash at the
-    end.
+    end. known: what other sites have read of the same lists, and takes down what this one does.
     """
     filters: list[Filter] = []
 
     def take(path: Path, name: str, found: bytes) -> None:
         from vestibule.config import filtering  # not for all who have no lists
 
-        filters.extend(filtering.filters(path, within + name, found, site, problems))
+        filters.extend(filtering.filters(path, within + name, found, site, problems, known))
 
     digest = read_each(folder, named(document), MAX_LIST, document, ("lists",), problems, take)
     return tuple(filters), digest
