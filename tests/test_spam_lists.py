@@ -140,3 +140,16 @@ def test_a_site_may_name_no_list_where_the_one_above_does(tmp_path: Path) -> Non
     (folder / "all.txt").write_text("all.example\n", encoding="utf-8")
     found = config.load(folder, {})
     assert [set(each.spam) for each in (found, *found.sites)] == [{"all.example"}, set()]
+
+
+@pytest.mark.parametrize("name", ["spam_lists", '"spam_lists"', '"spam\\x5flists"'])
+def test_a_list_is_watched_however_its_setting_is_written(folder: Path, name: str) -> None:
+    (folder / "site.yaml").write_text(f"{SITE_YAML}analytics:\n  {name}: [spam.txt]\n", encoding="utf-8")
+    assert "xn--bcher-kva.example" in load(folder, {}).spam
+    assert config.list_files(folder) == ("spam.txt",)
+
+
+def test_what_names_no_list_is_not_parsed_for_any(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (folder / "site.yaml").write_text(SITE_YAML, encoding="utf-8")
+    monkeypatch.delattr(config, "read")
+    assert config.list_files(folder) == ()

@@ -27,7 +27,7 @@ from vestibule.config.checks import (
     check_traces,
     check_upstream,
 )
-from vestibule.config.documents import Document, read
+from vestibule.config.documents import Document, may_set, read
 from vestibule.config.environment import override
 from vestibule.config.lists import named, read_lists
 from vestibule.config.models import Config, SiteFile, TrackersFile
@@ -235,8 +235,9 @@ def list_files(directory: Path | str) -> tuple[str, ...]:
     top = Path(directory)
     found = []
     for folder in (top, *folders(top)):
-        trackers = read(folder / TRACKERS, [], optional=True)
-        site = read(folder / SITE, [], optional=True)
-        names = (*named(trackers), *spam.named(site))
-        found += [str((folder / name).relative_to(top)) for _, name in names]
+        for file, setting, names in ((TRACKERS, "lists", named), (SITE, "spam_lists", spam.named)):
+            # Reading YAML takes ten milliseconds, at every start and change, and most name none.
+            if may_set(folder / file, setting):
+                document = read(folder / file, [], optional=True)
+                found += [str((folder / name).relative_to(top)) for _, name in names(document)]
     return tuple(dict.fromkeys(found))

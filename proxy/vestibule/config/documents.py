@@ -145,6 +145,17 @@ def _yaml() -> YAML:
     return yaml
 
 
+def may_set(path: Path, setting: str) -> bool:
+    """Whether a file may hold a setting of this name, told without parsing it: it holds the name, or an escape
+    that may stand for a part of it, each of which begins with a backslash."""
+    try:
+        with path.open("rb") as file:
+            text = file.read(MAX_FILE + 1)
+    except OSError:
+        return False
+    return setting.encode() in text or b"\\" in text
+
+
 def scalars(value: object, path: SettingPath = ()) -> Iterator[tuple[SettingPath, object]]:
     """Every single value of a document's data, with the path of its setting."""
     if isinstance(value, dict):
