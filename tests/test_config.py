@@ -121,6 +121,16 @@ def test_places_and_limits(tmp_path: Path, line: str, expected: str) -> None:
         ("a: b: c\n", 1),
         ("a: *nowhere\n", 1),
         ("a: 'x\n", 2),
+        ("a: 1\nb: 2020-13-01\n", 2),
+        ("a: 1\nb: 2020-13-01\nc: &c [*c]\n", 2),
+        ("a: &a [[x]]\nb:\n  *a : 1\n", 3),
+        ("a: &a {x: [y]}\n? *a\n", 2),
+        ("a: 1\nb: &b [c]\nd:\n- {e: [*b, {f: &g [*b]}]}\n- {h: &i x, *i : {*g : 1}}\n", 5),
+        ("a: 1\n? [[x]]\n: 1\n", 2),
+        ("a: 1\nb: !!omap\n- [x]: 1\n", 3),
+        ("a: 1\nb: !!int ''\n", 2),
+        ("a: 1\nb: {c: !!bool x}\n", 2),
+        ("%YAML 1.9\n---\na: 1\n", 1),
     ],
 )
 def test_what_is_not_yaml_is_named_by_its_line(tmp_path: Path, content: str, line: int) -> None:

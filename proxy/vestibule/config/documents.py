@@ -13,6 +13,13 @@ from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.composer import Composer
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.events import (
+    AliasEvent,
+    CollectionEndEvent,
+    CollectionStartEvent,
+    MappingStartEvent,
+    NodeEvent,
+)
 from ruamel.yaml.nodes import MappingNode, SequenceNode
 from ruamel.yaml.reader import ReaderError
 
@@ -87,9 +94,11 @@ def read(path: Path, problems: list[Problem], *, optional: bool = False) -> Docu
         line = text.count("\n", 0, error.position) + 1
         problems.append(Problem(file, line, path.stem, f"is not YAML: holds the character U+{error.character:04X}"))
         return empty
-    except (YAMLError, ValueError) as error:
-        words = str(error).strip().partition("\n")[0] or type(error).__name__
-        line = _unreadable(text) if isinstance(error, ValueError) else 1
+    except Exception as error:  # not YAMLError alone: the reader stumbles over a key that holds a list, say
+        words = "holds a key or a value that cannot be read"
+        if isinstance(error, YAMLError | ValueError):
+            words = str(error).strip().partition("\n")[0] or type(error).__name__
+        line = 1 if isinstance(error, YAMLError) else _unreadable(text)
         problems.append(Problem(file, line, path.stem, f"is not YAML: {words}"))
         return empty
     if data is None:
@@ -169,10 +178,18 @@ def scalars(value: object, path: SettingPath = ()) -> Iterator[tuple[SettingPath
 
 
 def _unreadable(text: str) -> int:
-    """The line of the value that is none of its kind, such as a day in a thirteenth month."""
-    nodes = [_yaml().compose(text)]
+    """The line of the value that is none of its kind, such as a day in a thirteenth month; else of the first key that
+    is no single value; 1 where neither is found."""
+    try:
+        nodes = [_yaml().compose(text)]
+    except Exception:  # it is not even told what there is
+        return 1
+    seen: set[int] = set()
     while nodes:
         node = nodes.pop()
+        if id(node) in seen:  # an alias; it may stand in what it stands for
+            continue
+        seen.add(id(node))
         if isinstance(node, MappingNode):
             nodes += [each for pair in node.value for each in pair]
         elif isinstance(node, SequenceNode):
@@ -180,11 +197,31 @@ def _unreadable(text: str) -> int:
         else:
             try:
                 _yaml().load(text[node.start_mark.index : node.end_mark.index])
-            except ValueError:
-                return int(node.start_mark.line) + 1
             except YAMLError:
                 continue
-    return 1
+            except Exception:  # as above, of this value
+                return int(node.start_mark.line) + 1
+    return next(_odd_keys(text), 1)
+
+
+def _odd_keys(text: str) -> Iterator[int]:
+    """The lines of the keys that are no single values, or are aliases of such."""
+    odd: set[str] = set()
+    inside: list[bool | None] = []  # of each that is open, whether a key comes next; None in a list
+    for event in _yaml().parse(text):
+        if isinstance(event, CollectionEndEvent):
+            inside.pop()
+        if not isinstance(event, NodeEvent):
+            continue
+        is_key = bool(inside and inside[-1])
+        if inside and inside[-1] is not None:
+            inside[-1] = not inside[-1]
+        begins = isinstance(event, CollectionStartEvent)
+        if is_key and (begins or (isinstance(event, AliasEvent) and event.anchor in odd)):
+            yield int(event.start_mark.line) + 1
+        if begins:
+            odd.add(event.anchor)
+            inside.append(True if isinstance(event, MappingStartEvent) else None)
 
 
 class _TooManyError(Exception):
