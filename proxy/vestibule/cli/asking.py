@@ -42,10 +42,7 @@ def breakdown(
 ) -> None:
     """Print the breakdown as the stats API's JSON."""
     found = config.pick(config.load(directory, os.environ), site)
-    dimensions = _dimensions(kind)
-    if not dimensions:
-        raise VestibuleError(f"--kind: {kind} has no dimensions; ask for its time series")
-    _check("--by", by, dimensions)
+    _check("--by", by, _dimensions(kind))
     question = _question(found, kind, start, end, where, compare)
     _print(ask(directory, state, "breakdown", of=site, **question, by=by, limit=limit))
 
@@ -135,7 +132,10 @@ def _question(found: Config, kind: str, start: str, end: str, where: str, compar
 
 
 def _dimensions(kind: str) -> tuple[str, ...]:
+    """By what a kind of facts can be broken down and narrowed."""
     _check("--kind", kind, tuple(DIMENSIONS))
+    if not DIMENSIONS[kind]:
+        raise VestibuleError(f"--kind: {kind} has no dimensions; ask for its time series, without --where")
     return tuple(DIMENSIONS[kind])
 
 
