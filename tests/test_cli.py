@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -19,6 +21,7 @@ from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
 from tests.commands import in_this_process
+from tests.servers import wait_until
 from vestibule import __version__, cli
 from vestibule.cli import plain_check
 from vestibule.cli.app import app as commands
@@ -101,6 +104,28 @@ class TestCheck:
         ended = shell("check")
         assert (ended.code, len(ended.err.splitlines())) == (1, 1)
         assert str(shell.folder) in ended.err
+
+    def test_an_interrupt_is_no_traceback(self, shell: Shell) -> None:
+        (shell.folder / "site.yaml").unlink()
+        os.mkfifo(shell.folder / "site.yaml")
+        command = [sys.executable, "-m", "vestibule", "check", "--config", str(shell.folder)]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+            writing: list[int] = []
+
+            def reads() -> bool:
+                with contextlib.suppress(OSError):  # nobody reads yet
+                    writing.append(os.open(shell.folder / "site.yaml", os.O_WRONLY | os.O_NONBLOCK))
+                return bool(writing)
+
+            try:
+                wait_until(reads, "the check to read")
+                process.send_signal(signal.SIGINT)
+                assert process.communicate(timeout=30) == (b"", b"")
+            finally:
+                process.kill()
+                for descriptor in writing:
+                    os.close(descriptor)
+        assert process.returncode == 130
 
     def test_explains_every_setting(self, shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("VESTIBULE_STORE", "clickhouse://user:hunter2@host:8123/db")

@@ -18,7 +18,8 @@ _BRIEF = frozenset({"", "-h", "--help", "--version", "check"})
 
 
 def main() -> None:
-    """Run the command that ``sys.argv`` names. An error is its message on stderr and exit status 1, no traceback."""
+    """Run the command that ``sys.argv`` names. An error is its message on stderr and exit status 1, no traceback; an
+    interrupt is status 130."""
     # Nothing of ours is a plug-in of pydantic; to look for some would read the metadata of all that is installed.
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     arguments = sys.argv[1:]
@@ -27,6 +28,8 @@ def main() -> None:
         gc.disable()  # it loads code and ends: to look for garbage in that takes a tenth of the time
     try:
         _run(name, arguments)
+    except KeyboardInterrupt:  # as the other commands end, which Typer runs
+        sys.exit(130)
     except VestibuleError as error:
         print(error, file=sys.stderr)
         sys.exit(1)
