@@ -25,11 +25,12 @@ def statements(layout: Layout) -> list[str]:
         made += layout.create(statement)
     day = partition("relaso.com", date(2026, 11, 22))
     made.append(layout.change("cells", "MODIFY TTL day + toIntervalSecond(3456000)"))
-    made += [*layout.drop("staging_o"), *layout.copy("cells", "staging_o")]
+    for staging in ("staging_o", "staging_o_known"):
+        made += [*layout.drop(staging), *layout.copy("cells", staging)]
     made.append(layout.change("cells", f"REPLACE PARTITION {day} FROM {identifier(layout.stored('staging_o'))}"))
     made += [layout.change(table, f"DROP PARTITION {day}") for table in ("open_cells", "salts", "cells")]
     made.append(layout.change("archive_months", "DROP PARTITION ('relaso.com', '2026-10-01', 31)"))
-    return [*made, *layout.drop("staging_o"), layout.optimize("cells")]
+    return [*made, *layout.drop("staging_o"), *layout.drop("staging_o_known"), layout.optimize("cells")]
 
 
 def test_what_a_cluster_is_told() -> None:
@@ -68,7 +69,17 @@ def test_every_table_of_a_cluster_is_a_replicated_one_and_one_over_all_shards() 
 
 def test_all_rows_of_a_day_are_on_one_shard() -> None:
     """A partition is replaced at once, and a repeated batch meets its own token again."""
-    for table in ("incoming", "open_cells", "cells", "archive", "archived_days", "salts", "closed_days", "staging_o"):
+    for table in (
+        "incoming",
+        "open_cells",
+        "cells",
+        "archive",
+        "archived_days",
+        "salts",
+        "closed_days",
+        "staging_o",
+        "staging_o_known",
+    ):
         (over,) = [each for each in statements(CLUSTER) if each.startswith(f"CREATE TABLE IF NOT EXISTS `{table}` ")]
         assert over.endswith("cityHash64(site, day))")
     for table in ("archive_months", "archived_months"):

@@ -21,7 +21,7 @@ from vestibule.core.errors import StoreError
 from vestibule.core.hits import Fact
 from vestibule.core.keys import SALT_BYTES, day_keys, visitor_key
 from vestibule.core.release import RARE
-from vestibule.store import Breakdown, DayClosedError, Store, TimeSeries, User, archiving, open_store
+from vestibule.store import Breakdown, DayClosedError, Store, TimeSeries, User, archiving, open_store, releasing
 
 pytest.importorskip("chdb", reason='the extra "embedded" is not installed')
 
@@ -679,7 +679,7 @@ def test_consent_records_go_when_nobody_can_claim_any_more(store: Store) -> None
 chains = st.sampled_from([("p", "P"), ("q", "P"), ("r", "P"), ("s", "Q", "R"), ("t", "Q", "R"), ("v",), ("P",)])
 short = st.sampled_from([("1",), ("2",), ("3",), ("4", "E"), ("5", "E")])
 facts = st.lists(
-    st.tuples(st.fixed_dictionaries({"a": chains, "b": short, "c": short}), st.integers(0, 40)),
+    st.tuples(st.fixed_dictionaries({"a": chains, "b": short}, optional={"c": short, "d": chains}), st.integers(0, 40)),
     min_size=1,
     max_size=120,
 )
@@ -710,3 +710,53 @@ def test_the_tables_and_the_release_agree(
         for row in release_of(whole, "view", k, live)
     ]
     assert sorted(map(tuple, rows)) == sorted(wanted)
+
+
+@pytest.mark.parametrize("last", [{"a": ("r",), "b": ("s",)}, {"a": ("r",)}, {}])
+def test_values_that_are_never_together_do_not_give_away_who_has_neither(
+    store: Store, last: dict[str, tuple[str, ...]]
+) -> None:
+    """Five are of this, five of that, and one has nothing that is told: eleven less ten would be that one."""
+    values = [{"a": ("p",)}] * 5 + [{"b": ("q",)}] * 5 + [last]
+    add(store, partial_of([Fact(SITE, "view", float(NOON), each, str(number)) for number, each in enumerate(values)]))
+    store.close_day(SITE, DAY, k=5, owner="o", now=LATER)
+    told = store._client.query("SELECT DISTINCT a_value, b_value, count FROM cells ORDER BY ALL").result_rows
+    assert [tuple(row) for row in told] == [("", "", 11), (RARE, "", 11)]
+
+
+def told_of(store: Store) -> list[tuple[Any, ...]]:
+    found = store._client.query("SELECT a, a_value, b, b_value, count, provisional FROM cells ORDER BY ALL")
+    return [tuple(row) for row in found.result_rows]
+
+
+def test_a_snapshot_of_a_day_that_is_closed_meanwhile_is_dropped(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    add(store, views(NUMBERS))
+    portions = releasing._portions
+
+    def closed_before(found: Iterator[Any]) -> Iterator[Any]:
+        monkeypatch.undo()
+        store.close_day(SITE, DAY, k=5, owner="other", now=LATER)
+        return portions(found)
+
+    monkeypatch.setattr(releasing, "_portions", closed_before)
+    assert not store.release(SITE, DAY, k=5, owner="o")
+    told = told_of(store)
+    assert told
+    assert not any(provisional for *_, provisional in told)
+    assert tables(store) == []
+
+
+def tables(store: Store) -> list[str]:
+    found = store._client.query("SHOW TABLES LIKE 'staging%'").result_rows
+    return sorted(name for (name,) in found)
+
+
+def test_what_a_release_that_was_cut_short_left_is_removed(store: Store) -> None:
+    for name in ("staging_gone", "staging_gone_known"):
+        store._client.command(f"CREATE TABLE {name} AS cells")
+    add(store, views(NUMBERS))
+    store.close_day(SITE, DAY, k=5, owner="o", now=LATER)
+    assert tables(store) == ["staging_gone", "staging_gone_known"]  # somebody may be at it
+    releasing.sweep(store._client, store._layout, age=-60)
+    assert tables(store) == []
+    assert told_of(store)

@@ -246,6 +246,14 @@ CREATE TABLE `staging_o_local` ON CLUSTER `main` AS `cells_local` ENGINE = Repli
 
 CREATE TABLE IF NOT EXISTS `staging_o` ON CLUSTER `main` AS `staging_o_local` ENGINE = Distributed(`main`, `vestibule`, `staging_o_local`, cityHash64(site, day));
 
+DROP TABLE IF EXISTS `staging_o_known` ON CLUSTER `main` SYNC;
+
+DROP TABLE IF EXISTS `staging_o_known_local` ON CLUSTER `main` SYNC;
+
+CREATE TABLE `staging_o_known_local` ON CLUSTER `main` AS `cells_local` ENGINE = ReplicatedMergeTree('/clickhouse/tables/{shard}/vestibule/staging_o_known_local', '{replica}') PARTITION BY (site, day) ORDER BY (kind, a, b, a_value, b_value);
+
+CREATE TABLE IF NOT EXISTS `staging_o_known` ON CLUSTER `main` AS `staging_o_known_local` ENGINE = Distributed(`main`, `vestibule`, `staging_o_known_local`, cityHash64(site, day));
+
 ALTER TABLE `cells_local` ON CLUSTER `main` REPLACE PARTITION ('relaso.com', '2026-11-22') FROM `staging_o_local`;
 
 ALTER TABLE `open_cells_local` ON CLUSTER `main` DROP PARTITION ('relaso.com', '2026-11-22');
@@ -259,5 +267,9 @@ ALTER TABLE `archive_months_local` ON CLUSTER `main` DROP PARTITION ('relaso.com
 DROP TABLE IF EXISTS `staging_o` ON CLUSTER `main` SYNC;
 
 DROP TABLE IF EXISTS `staging_o_local` ON CLUSTER `main` SYNC;
+
+DROP TABLE IF EXISTS `staging_o_known` ON CLUSTER `main` SYNC;
+
+DROP TABLE IF EXISTS `staging_o_known_local` ON CLUSTER `main` SYNC;
 
 OPTIMIZE TABLE `cells_local` ON CLUSTER `main` FINAL;

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import combinations
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -150,6 +151,10 @@ class Release:
 
     def _settle_singles(self) -> Inside:
         """Fold all dimensions, until none gives away what another folds; return what lies within what then."""
+        for a, b in combinations(sorted(self._values), 2):
+            if (a, b) not in self._pairs:
+                # That no two of their values are told together tells as much: each lies in what remains of the other.
+                self.add(a, b, Pairs(*np.zeros((4, 0), dtype=np.int64)))
         while changed := self._give_up() | self._spare_the_rest_of_the_whole():
             for dimension in changed:
                 self._fold(dimension)

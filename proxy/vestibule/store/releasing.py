@@ -30,14 +30,23 @@ Places = dict[str, dict[str, int]]
 _AT_ONCE = 50_000
 """Released rows that are written at once."""
 
+_STAGING = "staging_"
+_LEFT = (
+    "SELECT name FROM system.tables WHERE database = currentDatabase() AND startsWith(name, {prefix:String})"
+    " AND metadata_modification_time < now() - toIntervalSecond({age:Int64})"
+)
+_CLOSED = "SELECT count() FROM closed_days WHERE site = {site:String} AND day = {day:Date}"
 
-def release(client: Client, layout: Layout, site: str, day: date, *, k: int, provisional: bool, staging: str) -> int:
+
+def release(
+    client: Client, layout: Layout, site: str, day: date, *, k: int, provisional: bool, owner: str
+) -> int | None:
     """Work out what may be told of a day and put it in place of what was told of it before; return the number of rows.
 
-    staging: the name of a table of this process alone; readers see the old numbers until the new ones are complete.
-    Beside it, under a name that begins with it, stands for as long which values are known well enough to be in pairs.
+    owner: of the tables in which it is made, as nobody else: readers see the old numbers until the new ones are
+    complete. A provisional release of a day that somebody closes meanwhile is dropped, and None returned.
     """
-    known = f"{staging}_known"
+    staging, known = _STAGING + owner, f"{_STAGING}{owner}_known"
     for table in (staging, known):
         for statement in (*layout.drop(table), *layout.copy("cells", table)):
             client.command(statement)
@@ -47,12 +56,22 @@ def release(client: Client, layout: Layout, site: str, day: date, *, k: int, pro
             columns = rows.of_release(site, day, released, provisional)
             client.insert(staging, columns, column_names=rows.CELLS, column_oriented=True)
             written += len(released)
+        # Its open cells are gone by then: nobody could mend what was told of it.
+        if provisional and client.query(_CLOSED, {"site": site, "day": day}).result_rows != [(0,)]:
+            return None
         source = identifier(layout.stored(staging))
         client.command(layout.change("cells", f"REPLACE PARTITION {partition(site, day)} FROM {source}"))
     finally:
         for statement in (*layout.drop(staging), *layout.drop(known)):
             client.command(statement)
     return written
+
+
+def sweep(client: Client, layout: Layout, age: int = 86_400) -> None:
+    """Remove tables in which a release was made that was cut short, and not begun again for ``age`` seconds."""
+    for (name,) in client.query(_LEFT, {"prefix": _STAGING, "age": age}).result_rows:
+        for statement in layout.drop(name):
+            client.command(statement)
 
 
 def partition(site: str, day: date) -> str:

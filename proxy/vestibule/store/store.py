@@ -157,9 +157,9 @@ class Store:
         if (site, day) in self.closed() or not self._open_facts(site, day):
             return False
         with refusals("a snapshot cannot be made"):
-            releasing.release(self._client, self._layout, site, day, k=k, provisional=True, staging=f"staging_{owner}")
+            made = releasing.release(self._client, self._layout, site, day, k=k, provisional=True, owner=owner)
         self._archive.changed()
-        return True
+        return made is not None
 
     def close_day(self, site: str, day: date, *, k: int, owner: str, now: datetime, patience: int = 3600) -> bool:
         """Release a day for good and forget its cells and its salt.
@@ -174,12 +174,11 @@ class Store:
         with refusals("a day cannot be closed"):
             facts = self._open_facts(site, day)
             if facts:
-                releasing.release(
-                    self._client, self._layout, site, day, k=k, provisional=False, staging=f"staging_{owner}"
-                )
+                releasing.release(self._client, self._layout, site, day, k=k, provisional=False, owner=owner)
             where = releasing.partition(site, day)
             for table in ("open_cells", "salts"):
                 self._client.command(self._layout.change(table, f"DROP PARTITION {where}"))
+            releasing.sweep(self._client, self._layout)
         self._note_closed(site, day, "done", owner, now)
         self._archive.changed()
         return True
