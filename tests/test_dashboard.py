@@ -613,6 +613,24 @@ def test_a_day_that_goes_on_is_not_compared_with_a_whole_one(tile: str, query: s
         assert texts(tree, f"#tile-{tile} .tile-change") == [change]
 
 
+@pytest.mark.parametrize(("today", "value"), [(0, "–"), (10, "10")])
+def test_too_few_are_not_compared(today: int, value: str) -> None:
+    """Twenty a day the week before, too few of late: that is not known to be less."""
+
+    class Less(MemoryBackend):
+        async def timeseries(self, **asked: Any) -> Mapping[str, Any]:
+            points = [{"time": f"2026-11-{day}", "count": 20, "visitors": 20} for day in range(10, 16)]
+            points += [{"time": "2026-11-22", "count": today, "visitors": today}] if today else []
+            return {
+                "points": [point for point in points if str(asked["start"]) <= str(point["time"]) <= str(asked["end"])]
+            }
+
+    with admin(Less(people={"ada": person()})) as house, house.signed_in() as client:
+        tree = page(client, "/?period=7d&where=country:AT")
+    assert texts(tree, "#tile-view .tile-value") == [value]
+    assert texts(tree, "#tile-view .tile-change") == [""]
+
+
 def test_views_a_visit_are_drawn_by_days_that_are_over(ada: httpx.Client) -> None:
     rows = page(ada, "/?graph=per-visit").css("#points tbody tr")
     assert ["data-n" in row.attributes for row in rows] == [True] * 6 + [False]

@@ -134,6 +134,8 @@ class Extra:
         )
 
         def share(since: str, until: str) -> str:
+            if accepted is None or chosen is None or rare is None:
+                return "–"
             some, count, hidden = (
                 sum(number for day, number in days.items() if since <= day < until) for days in (accepted, chosen, rare)
             )
@@ -141,14 +143,16 @@ class Extra:
 
         return tuple(Turn(note, share("", note.day), share(note.day, "~")) for note in notes)
 
-    async def _chosen(self, choices: Sequence[str], period: Period) -> Mapping[str, int]:
-        """By day how often one of some choices was made; empty where that can't be told."""
+    async def _chosen(self, choices: Sequence[str], period: Period) -> Mapping[str, int] | None:
+        """By day how often one of some choices was made; None where that can't be had."""
         answers = await asyncio.gather(
             *(self._composer.asking.timeseries("consent", "day", period, ("choice", each)) for each in choices)
         )
         found: dict[str, int] = {}
         for answer in answers:
-            for day, count in chart.counts_of(answer["points"], 10).items() if answer is not None else ():
+            if answer is None:
+                return None
+            for day, count in chart.counts_of(answer["points"], 10).items():
                 found[day] = found.get(day, 0) + count
         return found
 

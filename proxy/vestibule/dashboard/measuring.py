@@ -62,8 +62,11 @@ class Measuring:
             return await self._each(figure)
         if figure.unit is Unit.COUNT:
             found = await (self._total(figure.top.kind) if not figure.top.by else self._part(figure.top))
+            if self._where is None:
+                return found
             # What is released says nothing of too few: none of it does not mean that there was none.
-            return replace(found, value=found.value or None) if self._where is not None else found
+            compared = found.value if found.like is None else found.like
+            return replace(found, value=found.value or None, before=found.before if compared else None)
         below = figure.below
         assert below is not None
         shares = [self._share(figure.top, below, period) for period in (self._period, self._against) if period]
@@ -151,7 +154,7 @@ class Measuring:
             self._selected(part, self._over) if self._over and self._against else _nothing(),
             self._selected(part, self._before) if self._before else _nothing(),
         )
-        return Measured(now, before, like)
+        return Measured(now, None if like is None else before, like)
 
     async def _selected(self, part: Part, period: Period) -> float | None:
         """How many facts have one of the values; of a part without any, how many there are. None where it is not told:

@@ -270,9 +270,6 @@ TABS: Mapping[str, tuple[str, ...]] = {panel.id: tuple(tab.id for tab in panel.t
 SHARED_VIEWS = ("overview", "consent", "crawlers")
 """Views that whoever has a shared link may see."""
 SHARED: frozenset[tuple[str, str]] = frozenset(
-    (tab.kind, tab.by)
-    for view in SHARED_VIEWS
-    for panel in VIEWS_BY_ID[view].panels
-    for tab in (*BY_ID[panel].tabs, *((Tab("view", "page", ""),) if panel == "movements" else ()))
+    (tab.kind, tab.by) for view in SHARED_VIEWS for panel in VIEWS_BY_ID[view].panels for tab in BY_ID[panel].tabs
 )
 """Kinds with the dimensions that these views ask for."""
