@@ -71,5 +71,8 @@ def test_what_is_settled_is_read_once_bounded_and_for_a_while() -> None:
     assert settled.get("b", rows) is None, "it was used longest ago"
     now = 600.0
     assert settled.get("a", rows) is None
+    now = 1300.0
+    assert settled.get("d", rows) is None
+    assert len(settled) == 1, "what is not asked for any more is forgotten"
     settled.clear()
     assert len(settled) == 0

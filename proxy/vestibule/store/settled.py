@@ -25,6 +25,7 @@ class Settled:
         self._clock, self._most = clock, most
         self._kept: OrderedDict[object, tuple[float, Rows | None]] = OrderedDict()
         self._rows = 0
+        self._swept = 0.0
 
     def get(self, key: object, read: Callable[[], Rows]) -> Rows | None:
         """Return what is remembered, or else what ``read`` finds; None the first time that it is asked for."""
@@ -48,7 +49,12 @@ class Settled:
 
     def _keep(self, key: object, rows: Rows | None) -> None:
         self._forget(key)
-        self._kept[key] = self._clock() + REMEMBERED, rows
+        now = self._clock()
+        if now >= self._swept:
+            for over in [each for each, (until, _) in self._kept.items() if now >= until]:
+                self._forget(over)
+            self._swept = now + REMEMBERED / 10
+        self._kept[key] = now + REMEMBERED, rows
         self._rows += 1 + len(rows or ())
         while self._rows > self._most:
             self._forget(next(iter(self._kept)))
