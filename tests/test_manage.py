@@ -302,7 +302,17 @@ def test_the_stranger_has_a_verdict_and_lines_to_paste(house: Admin) -> None:
     assert "unknown: block trackers.yaml" in texts(page, "#strangers tbody td")[1].replace(" · ", " ")
     assert "hosts: [cdn.stranger.example]" in texts(page, "#strangers pre")[0]
     assert "google-analytics" in texts(page, "#switches tbody th")[1]
+    assert texts(page, "#paste h2") == ["Held back without being listed"]
     assert texts(page, "#paste pre")[-1].split() == ["cookies:", "declare:", "rl_visitor:", "{purpose:", "necessary}"]
+
+
+def test_while_it_is_only_observed_the_page_says_what_enforcing_would_close() -> None:
+    folder = ROOT / "demo" / "config"
+    desk = ConfigDesk(config.load(folder, {}), folder, Written())
+    with admin(staff(), desk=desk, observe=True) as house, house.signed_in("erik") as erik:
+        page = erik.get("/trackers").text
+    assert texts(page, "#paste h2") == ["What enforcing would close"]
+    assert "rl_visitor" in texts(page, "#paste pre")[-1]
 
 
 @pytest.mark.parametrize(

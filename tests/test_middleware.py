@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import brotli
@@ -11,7 +12,20 @@ import pytest
 import zstandard
 
 from tests.frameworks import FRAMEWORKS
-from tests.sites import BINARY, SITE, SITE_YAML, TRACKERS_YAML, Front, configured, front
+from tests.sites import (
+    BINARY,
+    SECRET,
+    SITE,
+    SITE_YAML,
+    TRACKERS_YAML,
+    Front,
+    Recording,
+    configured,
+    front,
+    in_process,
+    scope,
+)
+from vestibule.middleware import ConsentMiddleware
 
 
 @pytest.fixture(scope="module", params=["middleware", "proxy", *FRAMEWORKS])
@@ -317,6 +331,19 @@ def test_refused_cookies_are_expired(site: Front) -> None:
 )
 def test_only_the_sites_hosts_are_answered_for(site: Front, host: str, status: int) -> None:
     assert site.ask("/page", host=host).status == status
+
+
+@pytest.mark.parametrize("able", [True, False])
+def test_a_handshake_for_another_host_is_refused(able: bool, tmp_path: Path) -> None:
+    async def nobody(scope: Any, receive: Any, send: Any) -> None:
+        raise AssertionError
+
+    whole = ConsentMiddleware(nobody, configured(tmp_path), secrets=[SECRET], sender=Recording(), state=tmp_path)
+    asked = {**scope([(b"host", b"evil.example")], scheme="wss"), "type": "websocket"}
+    sent = in_process(whole, {**asked, "extensions": {"websocket.http.response": {}} if able else None})
+    types = ["websocket.http.response.start", "websocket.http.response.body"] if able else ["websocket.close"]
+    assert [message["type"] for message in sent] == types
+    assert sent[0].get("status") == (421 if able else None)
 
 
 def test_localhost_is_the_site_in_development(tmp_path: Path) -> None:

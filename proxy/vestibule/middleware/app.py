@@ -43,6 +43,8 @@ from vestibule.privacy.removing import is_own
 from vestibule.privacy.sign_in import Revoked
 from vestibule.privacy.visitor import Visitor
 
+_ELSEWHERE = "This server does not answer for that host."
+
 log = logging.getLogger("vestibule")
 
 
@@ -127,7 +129,7 @@ class ConsentMiddleware:
         asked = self._ask(recall, scope)
         if asked is None:
             self._elsewhere()
-            await answers.answer_text(send, 421, "This server does not answer for that host.")
+            await answers.answer_text(send, 421, _ELSEWHERE)
             return
         snapshot, known = recall.snapshot, asked.known
         if Endpoints.owns(scope["path"]):
@@ -201,7 +203,7 @@ class ConsentMiddleware:
         if asked is None:
             self._elsewhere()
             await receive()
-            await send({"type": "websocket.close", "code": 1008})
+            await _refused(scope, send)
             return
         snapshot, prepared = recall.snapshot, asked.known.prepared
         headers = [item for item in prepared.headers if item[0] != b"accept-encoding"]
@@ -249,6 +251,18 @@ class _Records:
         except LinkError:
             # In a thread: it waits for a lock and for the disk, and requests go on.
             await asyncio.to_thread(self._journal.append, record)
+
+
+async def _refused(scope: Scope, send: Send) -> None:
+    """Refuse a handshake for another host as any request for it, or plainly (403) where the server cannot say why."""
+
+    async def sent(message: Message) -> None:
+        await send({**message, "type": f"websocket.{message['type']}"})
+
+    if "websocket.http.response" in (scope.get("extensions") or {}):
+        await answers.answer_text(sent, 421, _ELSEWHERE)
+    else:
+        await send({"type": "websocket.close", "code": 1008})
 
 
 def _passed(snapshot: Snapshot, visitor: Visitor, passage: Passage, item: Header) -> Header | None:
