@@ -10,6 +10,7 @@ data.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import multiprocessing
 import os
@@ -23,17 +24,22 @@ import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime
 from itertools import cycle, islice
+from multiprocessing.connection import wait
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
 from bench.traffic import SITE, Traffic
 from vestibule.core.visit import Settings
+from vestibule.link.sending import BATCH
 
 SECONDS = 20
 CELLS = 1_000_000
 DAY = date(2026, 11, 22)
-AT_ONCE, FRAMES = 500, 120
-"""Views in a message, and how many messages there are before they come again."""
+VIEWS = 60_000
+"""How many there are before they come again."""
+PATIENCE = 600.0
+"""Seconds that a process may be silent."""
 MOMENT = b"1000000000.125"
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC).timestamp()
 
@@ -70,8 +76,8 @@ class Recording:
         self._pipe, theirs = context.Pipe()
         self._process = context.Process(target=recorder_process, args=(folder, theirs, live_every, cores))
         self._process.start()
-        assert self._pipe.poll(60)
-        assert self._pipe.recv() == "ready"
+        theirs.close()
+        assert heard(self._pipe, self._process, 60) == "ready"
         assert self._process.pid is not None
         self.pid = self._process.pid
         self.before = memory(self.pid)
@@ -81,8 +87,10 @@ class Recording:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._pipe.send("stop")
+        with contextlib.suppress(OSError):  # it has ended by itself
+            self._pipe.send("stop")
         self._process.join(60)
+        self._process.kill()
 
     @property
     def cpu(self) -> float:
@@ -95,7 +103,7 @@ class Recording:
 
     def ask(self, command: str) -> float:
         self._pipe.send(command)
-        return float(self._pipe.recv())
+        return float(heard(self._pipe, self._process))
 
     def call(self, name: str) -> Any:
         from vestibule.link import call
@@ -191,7 +199,7 @@ def load() -> None:
 
 def release() -> None:
     """A release of a million open cells, while views come in; on two cores, for the engine uses what there is."""
-    views = messages(Traffic(random.Random(3)), 24)
+    views = messages(Traffic(random.Random(3)), 12_000)
     with tempfile.TemporaryDirectory() as folder, Recording(folder, cores=2) as recording:
         cells = recording.ask("fill")
         recording.lag()
@@ -221,9 +229,24 @@ def engine_alone(cells: int) -> dict[str, int]:
     ours, theirs = context.Pipe()
     process = context.Process(target=engine_process, args=(theirs, cells))
     process.start()
-    found: dict[str, int] = ours.recv()
-    process.join()
+    theirs.close()
+    found: dict[str, int] = heard(ours, process)
+    process.join(60)
     return found
+
+
+def heard(pipe: Any, process: BaseProcess, patience: float = PATIENCE) -> Any:
+    """What a process says next; it is given up where it has ended without a word, or says nothing for so many
+    seconds."""
+    ready = wait([pipe, process.sentinel], patience)
+    with contextlib.suppress(EOFError):
+        if pipe.poll():
+            return pipe.recv()
+    if ready:  # what it held is closed a moment before it has ended
+        process.join(10)
+    ended = f"ended with {process.exitcode}" if process.exitcode is not None else f"was silent for {patience:g} s"
+    process.kill()
+    raise SystemExit(f"bench: the process beside this one {ended}")
 
 
 def engine_process(pipe: Any, cells: int) -> None:
@@ -278,19 +301,19 @@ async def send(path: str, frames: Sequence[bytes], seconds: float, pace: float =
     while time.monotonic() < end:
         if pace:
             await asyncio.sleep(max(0.0, begun + sent / pace - time.monotonic()))
-        data = frames[sent // AT_ONCE % len(frames)].replace(MOMENT, b"%.3f" % time.time())
+        data = frames[sent // BATCH % len(frames)].replace(MOMENT, b"%.3f" % time.time())
         writer.write(len(data).to_bytes(4, "big") + data)
         await writer.drain()
-        sent += AT_ONCE
+        sent += BATCH
     writer.close()
     return sent
 
 
-def messages(traffic: Traffic, number: int = FRAMES, site: str = SITE) -> list[bytes]:
-    """Messages of views whose times are ``MOMENT``."""
+def messages(traffic: Traffic, views: int = VIEWS, site: str = SITE) -> list[bytes]:
+    """Messages of views whose times are ``MOMENT``, each of as many as a worker sends at a time."""
     found = []
-    for _ in range(number):
-        hits = [hit._replace(site=site).to_json() for hit in traffic.views(AT_ONCE, float(MOMENT))]
+    for _ in range(views // BATCH):
+        hits = [hit._replace(site=site).to_json() for hit in traffic.views(BATCH, float(MOMENT))]
         found.append(json.dumps({"hits": hits, "dropped": 0}, separators=(",", ":")).encode("ascii"))
     return found
 
@@ -370,9 +393,8 @@ def worker() -> None:
                 hit = of_exchange(asked, responder)
                 if hit is not None:
                     sender.send(hit)
-            hits = [sender._hits.popleft() for _ in range(len(sender._hits))]
-            for start in range(0, len(hits), 500):
-                pack({"hits": [each.to_json() for each in hits[start : start + 500]], "dropped": 0})
+            while sender._hits:
+                pack(sender._batch(last=False))
             best = min(best, time.process_time() - begun)
         say(f"a worker's share of {name}", f"{best / number * 1e6:,.1f} µs", aim)
 

@@ -22,7 +22,7 @@ METER_EVERY = 1.0
 TRY_AGAIN = 0.2
 """Seconds between two tries to reach a recorder that is away. To ask for a socket in a folder costs next to nothing,
 and whatever waits here is lost with the worker: so it must go out as soon as there is somebody to take it."""
-_BATCH = 64
+BATCH = 64
 """Hits in a message: to write them down takes a third of a millisecond, in which no request goes on."""
 
 
@@ -122,7 +122,7 @@ class Sender:
         return self.meter.counted and (last or time.monotonic() - self._metered >= METER_EVERY)
 
     def _batch(self, *, last: bool) -> Message:
-        batch = [self._hits.popleft() for _ in range(min(_BATCH, len(self._hits)))]
+        batch = [self._hits.popleft() for _ in range(min(BATCH, len(self._hits)))]
         dropped, self._told = self.dropped - self._told, self.dropped
         refusals, self._refusals = self._refusals, Counter()
         message: Message = {
