@@ -14,7 +14,7 @@
 #include <string.h>
 
 #define INTERFACE 3    /* grows with what Python and this agree on; a stale build is then not used */
-#define LIMIT 65536    /* as tokenizer.LIMIT: what is longer is read piecemeal there */
+#define LIMIT 65536    /* as copier.LIMIT: what is longer is read piecemeal there */
 #define MOST_HELD 1000 /* as judge.MOST_HELD */
 #define MOST_ITEMS 24  /* attributes handed over; tags that have more are Python's */
 #define LONGEST_ADDRESS 2048 /* of those that are asked for as they stand */
