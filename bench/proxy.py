@@ -8,8 +8,9 @@ our recorder share the second. Requests are a browser's: with its headers and co
 is the same page for all, as most are; ``fresh`` is another one each time it is asked for.
 
 Three ratios to nginx: by rate, as seen from outside; by processor time a request of what does the proxy's work, which
-holds on a busy machine too and where the load is what limits nginx; and of the 99th percentiles. The other proxies pass
-pages and downloads on as they are.
+holds on a busy machine too and where the load is what limits nginx; and of the 99th percentiles. Each is the median of
+the rounds' own, in which both run right after each other; the figures themselves are the best of all rounds. The other
+proxies pass pages and downloads on as they are.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import contextlib
 import os
 import re
 import shutil
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -30,6 +32,9 @@ from bench import _contestants as contestants
 from bench._contestants import HOST, LOAD, Contestant
 
 CONNECTIONS = 32
+
+FEW = 4
+"""Rounds in which the other proxies take part."""
 
 _BROWSER = {
     "Host": HOST,
@@ -139,6 +144,17 @@ def best(rounds: Sequence[Measured]) -> Measured:
     )
 
 
+def beside(rounds: Sequence[Measured], reference: Sequence[Measured]) -> Measured:
+    """Each figure as a share of the reference's of the same round, the median of all rounds: what they share is the
+    machine of that moment, and its speed changes from one to the next."""
+    pairs = list(zip(rounds, reference, strict=False))
+    return Measured(
+        statistics.median(each.rate / other.rate for each, other in pairs),
+        statistics.median(other.cost / each.cost for each, other in pairs),
+        statistics.median(each.slow / other.slow for each, other in pairs),
+    )
+
+
 def compete(running: Sequence[Contestant], cases: Iterable[str], seconds: int, most: int) -> None:
     """Measure every case of every contestant, in rounds, so that a disturbance meets all of them."""
     for name in cases:
@@ -148,27 +164,28 @@ def compete(running: Sequence[Contestant], cases: Iterable[str], seconds: int, m
             measure(each, case, 1)
         for number in range(most):
             for each in running:
-                if number == 0 or each.name in ("nginx", "vestibule"):
+                if number < FEW or each.name in ("nginx", "vestibule"):
                     rounds[each.name].append(measure(each, case, seconds))
-        _print(name, case, {each: best(measured) for each, measured in rounds.items()})
+        _print(name, case, rounds)
 
 
-def _print(name: str, case: Case, found: dict[str, Measured]) -> None:
-    reference = found.get("nginx")
+def _print(name: str, case: Case, rounds: dict[str, list[Measured]]) -> None:
+    reference, peer = rounds.get("nginx"), rounds.get("asgiproxy")
     sys.stdout.write(
         f"\n{name:20}{'a second':>10}{'of nginx':>9}{'by cpu':>8}{'µs cpu':>9}{'p99 ms':>8}{'of nginx':>9}\n"
     )
-    for who, each in found.items():
+    for who, measured in rounds.items():
+        each = best(measured)
         line = f"  {who:18}{each.rate:10.0f}"
         if reference is None:
             line += f"{'':17}{each.cost:9.0f}{each.slow:8.1f}"
         else:
-            line += f"{each.rate / reference.rate:9.2f}{reference.cost / each.cost:8.2f}{each.cost:9.0f}"
-            line += f"{each.slow:8.1f}{each.slow / reference.slow:9.1f}"
+            share = beside(measured, reference)
+            line += f"{share.rate:9.2f}{share.cost:8.2f}{each.cost:9.0f}{each.slow:8.1f}{share.slow:9.1f}"
         if who == "vestibule":
             line += f"   aim {case.aim:.2f}, p99 ≤ 3.0" if case.aim else ""
-            if "asgiproxy" in found:
-                line += f"; {each.rate / found['asgiproxy'].rate:.1f} × asgiproxy"
+            if peer is not None:
+                line += f"; {beside(measured, peer).rate:.1f} × asgiproxy"
         if each.wrong:
             line += f"   {each.wrong} wrong or missing answers"
         sys.stdout.write(line + "\n")
@@ -200,8 +217,8 @@ def running(folder: Path, only: Sequence[str]) -> Iterator[list[Contestant]]:
 
 def main(arguments: Sequence[str] = ()) -> int:
     parser = argparse.ArgumentParser(prog="bench.proxy")
-    parser.add_argument("--seconds", type=int, default=4)
-    parser.add_argument("--rounds", type=int, default=3, help="of nginx and ours, the best of which counts")
+    parser.add_argument("--seconds", type=int, default=1, help="of a round")
+    parser.add_argument("--rounds", type=int, default=12, help="of nginx and ours")
     parser.add_argument("--only", default="", help="names, separated by commas")
     parser.add_argument("cases", nargs="*", metavar="case")
     options = parser.parse_args(list(arguments))
