@@ -7,8 +7,8 @@ back our reading of the upstream, and the upstream's socket our ``receive``.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping, Sequence
+from time import monotonic
 from typing import Any
 
 from vestibule.core.headers import Header, response_headers
@@ -64,7 +64,7 @@ class Upstream:
             await self._other(scope, receive, send)
             return
         # All in one coroutine: each one more is asked at every step.
-        request = Request(scope, self._heads, asyncio.get_running_loop().time())
+        request = Request(scope, self._heads, monotonic())
         connection: Connection | None = None
         self.running += 1
         try:

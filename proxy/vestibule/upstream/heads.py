@@ -45,7 +45,7 @@ class Heads:
         self._same: Same[Head] = Same(MAX_KNOWN, AGE)
 
     def of(self, scope: Any, now: float) -> Head:
-        """The head for a request of HTTP (ASGI's scope), without its first line. now: the loop's time."""
+        """The head for a request of HTTP (ASGI's scope), without its first line. now: by ``time.monotonic``."""
         peer = scope.get("client")
         address = peer[0] if peer else None
         scheme = scope.get("scheme", "http")
