@@ -15,6 +15,11 @@ from tests.services import write_config
 
 ROUNDS = 8
 NOTHING = "python -c pass"
+IMPORTS = (
+    "import gc, os\ngc.disable()\nos.environ['PYDANTIC_DISABLE_PLUGINS'] = '__all__'\n"
+    "import vestibule.cli\nimport vestibule.cli.checking\n"
+)
+"""All that a check imports, as ``vestibule.cli.main`` has it done."""
 
 
 def milliseconds(arguments: Sequence[str]) -> float:
@@ -33,6 +38,7 @@ def asked(config: Path) -> dict[str, list[str]]:
         "import typer": ["-c", "import typer"],
         "pydantic, one model": ["-c", "from pydantic import BaseModel\nclass A(BaseModel):\n    a: int\n"],
         "import ruamel.yaml": ["-c", "import ruamel.yaml"],
+        "imports of check": ["-c", IMPORTS],
         "vestibule --help": ["-m", "vestibule", "--help"],
         "vestibule check": ["-m", "vestibule", "check", "--config", str(config)],
     }

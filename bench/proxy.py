@@ -8,9 +8,9 @@ our recorder share the second. Requests are a browser's: with its headers and co
 is the same page for all, as most are; ``fresh`` is another one each time it is asked for.
 
 Three ratios to nginx: by rate, as seen from outside; by processor time a request of what does the proxy's work, which
-holds on a busy machine too and where the load is what limits nginx; and of the 99th percentiles. Each is the median of
-the rounds' own, in which both run right after each other; the figures themselves are the best of all rounds. The other
-proxies pass pages and downloads on as they are.
+holds on a busy machine too and where the load is what limits nginx; and of the 99th percentiles. The first two are the
+median of the rounds' own, in which both run right after each other; the figures themselves, and the third, are of the
+best rounds. The other proxies pass pages and downloads on as they are.
 """
 
 from __future__ import annotations
@@ -145,13 +145,14 @@ def best(rounds: Sequence[Measured]) -> Measured:
 
 
 def beside(rounds: Sequence[Measured], reference: Sequence[Measured]) -> Measured:
-    """Each figure as a share of the reference's of the same round, the median of all rounds: what they share is the
-    machine of that moment, and its speed changes from one to the next."""
+    """Each figure as a share of the reference's. Rate and cost: the median of the rounds' own shares, since what both
+    share is the machine of that moment, whose speed changes from one to the next. slow: of the best rounds, since
+    whatever else runs makes tails longer, and never of both at once."""
     pairs = list(zip(rounds, reference, strict=False))
     return Measured(
         statistics.median(each.rate / other.rate for each, other in pairs),
         statistics.median(other.cost / each.cost for each, other in pairs),
-        statistics.median(each.slow / other.slow for each, other in pairs),
+        best(rounds).slow / best(reference).slow,
     )
 
 
