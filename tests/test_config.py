@@ -123,6 +123,7 @@ def test_places_and_limits(tmp_path: Path, line: str, expected: str) -> None:
         ("a: 'x\n", 2),
         ("a: 1\nb: 2020-13-01\n", 2),
         ("a: 1\nb: 2020-13-01\nc: &c [*c]\n", 2),
+        ("a: 1\nb: 2020-13-01\nc: 2020-01-99\n", 2),
         ("a: &a [[x]]\nb:\n  *a : 1\n", 3),
         ("a: &a {x: [y]}\n? *a\n", 2),
         ("a: 1\nb: &b [c]\nd:\n- {e: [*b, {f: &g [*b]}]}\n- {h: &i x, *i : {*g : 1}}\n", 5),
@@ -150,6 +151,22 @@ def test_what_is_not_yaml_is_named_by_its_line(tmp_path: Path, content: str, lin
 )
 def test_what_is_nested_too_deeply_is_named_by_its_line(tmp_path: Path, content: str, line: int) -> None:
     assert problems(written(tmp_path, content)) == [f"site.yaml:{line}: site: is nested more than 50 deep"]
+
+
+@pytest.mark.parametrize(
+    ("content", "line"),
+    [
+        ("a: 1\nlists: !!set {a.txt}\n", 2),
+        ("a: 1\nlists:\n- !!binary YS50eHQ=\n", 3),
+        ("a: 1\nb: 0x" + "f" * 6000 + "\n", 2),
+        ("a: 1\n? 0x" + "f" * 6000 + "\n: 1\n", 1),
+        ("a: 1\nb: !mine c\n", 2),
+    ],
+    ids=["set", "bytes", "number", "key", "tag"],
+)
+def test_a_value_of_a_kind_that_no_setting_has_is_refused(tmp_path: Path, content: str, line: int) -> None:
+    (found,) = problems(written(tmp_path, content))
+    assert found.startswith(f"site.yaml:{line}: site: holds a value of a kind that no setting has")
 
 
 def test_bytes_that_are_not_text(tmp_path: Path) -> None:

@@ -36,6 +36,7 @@ MAX_DEPTH = 50
 """A file with settings in settings beyond this depth is refused; ours go six deep."""
 
 SettingPath = tuple[str | int, ...]
+_TEXT = "tag:yaml.org,2002:str"
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -111,7 +112,7 @@ def read(path: Path, problems: list[Problem], *, optional: bool = False) -> Docu
     lines: dict[SettingPath, int] = {}
     try:
         document = Document(file, _plain(data, (), lines), lines)
-    except _DeepError as error:
+    except (_DeepError, _OddError) as error:
         problems.append(Problem(file, error.line, path.stem, str(error)))
         return empty
     except _TooManyError:
@@ -191,10 +192,10 @@ def _unreadable(text: str) -> int:
             continue
         seen.add(id(node))
         if isinstance(node, MappingNode):
-            nodes += [each for pair in node.value for each in pair]
+            nodes += [each for pair in reversed(node.value) for each in reversed(pair)]
         elif isinstance(node, SequenceNode):
-            nodes += node.value
-        else:
+            nodes += reversed(node.value)
+        elif node.tag is None or str(node.tag) != _TEXT:
             try:
                 _yaml().load(text[node.start_mark.index : node.end_mark.index])
             except YAMLError:
@@ -228,6 +229,14 @@ class _TooManyError(Exception):
     """More settings than anybody writes."""
 
 
+class _OddError(Exception):
+    """A value, on this line, of a kind that no setting has: what reads settings may take it for something else."""
+
+    def __init__(self, line: int) -> None:
+        super().__init__("holds a value of a kind that no setting has, or a number that is too long")
+        self.line = line
+
+
 def _plain(node: Any, path: SettingPath, lines: dict[SettingPath, int]) -> Any:
     """Plain data from ruamel's nodes; fills ``lines`` (counted from 1)."""
     if len(lines) > MAX_SETTINGS:
@@ -236,6 +245,8 @@ def _plain(node: Any, path: SettingPath, lines: dict[SettingPath, int]) -> Any:
         raise _DeepError(lines.get(path[:1], 1))
     if isinstance(node, CommentedMap):
         for key in node:
+            if _is_long(key):
+                raise _OddError(_near(path, lines))
             position = node.lc.data.get(key) if node.lc.data else None
             if position is not None:
                 lines[(*path, str(key))] = position[0] + 1
@@ -249,6 +260,15 @@ def _plain(node: Any, path: SettingPath, lines: dict[SettingPath, int]) -> Any:
     if isinstance(node, bool | date) or node is None:
         return node
     for kind in (str, int, float):
-        if isinstance(node, kind):
+        if isinstance(node, kind) and not _is_long(node):
             return kind(node)
-    return node
+    raise _OddError(_near(path, lines))
+
+
+def _is_long(value: object) -> bool:
+    """Whether a number is longer than any setting's; Python does not write down the longest."""
+    return isinstance(value, int) and value.bit_length() > 64
+
+
+def _near(path: SettingPath, lines: Mapping[SettingPath, int]) -> int:
+    return Document("", {}, lines).line(path)
