@@ -678,13 +678,19 @@ class TestTakingUp:
         def failing(_: Config) -> None:
             raise RuntimeError("no dashboard")
 
+        first = (folder / "site.yaml").read_text()
+
         async def body(counting: Counting) -> None:
             shutil.rmtree(folder / "sites" / "shop")
+            written(folder, blog=SHOP.replace("shop", "blog"))
+            (folder / "site.yaml").write_text(first)
             with monkeypatch.context() as patched:
                 patched.setattr(counting._admin, "dashboards", failing)
                 await counting._follower.again()
             assert [site.profile for site in counting._follower.config.sites] == ["shop"]
             assert not counting._recorders["shop"].leaving
+            assert counting._recorders["blog"].leaving, "it came with what was not taken up"
+            shutil.rmtree(folder / "sites" / "blog")
             await counting._follower.again()
             assert counting._follower.config.sites == ()
             assert counting._recorders["shop"].leaving
@@ -692,12 +698,18 @@ class TestTakingUp:
         self.run(folder, body)
 
     def test_the_folder_is_watched_on_where_a_site_could_not_be_let_go(
-        self, folder: Path, caplog: pytest.LogCaptureFixture
+        self, folder: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         async def body(counting: Counting) -> None:
             shop = counting._recorders["shop"]
             shop.leaving = shop.left = True
-            counting._calls.remove("shop")
+            stop = shop.stop
+
+            async def fails() -> None:
+                await stop()
+                raise OSError
+
+            monkeypatch.setattr(shop, "stop", fails)
             watching = asyncio.create_task(counting._watch())
             words = "a site that is gone could not be let go"
             await asyncio.to_thread(wait_until, lambda: words in caplog.text or watching.done(), "the complaint")
@@ -708,6 +720,7 @@ class TestTakingUp:
                 "the change",
             )
             assert not watching.done()
+            assert caplog.text.count(words) == 1
             watching.cancel()
             await asyncio.gather(watching, return_exceptions=True)
 

@@ -117,7 +117,8 @@ class Counting:
         """End the recorders of sites that are gone, once nothing of theirs is open."""
         for profile in self._recorders.left:
             self._calls.remove(profile)
-            del self._admin.offices[profile], self._admin.backends[profile]
+            self._admin.offices.pop(profile, None)
+            self._admin.backends.pop(profile, None)
             await self._recorders.remove(profile)
 
     def _answer(self, site: Config) -> None:
@@ -159,11 +160,16 @@ class Counting:
     async def _use(self, config: Config) -> None:
         """Count and show by another configuration."""
         before = dict(self._follower.config.revisions)
-        await self._take_in(config)
-        apps = self._admin.dashboards(config)
-        for site in config.everyone:
-            self._recorders[site.profile].reload(plan_of(site, self._secrets[0]))
-        self._admin.show(apps)
+        try:
+            await self._take_in(config)
+            apps = self._admin.dashboards(config)
+            for site in config.everyone:
+                self._recorders[site.profile].reload(plan_of(site, self._secrets[0]))
+            self._admin.show(apps)
+        except BaseException:
+            # Those that came count for nobody.
+            self._recorders.leave({site.profile for site in self._follower.config.everyone})
+            raise
         # Last: where anything before fails, the configuration before goes on, with the sites that it has. One that has
         # gone is counted for until its last day is closed.
         self._recorders.leave({site.profile for site in config.everyone})

@@ -115,8 +115,8 @@ class Sites:
         return self.first if is_revocation(record) else self._named.get(str(record.get("site")), self.first)
 
     def _by_name(self) -> dict[str, Recorder]:
-        """By what the sites are called. Where a site's folder was given another name there are two of one for a while:
-        it is the one's that stays."""
+        """By what the sites are called. Where a site's folder was given another name there are two of one, until this
+        process ends: it is the one's that stays."""
         return {each.plan.site: each for each in sorted(self._of.values(), key=lambda each: not each.leaving)}
 
 
@@ -130,7 +130,7 @@ class SiteCalls:
         self._calls[profile] = calls
 
     def remove(self, profile: str) -> None:
-        del self._calls[profile]
+        self._calls.pop(profile, None)
 
     async def __call__(self, name: str, given: Mapping[str, Any]) -> Any:
         """See ``Calls.__call__``."""
