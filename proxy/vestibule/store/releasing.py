@@ -32,7 +32,8 @@ _AT_ONCE = 50_000
 
 _STAGING = "staging_"
 _LEFT = (
-    "SELECT name FROM system.tables WHERE database = currentDatabase() AND startsWith(name, {prefix:String})"
+    "SELECT name FROM system.tables WHERE database = currentDatabase() AND match(name, {ours:String})"
+    " AND metadata_modification_time > toDateTime(0)"
     " AND metadata_modification_time < now() - toIntervalSecond({age:Int64})"
 )
 _CLOSED = "SELECT count() FROM closed_days WHERE site = {site:String} AND day = {day:Date}"
@@ -69,7 +70,8 @@ def release(
 
 def sweep(client: Client, layout: Layout, age: int = 86_400) -> None:
     """Remove tables in which a release was made that was cut short, and not begun again for ``age`` seconds."""
-    for (name,) in client.query(_LEFT, {"prefix": _STAGING, "age": age}).result_rows:
+    ours = f"^{_STAGING}[0-9a-f]{{16}}(_known)?(_local)?$"
+    for (name,) in client.query(_LEFT, {"ours": ours, "age": age}).result_rows:
         for statement in layout.drop(name):
             client.command(statement)
 

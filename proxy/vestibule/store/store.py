@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any
@@ -178,9 +179,11 @@ class Store:
             where = releasing.partition(site, day)
             for table in ("open_cells", "salts"):
                 self._client.command(self._layout.change(table, f"DROP PARTITION {where}"))
-            releasing.sweep(self._client, self._layout)
         self._note_closed(site, day, "done", owner, now)
         self._archive.changed()
+        # What cannot be removed today may be tomorrow.
+        with suppress(StoreError), refusals("what others left cannot be removed"):
+            releasing.sweep(self._client, self._layout)
         return True
 
     def archive(self, site: str, now: datetime) -> bool:
