@@ -14,7 +14,8 @@ _logger = logging.getLogger("vestibule.protocol")
 
 class HardenedWebSocket(WebSocketsSansIOProtocol):
     """uvicorn's WebSocket protocol for ``Config(ws=...)``, without what it would log of visitors and without its blind
-    spot: bytes that come before the handshake is answered, at which it fails, end the connection."""
+    spots: bytes that come before the handshake is answered, at which it fails, end the connection; and a handshake that
+    the app refuses with an answer of its own is complete with that, not an error of the app's."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -25,3 +26,8 @@ class HardenedWebSocket(WebSocketsSansIOProtocol):
             self.transport.abort()
         else:
             super().data_received(data)
+
+    async def send(self, message: Any) -> None:
+        await super().send(message)
+        if self.initial_response is not None and self.close_sent:
+            self.handshake_complete = True
