@@ -627,8 +627,9 @@ def test_too_few_are_not_compared(today: int, value: str) -> None:
 
     with admin(Less(people={"ada": person()})) as house, house.signed_in() as client:
         tree = page(client, "/?period=7d&where=country:AT")
-    assert texts(tree, "#tile-view .tile-value") == [value]
-    assert texts(tree, "#tile-view .tile-change") == [""]
+    for tile in ("view", "visitors"):
+        assert texts(tree, f"#tile-{tile} .tile-value") == [value]
+        assert texts(tree, f"#tile-{tile} .tile-change") == [""]
 
 
 def test_views_a_visit_are_drawn_by_days_that_are_over(ada: httpx.Client) -> None:

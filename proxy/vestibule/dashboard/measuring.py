@@ -57,16 +57,12 @@ class Measuring:
         if figure.unit is Unit.WORD:
             return await self._median()
         if figure.id == "visitors":
-            return await self._days("view", "visitors")
+            return _told(await self._days("view", "visitors"))
         if figure.unit is Unit.EACH:
             return await self._each(figure)
         if figure.unit is Unit.COUNT:
             found = await (self._total(figure.top.kind) if not figure.top.by else self._part(figure.top))
-            if self._where is None:
-                return found
-            # What is released says nothing of too few: none of it does not mean that there was none.
-            compared = found.value if found.like is None else found.like
-            return replace(found, value=found.value or None, before=found.before if compared else None)
+            return found if self._where is None else _told(found)
         below = figure.below
         assert below is not None
         shares = [self._share(figure.top, below, period) for period in (self._period, self._against) if period]
@@ -238,6 +234,12 @@ def _sum(answer: Answer | None, column: str, until: str = "~") -> float | None:
 
 def _ratio(top: float | None, below: float | None) -> float | None:
     return None if top is None or not below else top / below
+
+
+def _told(found: Measured) -> Measured:
+    """What is released says nothing of too few: none of it does not mean that there was none."""
+    compared = found.value if found.like is None else found.like
+    return replace(found, value=found.value or None, before=found.before if compared else None)
 
 
 async def _nothing() -> None:
