@@ -490,6 +490,6 @@ def test_what_needs_a_closer_look_is_moved_where_it_is_no_page(
         whole = ConsentMiddleware(upstream, configured(tmp_path), secrets=[SECRET], sender=recording, state=tmp_path)
         with front(url, monkeypatch, app=whole) as served:
             assert served.get("/a.zip", **headers) == DATA
-            assert served.tried == [True]
+            wait_until(lambda: served.tried == [True], "its end, which comes after its last byte")
         asyncio.run(upstream.close())
     assert [(hit.status, hit.size) for hit in recording.hits] == [(200, len(DATA))]
