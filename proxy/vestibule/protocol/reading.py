@@ -3,6 +3,7 @@ is answered. What answers them is :class:`vestibule.protocol.server.HardenedProt
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, ClassVar
@@ -22,7 +23,7 @@ of known length is here, or all of it."""
 _OWS = b" \t"  # not part of a value; the parser leaves it at the end of one
 
 
-class Reading(HttpToolsProtocol):
+class Reading(HttpToolsProtocol, ABC):
     """See the module."""
 
     repeats: ClassVar[Repeats | None] = None
@@ -53,29 +54,29 @@ class Reading(HttpToolsProtocol):
 
     # What answers.
 
+    @abstractmethod
     def begin(self, method: str, version: str, framing: Framing, *, keep_alive: bool) -> None:
         """A request begins, of which the head is here; raises RefusedError."""
-        raise NotImplementedError
 
+    @abstractmethod
     def go_on(self, exchange: Exchange) -> None:
         """Enough of its body is here, or all of it."""
-        raise NotImplementedError
 
+    @abstractmethod
     def busy(self) -> bool:
         """Whether a request is being answered."""
-        raise NotImplementedError
 
+    @abstractmethod
     def shed(self) -> None:
         """Raise RefusedError for one connection too many, if there still are too many."""
-        raise NotImplementedError
 
+    @abstractmethod
     def refuse(self, status: int) -> None:
         """What comes cannot be read, or is too much."""
-        raise NotImplementedError
 
+    @abstractmethod
     def hand_over(self, rest: bytes) -> None:
         """A WebSocket begins with the head as it was read. rest: what came after it."""
-        raise NotImplementedError
 
     # What was read.
 

@@ -38,7 +38,7 @@ def hardened(
     get the fields of a request as a tuple, which may be that of other requests, too."""
     hearing = {"refused": staticmethod(refused)} if refused is not None else {}
     offered: Mapping[str, Any] = MappingProxyType({name: MappingProxyType({}) for name in offers})
-    own = {"limits": limits, "repeats": Repeats(), "offers": offered, **hearing}
+    own = {"__module__": __name__, "limits": limits, "repeats": Repeats(), "offers": offered, **hearing}
     return type("HardenedProtocol", (HardenedProtocol,), own)
 
 

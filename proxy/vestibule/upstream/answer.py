@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import enum
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -38,7 +39,7 @@ class Framing(enum.Enum):
     CLOSE = "close"
 
 
-class Answer(asyncio.BufferedProtocol):
+class Answer(asyncio.BufferedProtocol, ABC):
     """See the module. left: of a body with a length, what the socket has not brought yet. public: the fields as any
     client gets them, where that is known. fault: what ended the exchange before its time."""
 
@@ -108,13 +109,13 @@ class Answer(asyncio.BufferedProtocol):
         self._fields = []
         self.left = 0
 
+    @abstractmethod
     def fail(self, cause: Cause) -> None:
         """End the exchange with ``cause``."""
-        raise NotImplementedError
 
+    @abstractmethod
     def permit(self) -> None:
         """The upstream has spoken: whoever waits to send it a body waits no longer."""
-        raise NotImplementedError
 
     # What was read.
 
