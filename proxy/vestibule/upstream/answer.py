@@ -103,10 +103,6 @@ class Answer(asyncio.BufferedProtocol, ABC):
         self.done = self.head_done = self._heard = False
         self.reusable = True
         self.fault = None
-        self.status = 0
-        self.headers = ()
-        self.public = None
-        self._fields = []
         self.left = 0
 
     @abstractmethod
@@ -133,26 +129,23 @@ class Answer(asyncio.BufferedProtocol, ABC):
 
     def _glance(self, nbytes: int) -> bool:
         """Read an answer's head, with which what was read begins, if it is a plain one; whether it is."""
-        buffers, limits = self._pool.buffers, self.limits
+        buffers = self._pool.buffers
         begin = bytes(buffers.current[: min(nbytes, _GLANCED)])
         head = self._pool.glance.read(begin)
-        if head is None or len(head.headers) > limits.header_count or head.size > limits.header_bytes:
+        if head is None:
             return False
-        bodiless = self._no_body or head.length == 0 or head.status in (204, 304)
-        if head.length is None and not bodiless:
-            return False
-        self.status, self.headers, self.public = head.status, head.headers, head.public
-        self.framing = Framing.NONE if bodiless else Framing.LENGTH
-        self.head_done = True
-        self._fresh_parser = True  # it has seen nothing of this
+        self.status, self.headers, size, length, self.public = head
+        self.head_done = self._fresh_parser = True  # which has seen nothing of this
         self.permit()
-        if head.length is None or bodiless:
+        if self._no_body or not length:
+            self.framing = Framing.NONE
             self.done = True
-            self.reusable = head.size == nbytes
+            self.reusable = size == nbytes
         else:
-            self.left = head.length
-            if head.size < nbytes:
-                self._raw(begin[head.size :] if nbytes <= _GLANCED else buffers.taken(nbytes, head.size))
+            self.framing = Framing.LENGTH
+            self.left = length
+            if size < nbytes:
+                self._raw(begin[size:] if nbytes <= _GLANCED else buffers.taken(nbytes, size))
         return True
 
     def _raw(self, data: bytes | memoryview) -> None:
@@ -172,6 +165,8 @@ class Answer(asyncio.BufferedProtocol, ABC):
     def _parse(self, data: memoryview) -> None:
         if not self._heard:
             self._interim = self._noise = self._read = 0
+            self._fields = []
+            self.public = None
         before = self.buffered
         self._read += len(data)
         try:

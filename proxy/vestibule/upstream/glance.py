@@ -2,7 +2,8 @@
 
 A reader for the usual case, at a third of the parser's cost, and at a tenth where the same head was read before, as it
 is with each answer of the same second to the same question. It takes nothing that the parser would refuse: a head in
-which any line looks otherwise than here is left to it, and so is every coding, upgrade and end of connection.
+which any line looks otherwise than here is left to it, and so is every coding, upgrade and end of connection, and a
+body of which nothing says how long it is.
 """
 
 from __future__ import annotations
@@ -28,25 +29,30 @@ _FIELD = re.compile(
 )
 _ELSEWHERE = frozenset({b"transfer-encoding", b"upgrade"})
 _LENGTH = re.compile(rb"[0-9]{1,18}")
+_BODILESS = frozenset({204, 304})
 
 
 class Head(NamedTuple):
-    """headers: with names in lower case. size: in bytes, with the empty line. length: of the body as announced, None
-    where it isn't. public: the fields as any client gets them; None where that depends on the client."""
+    """headers: with names in lower case. size: in bytes, with the empty line. length: of the body that follows where
+    the request did not rule one out. public: the fields as any client gets them; None where that depends on the
+    client."""
 
     status: int
     headers: tuple[Header, ...]
     size: int
-    length: int | None
+    length: int
     public: tuple[Header, ...] | None
 
 
 class Glance:
-    """See the module. Remembers lines, most of which come with every answer, and heads."""
+    """See the module. Remembers lines, most of which come with every answer, and heads. count, size: fields of a head
+    and its bytes at most; larger ones are left to the parser, which refuses them."""
 
-    __slots__ = ("_heads", "_known")
+    __slots__ = ("_count", "_heads", "_known", "_size")
 
-    def __init__(self) -> None:
+    def __init__(self, count: int, size: int) -> None:
+        self._count = count
+        self._size = size
         self._known: dict[bytes, Header] = {}
         self._heads: dict[bytes, Head] = {}
 
@@ -82,9 +88,12 @@ class Glance:
         lengths = [value for name, value in headers if name == b"content-length"]
         if len(lengths) > 1 or (lengths and not _LENGTH.fullmatch(lengths[0])):
             return None
-        status = int(match[1])
-        length = int(lengths[0]) if lengths else None
-        return Head(status, tuple(headers), len(text) + 4, length, common_headers(headers, status=status))
+        status, size = int(match[1]), len(text) + 4
+        bodiless = status in _BODILESS
+        if not (bodiless or lengths) or len(headers) > self._count or size > self._size:
+            return None
+        length = 0 if bodiless else int(lengths[0])
+        return Head(status, tuple(headers), size, length, common_headers(headers, status=status))
 
     def _field(self, line: bytes) -> Header | None:
         match = _FIELD.fullmatch(line)

@@ -35,7 +35,7 @@ class Pool:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._closed = False
         self.buffers = Buffers(views=views)
-        self.glance = Glance()
+        self.glance = Glance(limits.header_count, limits.header_bytes)
         self.moving = Moving()
 
     def take(self) -> Connection | None:
