@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.sites import SECRET, Recording, configured, in_process, scope
+from tests.sites import SECRET, SITE_YAML, TRACKERS_YAML, Recording, configured, in_process, scope
 from vestibule.middleware import ConsentMiddleware
-from vestibule.middleware.recall import KEPT, MAX_KNOWN, Recall
+from vestibule.middleware.recall import KEPT, MAX_KNOWN, MAX_PLAIN, MAX_TARGET, Known, Recall
 from vestibule.middleware.response import Responder
 
 Message = MutableMapping[str, Any]
@@ -169,6 +169,74 @@ def test_memory_is_bounded(parts: tuple[App, ConsentMiddleware, Recording]) -> N
     for number in range(MAX_KNOWN * 2 + 5):
         assert recall.of(scope([*REQUESTS[0], (b"x", b"%d" % number)]), 100.0) is not None
         assert len(recall._known) <= MAX_KNOWN
+
+
+def ways(folder: Path, more: str = "") -> tuple[App, ConsentMiddleware]:
+    """An app behind, by whose being asked one sees what was left to the site."""
+    site = SITE_YAML + "sign_in: {cookies: [session], login: {path: /login}, logout: /logout}\n"
+    relay = "custom: {relay: {hosts: [relaso.com], paths: ['/relay'], purpose: statistics, state: ask}}\n"
+    app = App()
+    config = configured(folder, site, TRACKERS_YAML + relay + more)
+    return app, ConsentMiddleware(app, config, secrets=[SECRET], sender=Recording(), state=folder, clock=lambda: 1.8e9)
+
+
+def known_of(whole: ConsentMiddleware, asked: dict[str, Any]) -> Known:
+    known = whole._recall.of(asked, 1.8e9)
+    assert known is not None
+    return known
+
+
+@pytest.mark.parametrize(
+    ("path", "query", "left"),
+    [
+        ("/x", b"", True),
+        ("/x", b"a=b", True),
+        ("/_privacy/signals", b"", False),
+        ("/relay", b"", False),
+        ("/x", b"vestibule-signed-in=1", False),
+        ("/login", b"", True),
+        ("/logout", b"", True),
+    ],
+)
+def test_what_is_asked_for_again_goes_the_same_way(tmp_path: Path, path: str, query: bytes, left: bool) -> None:
+    app, whole = ways(tmp_path)
+    asked = {**scope(REQUESTS[1], path=path), "query_string": query}
+    answers = [in_process(whole, asked) for _ in range(3)]
+    assert [answer[0]["status"] for answer in answers] == [answers[0][0]["status"]] * 3
+    assert len(app.asked) == (3 if left else 0)
+    # Only what nothing stands in the way of is passed without a look.
+    assert bool(known_of(whole, asked).plain) is (path == "/x" and left)
+
+
+def test_an_observed_service_is_counted_each_time(tmp_path: Path) -> None:
+    app, recording = App(), Recording()
+    relay = "custom: {relay: {hosts: [relaso.com], paths: ['/relay'], purpose: statistics, state: ask}}\n"
+    config = configured(tmp_path, SITE_YAML + "mode: observe\n", TRACKERS_YAML + relay)
+    whole = ConsentMiddleware(app, config, secrets=[SECRET], sender=recording, state=tmp_path, clock=lambda: 1.8e9)
+    for _ in range(3):
+        in_process(whole, scope(REQUESTS[1], path="/relay"))
+    assert [hit.blocked for hit in recording.hits if hit.blocked] == [(("relay", "statistics", "", "relay"),)] * 3
+    assert len(app.asked) == 3
+
+
+def test_a_path_that_somebody_in_front_changed_is_looked_at_for_itself(tmp_path: Path) -> None:
+    app, whole = ways(tmp_path)
+    asked = scope(REQUESTS[1])
+    for _ in range(2):
+        in_process(whole, asked)
+        assert in_process(whole, {**asked, "path": "/_privacy/nothing"})[0]["status"] == 404
+    assert len(app.asked) == 2
+
+
+def test_addresses_are_remembered_in_bounds(tmp_path: Path) -> None:
+    app, whole = ways(tmp_path)
+    for number in range(MAX_PLAIN + 5):
+        in_process(whole, scope(REQUESTS[1], path=f"/{number}"))
+    long = scope(REQUESTS[2], path="/" + "x" * MAX_TARGET)
+    in_process(whole, long)
+    assert len(known_of(whole, scope(REQUESTS[1])).plain) == MAX_PLAIN
+    assert not known_of(whole, long).plain
+    assert len(app.asked) == MAX_PLAIN + 6
 
 
 def test_a_new_configuration_forgets(tmp_path: Path) -> None:

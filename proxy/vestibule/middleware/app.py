@@ -31,7 +31,7 @@ from vestibule.middleware.passage import Passage
 from vestibule.middleware.recall import Recall
 from vestibule.middleware.request import Header, is_ours
 from vestibule.middleware.response import Responder
-from vestibule.middleware.sign_in import following
+from vestibule.middleware.sign_in import ARRIVED, following
 from vestibule.middleware.sites import Further
 from vestibule.middleware.snapshot import Snapshot
 from vestibule.middleware.tending import Tending
@@ -131,23 +131,17 @@ class ConsentMiddleware:
             self._elsewhere()
             await answers.answer_text(send, 421, _ELSEWHERE)
             return
-        snapshot, known = recall.snapshot, asked.known
-        if Endpoints.owns(scope["path"]):
-            with Answer(self._meter, following(snapshot.sign_ins, known.visitor, send)) as own:
-                await snapshot.endpoints(Exchange(known.visitor, scope, receive, own, _Counter(self._sender, asked)))
-            return
-        verdict = known.closed(snapshot.policy, asked.target)
-        if verdict is not None and await self._relay(asked, verdict, send):
-            return
-        if snapshot.sign_ins.is_arrival(scope):
-            with Answer(self._meter, send) as own:
-                await snapshot.arrive(known.visitor, asked.target, own, head=scope["method"] == "HEAD")
-            return
+        known = asked.known
+        passage: Passage | None = None
+        if known.plain.get(asked.target) != scope["path"]:
+            if await self._answered(asked, receive, send):
+                return
+            if recall.snapshot.sign_ins.concerns(known.visitor, scope["path"]):
+                passage = asked.passage()
         prepared = known.prepared
         headers: Sequence[Header] = prepared.headers
         if type(scope["headers"]) is not tuple:
             headers = list(headers)  # as an app expects it that writes into it
-        passage = asked.passage() if snapshot.sign_ins.concerns(known.visitor, scope["path"]) else None
         if passage is not None:
             headers = [*headers, *passage.carried()]
             receive = passage.watch(scope, receive)
@@ -181,6 +175,25 @@ class ConsentMiddleware:
         now = self._clock()
         known = recall.of(scope, now)
         return None if known is None else Asked(recall.snapshot, scope, known, now, target_of(scope))
+
+    async def _answered(self, asked: Asked, receive: Receive, send: Send) -> bool:
+        """Answer what is not for the site; whether it was such."""
+        snapshot, scope, known = asked.snapshot, asked.scope, asked.known
+        if Endpoints.owns(scope["path"]):
+            with Answer(self._meter, following(snapshot.sign_ins, known.visitor, send)) as own:
+                await snapshot.endpoints(Exchange(known.visitor, scope, receive, own, _Counter(self._sender, asked)))
+            return True
+        verdict = known.closed(snapshot.policy, asked.target)
+        if verdict is not None and await self._relay(asked, verdict, send):
+            return True
+        if snapshot.sign_ins.is_arrival(scope):
+            with Answer(self._meter, send) as own:
+                await snapshot.arrive(known.visitor, asked.target, own, head=scope["method"] == "HEAD")
+            return True
+        signing = ARRIVED in asked.target or snapshot.sign_ins.concerns(known.visitor, scope["path"])
+        if verdict is None and not signing:
+            known.note_plain(asked.target, scope["path"])
+        return False
 
     async def _relay(self, asked: Asked, verdict: Verdict, send: Send) -> bool:
         """Answer in place of a service that is closed, unless it is only observed."""

@@ -31,9 +31,9 @@ MAX_KNOWN = 256
 MAX_KNOWN_BYTES = 4096
 """Requests remembered, and bytes of headers of each. When there are more, all are forgotten."""
 
-MAX_VERDICTS = 32
+MAX_PLAIN = 32
 MAX_TARGET = 256
-"""Addresses of which each keeps the verdict, and characters of one."""
+"""Addresses that each knows to be nothing out of the way, and characters of one."""
 
 UPGRADED = {"http": "http", "https": "https", "ws": "http", "wss": "https"}
 
@@ -41,27 +41,28 @@ UPGRADED = {"http": "http", "https": "https", "ws": "http", "wss": "https"}
 @dataclass(frozen=True, slots=True)
 class Known:
     """choice: the one that holds, their own or their browser's. address: the client's, in full. sent: the headers as
-    they came, the last of a name. verdicts: what the rules said of addresses that were asked for, None of open ones."""
+    they came, the last of a name. plain: addresses at which nothing stands between them and the site, with the paths
+    that the server made of these."""
 
     visitor: Visitor
     choice: Choice | None
     address: str
     prepared: Prepared
     sent: dict[bytes, bytes]
-    verdicts: dict[str, Verdict | None] = field(default_factory=dict)
+    plain: dict[str, str] = field(default_factory=dict)
 
     def closed(self, policy: SitePolicy, target: str) -> Verdict | None:
         """What the rules say of an address that is closed to them, None of all others: paths of the site's own may only
         pass data on to a service."""
-        if target in self.verdicts:
-            return self.verdicts[target]
         host = self.visitor.host
         host = policy.config.site.hosts[0] if host in policy.local else host
         verdict = policy.rules.decide(host, target, self.prepared.wanted_for)
-        closed = None if verdict.open(self.choice) else verdict
-        if len(self.verdicts) < MAX_VERDICTS and len(target) <= MAX_TARGET:
-            self.verdicts[target] = closed
-        return closed
+        return None if verdict.open(self.choice) else verdict
+
+    def note_plain(self, target: str, path: str) -> None:
+        """Remember that nothing stands between them and the site at an address."""
+        if len(self.plain) < MAX_PLAIN and len(target) <= MAX_TARGET:
+            self.plain[target] = path
 
     def text(self, name: bytes) -> str:
         """A header as text, empty where there is none."""

@@ -49,6 +49,7 @@ class HardenedProtocol(Reading):
         super().__init__(*args, **kwargs)
         self._active: Exchange | None = None  # the one being answered; those in `pipeline` follow
         self._timer: asyncio.TimerHandle | None = None
+        self._common: dict[str, Any] = {}  # of all scopes
         self._idle_since = 0.0
         self._looked = 0.0
         self._body_pace: Pace | None = None
@@ -71,6 +72,15 @@ class HardenedProtocol(Reading):
         self.server = get_local_addr(self.transport)
         self.client = get_remote_addr(self.transport)
         self.scheme = "https" if is_ssl(self.transport) else "http"
+        self._common = {
+            "type": "http",
+            "asgi": {"version": self.asgi_version, "spec_version": "2.4"},
+            "server": self.server,
+            "client": self.client,
+            "scheme": self.scheme,
+            "root_path": self.root_path,
+            "extensions": self.offers,
+        }
         self._idle_since = self._looked = self.loop.time()
         count, limits = len(self.connections), self.limits
         if count > limits.connections:
@@ -146,22 +156,17 @@ class HardenedProtocol(Reading):
     def _scope(self, method: str, version: str) -> dict[str, Any]:
         raw_path, _, query = self.url.partition(b"?")
         path = raw_path.decode("ascii")
-        return {
-            "type": "http",
-            "asgi": {"version": self.asgi_version, "spec_version": "2.4"},
-            "http_version": version,
-            "server": self.server,
-            "client": self.client,
-            "scheme": self.scheme,
-            "method": method,
-            "root_path": self.root_path,
-            "path": self.root_path + (unquote(path) if "%" in path else path),
-            "raw_path": self.root_path.encode("ascii") + raw_path,
-            "query_string": query,
-            "headers": self.headers,
-            "state": self.app_state.copy(),
-            "extensions": self.offers,
-        }
+        if self.root_path:
+            raw_path = self.root_path.encode("ascii") + raw_path
+        scope = self._common.copy()
+        scope["http_version"] = version
+        scope["method"] = method
+        scope["path"] = self.root_path + (unquote(path) if "%" in path else path)
+        scope["raw_path"] = raw_path
+        scope["query_string"] = query
+        scope["headers"] = self.headers
+        scope["state"] = self.app_state.copy()
+        return scope
 
     # Exchanges
 
