@@ -69,7 +69,7 @@ class Front:
 
     def idle(self) -> bool:
         """Whether nothing is being moved, and no descriptor left over from that."""
-        return self.upstream.pool.moving.count == 0 and not self.upstream.pool._aside and pipes() == self._pipes
+        return self.upstream.pool.moving.count == 0 and not self.upstream.pool.aside and pipes() == self._pipes
 
 
 def pipes() -> int:
@@ -252,7 +252,7 @@ def test_a_client_that_takes_nothing_is_cut_off_and_holds_nobody_up(monkeypatch:
     limits, server = Limits(connections=1), ServerLimits(write=0.6)
     with raw_server(endless) as url, front(url, monkeypatch, limits=limits, server=server) as served:
         client = served.slow()
-        wait_until(lambda: bool(served.upstream.pool._aside), "the slow one to be waited for")
+        wait_until(lambda: bool(served.upstream.pool.aside), "the slow one to be waited for")
         assert served.get("/fine") == DATA
         wait_until(served.idle, "it to be cut off")
         assert len(taken(client)[0]) < len(DATA) * 100
@@ -417,7 +417,7 @@ def test_only_so_many_are_moved_at_once(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(body, "MOST", 1)
     with raw_server(constant) as url, front(url, monkeypatch) as served:
         client = served.slow()
-        wait_until(lambda: bool(served.upstream.pool._aside), "the slow one to be waited for")
+        wait_until(lambda: bool(served.upstream.pool.aside), "the slow one to be waited for")
         assert served.get() == DATA
         assert served.tried == [False, False]
         client.close()

@@ -7,7 +7,7 @@ are folded as for counting.
 
 from __future__ import annotations
 
-from vestibule.access.app import SITE, AccessLog, timed
+from vestibule.access.app import ENTRY, SITE, AccessLog, timed
 from vestibule.access.sink import OFF, Sink
 
-__all__ = ["OFF", "SITE", "AccessLog", "Sink", "timed"]
+__all__ = ["ENTRY", "OFF", "SITE", "AccessLog", "Sink", "timed"]

@@ -152,17 +152,13 @@ def _note_body(entry: Entry, message: Message, head_only: bool) -> None:
 
 
 def timed(scope: Scope, send: Send) -> Send:
-    """``send`` of an exchange with the site that notes when the answer begins; ``send`` itself where nothing is
-    logged."""
-    entry: Entry | None = scope.get(ENTRY)
-    if entry is None:
-        return send
+    """``send`` of an exchange with the site that is logged; it notes when the answer begins."""
+    entry: Entry = scope[ENTRY]
     begun = time.perf_counter()
-    found = entry
 
     async def noted(message: Message) -> None:
-        if found.first_byte is None:
-            found.first_byte = time.perf_counter() - begun
+        if entry.first_byte is None:
+            entry.first_byte = time.perf_counter() - begun
         await send(message)
 
     return noted

@@ -72,18 +72,18 @@ class Same(Generic[Value]):
     """What was worked out of late for a tuple and whom it came from, found as by ``Alike``. Bounds and time are as of
     ``Recent``."""
 
-    __slots__ = ("_age", "_begun", "_known", "_limit")
+    __slots__ = ("_age", "_begun", "_end", "_known", "_limit")
 
     def __init__(self, limit: int, age: float) -> None:
         self._limit = limit
         self._age = age
-        self._begun = 0.0
+        self._begun, self._end = 0.0, age
         self._known: dict[tuple[int, Hashable], tuple[object, Value]] = {}
 
     def get(self, fields: object, whose: Hashable, now: float) -> Value | None:
-        if not 0 <= now - self._begun <= self._age:
+        if not self._begun <= now <= self._end:
             self._known.clear()
-            self._begun = now
+            self._begun, self._end = now, now + self._age
         found = self._known.get((id(fields), whose))
         return None if found is None else found[1]
 
@@ -101,18 +101,18 @@ class Recent(Generic[Key, Value]):
     and at ``limit`` keys.
     """
 
-    __slots__ = ("_age", "_begun", "_known", "_limit")
+    __slots__ = ("_age", "_begun", "_end", "_known", "_limit")
 
     def __init__(self, limit: int, age: float) -> None:
         self._limit = limit
         self._age = age
-        self._begun = 0.0
+        self._begun, self._end = 0.0, age
         self._known: dict[Key, Value] = {}
 
     def get(self, key: Key, now: float) -> Value | None:
-        if not 0 <= now - self._begun <= self._age:  # a clock that was set back begins anew, too
+        if not self._begun <= now <= self._end:  # a clock that was set back begins anew, too
             self._known.clear()
-            self._begun = now
+            self._begun, self._end = now, now + self._age
         return self._known.get(key)
 
     def put(self, key: Key, value: Value) -> None:

@@ -173,7 +173,8 @@ class Fields:
         if cookie.removes(self._visitor.now):
             return str(removal(cookie)).encode("latin-1")
         if len(self._seen.cookies) < 32:
-            self._seen.cookies[verdict.service or f"cookie:{cookie.name}"] = verdict.purpose.value
+            held = verdict.service or f"cookie:{cookie.name}"
+            self._seen.cookies = {**self._seen.cookies, held: verdict.purpose.value}
         return value if self._policy.observe else None
 
     def _note(self, name: bytes, value: bytes) -> None:

@@ -203,7 +203,8 @@ class Connection(Answer):
     def finish(self) -> bool:
         """End the exchange; whether the connection may carry another."""
         self.busy = False
-        self._pool.set_back(self)
+        if self._pool.aside:
+            self._pool.set_back(self)
         self.watched = None
         self.permission = None
         if self._watcher is not None:

@@ -28,7 +28,8 @@ class Pool:
         self.limits = limits
         self._idle: list[tuple[Connection, float]] = []
         self._all: set[Connection] = set()
-        self._aside: set[Connection] = set()
+        self.aside: set[Connection] = set()
+        """Connections that wait for their clients."""
         self._opening = 0
         self._waiters: deque[asyncio.Future[Connection | None]] = deque()
         self._sweeper: asyncio.TimerHandle | None = None
@@ -71,16 +72,16 @@ class Pool:
     def set_aside(self, connection: Connection) -> None:
         """A connection waits for its client; whoever waits for one may open another."""
         if connection in self._all:
-            self._aside.add(connection)
+            self.aside.add(connection)
             self._hand_on(None)
 
     def set_back(self, connection: Connection) -> None:
         """It is read again, or its exchange has ended."""
-        self._aside.discard(connection)
+        self.aside.discard(connection)
 
     def gone(self, connection: Connection) -> None:
         """A connection has ended; whoever waits may open another in its place."""
-        self._aside.discard(connection)
+        self.aside.discard(connection)
         if connection in self._all:
             self._all.discard(connection)
             self._idle = [entry for entry in self._idle if entry[0] is not connection]
@@ -106,7 +107,7 @@ class Pool:
         return len(self._all) + self._opening
 
     def _full(self) -> bool:
-        return len(self._all) - len(self._aside) + self._opening >= self.limits.connections
+        return len(self._all) - len(self.aside) + self._opening >= self.limits.connections
 
     def _hand_on(self, connection: Connection | None) -> bool:
         """Give the connection, or with None the right to open one, to the first who waits; whether anybody does."""

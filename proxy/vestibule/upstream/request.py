@@ -34,7 +34,6 @@ class Request:
         "has_body",
         "head",
         "method",
-        "replayable",
         "upload",
     )
 
@@ -46,7 +45,11 @@ class Request:
         self.answered = False
         self.upload: asyncio.Task[None] | None = None
         self.has_body = self.chunked or bool(self._left)
-        self.replayable = method in SAFE and not self.has_body
+
+    @property
+    def replayable(self) -> bool:
+        """Whether it may be sent again on another connection."""
+        return self.method in SAFE and not self.has_body
 
     def send(self, connection: Connection, body: bytes, complete: bool, receive: Receive) -> None:
         """Write the head with what there is of the body at once; the rest follows in a task."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, NamedTuple
 
-from vestibule.access import SITE, timed
+from vestibule.access import ENTRY, SITE, timed
 from vestibule.config import Config
 from vestibule.upstream import Upstream
 from vestibule.worker.limits import upstream_limits
@@ -24,7 +24,9 @@ class Sites:
         self._old: set[Upstream] = set()
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
-        return self._sites[scope.get(SITE, "")].upstream(scope, receive, timed(scope, send))
+        if ENTRY in scope:
+            send = timed(scope, send)
+        return self._sites[scope.get(SITE, "")].upstream(scope, receive, send)
 
     async def exchange(self, config: Config) -> None:
         """Send requests from now on where ``config`` says, if that is another place or another way."""
