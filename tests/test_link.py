@@ -71,11 +71,17 @@ async def until(true: Callable[[], bool]) -> None:
             await asyncio.sleep(0.01)
 
 
-def with_recorder(body: Callable[[Recorder, Sender, str], Awaitable[None]], path: str, **options: Any) -> None:
+def with_recorder(
+    body: Callable[[Recorder, Sender, str], Awaitable[None]], path: str, raised: list[dict[str, Any]] | None = None
+) -> None:
+    """raised: takes what nobody caught."""
+
     async def run() -> None:
+        if raised is not None:
+            asyncio.get_running_loop().set_exception_handler(lambda _, context: raised.append(context))
         recorder = Recorder()
         receiver = await recorder.serve(path)
-        sender = Sender(path, **options)
+        sender = Sender(path)
         running = asyncio.create_task(sender.run())
         try:
             await body(recorder, sender, path)
@@ -249,8 +255,12 @@ def frame(data: bytes) -> bytes:
         frame(b"not json"),
         frame(b"[1, 2]"),
         frame(b'{"hits": 3}'),
-        frame(b'{"hits": [[]]}'),
-        frame(json.dumps({"hits": [["site", "no time"]]}).encode()),
+        frame(b'{"hits": [], "refusals": 3, "dropped": "x", "meter": []}'),
+        frame('{"hits": [], "refusals": {"²²²": 1}}'.encode()),
+        frame(b"[" * 100_000),
+        frame(b'{"hits": ' + b"[" * 100_000),
+        frame(b"\xff\xfe"),
+        frame(b'{"call": 3, "with": 4}')[:9],
         frame(b"{}")[:3],
     ],
 )
@@ -264,6 +274,47 @@ def test_nonsense_ends_its_connection_and_nothing_else(path: str, data: bytes) -
         await sender.record({"id": "a"})
         sender.send(hit(1))
         await until(lambda: recorder.hits == [hit(1)])
+        assert not raised
+        assert (recorder.dropped, recorder.refusals) == (0, {})
+
+    raised: list[dict[str, Any]] = []
+    with_recorder(body, path, raised)
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        [],
+        {},
+        ["site", "no time"],
+        hit(3).to_json()[:-1],
+        [*hit(3).to_json(), 5],
+        *(hit(3)._replace(time=time).to_json() for time in (6e10, -1e300, float("inf"), float("nan"))),
+        hit(3)._replace(path=None).to_json(),  # type: ignore[arg-type]
+        hit(3)._replace(status=True).to_json(),
+        hit(3)._replace(blocked=(("a", "b", "c"),)).to_json(),  # type: ignore[arg-type]
+        hit(3)._replace(event=(("a", 1),)).to_json(),  # type: ignore[arg-type]
+    ],
+)
+def test_rows_of_another_version_count_as_dropped(path: str, row: Any) -> None:
+    async def body(recorder: Recorder, sender: Sender, path: str) -> None:
+        _, writer = await asyncio.open_unix_connection(path)
+        writer.write(frame(json.dumps({"hits": [hit(1).to_json(), row, hit(2).to_json()], "dropped": 4}).encode()))
+        await until(lambda: recorder.hits == [hit(1), hit(2)])
+        assert recorder.dropped == 5
+        writer.close()
+
+    with_recorder(body, path)
+
+
+def test_halves_of_characters_keep_nothing_from_being_told(path: str) -> None:
+    async def body(recorder: Recorder, sender: Sender, path: str) -> None:
+        odd = hit(1)._replace(path="/\udc80\ud800", agent="ÿ\x00 \u2028")
+        sender.send(odd)
+        sender.send(hit(2))
+        await until(lambda: recorder.hits == [odd, hit(2)])
+        assert await sender.call("echo", text="\ud800") == {"text": "\ud800"}
+        assert await asyncio.to_thread(call, path, "echo", text="\udfff") == {"text": "\udfff"}
 
     with_recorder(body, path)
 

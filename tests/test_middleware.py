@@ -358,6 +358,52 @@ def test_localhost_is_the_site_in_development(tmp_path: Path) -> None:
 # -- counting ----------------------------------------------------------------------------------------------------------
 
 
+def test_each_field_of_a_hit_is_what_it_says(tmp_path: Path) -> None:
+    async def site(_: Any, __: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 404, "headers": [(b"content-type", b"text/plain")]})
+        await send({"type": "http.response.body", "body": b"words"})
+
+    names = ("referer", "accept", "sec-fetch-dest", "sec-fetch-mode", "sec-fetch-site", "sec-fetch-user")
+    names += ("sec-purpose", "sec-ch-ua", "sec-ch-ua-platform", "user-agent")
+    headers = [(name.encode(), f"their {name}".encode()) for name in names]
+    headers += [(b"host", b"relaso.com"), (b"accept-language", b"nl"), (b"sec-gpc", b"1")]
+    recording = Recording()
+    whole = ConsentMiddleware(
+        site, configured(tmp_path), secrets=[SECRET], sender=recording, state=tmp_path, clock=lambda: 1.8e9
+    )
+    in_process(whole, {**scope(headers, method="HEAD", path="/a"), "query_string": b"b=1"})
+    (hit,) = recording.hits
+    assert hit._asdict() == {
+        "site": "relaso.com",
+        "time": 1.8e9,
+        "address": "127.0.0.1",
+        "method": "HEAD",
+        "host": "relaso.com",
+        "path": "/a",
+        "query": "b=1",
+        "status": 404,
+        "content_type": "text/plain",
+        "size": 5,
+        "agent": "their user-agent",
+        "language": "nl",
+        "referrer": "their referer",
+        "accept": "their accept",
+        "fetch_dest": "their sec-fetch-dest",
+        "fetch_mode": "their sec-fetch-mode",
+        "fetch_site": "their sec-fetch-site",
+        "fetch_user": "their sec-fetch-user",
+        "purpose": "their sec-purpose",
+        "ch_ua": "their sec-ch-ua",
+        "ch_platform": "their sec-ch-ua-platform",
+        "objects": "gpc",
+        "blocked": (),
+        "event": None,
+        "kind": "",
+        "count": True,
+        "asked": False,
+    }
+
+
 def test_a_page_is_told_to_the_recorder_with_what_was_held_back(site: Front) -> None:
     site.recording.hits.clear()
     site.ask("/page?utm_source=x", ("Referer", "https://news.example/"))

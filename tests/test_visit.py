@@ -609,6 +609,11 @@ def test_hits_survive_the_socket(hit: Hit) -> None:
         [1, "x"],
         ["relaso.com", "now"],
         [""] * 100,
+        {},
+        VIEW._replace(time=float("nan")).to_json(),
+        VIEW._replace(time=1e12).to_json(),
+        VIEW._replace(event=(("name", None),)).to_json(),  # type: ignore[arg-type]
+        VIEW._replace(blocked=(("service", "purpose", "page"),)).to_json(),  # type: ignore[arg-type]
     ],
 )
 def test_rows_that_are_no_hit(row: list[Any]) -> None:

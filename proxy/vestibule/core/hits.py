@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, tzinfo
 from enum import StrEnum
 from functools import partial
-from types import MappingProxyType
+from itertools import product
+from types import MappingProxyType, NoneType
 from typing import Any, NamedTuple, Protocol
 
 from vestibule.core import networks
@@ -100,24 +101,37 @@ class Hit(NamedTuple):
         return list(self)
 
     @classmethod
-    def from_json(cls, row: list[Any]) -> Hit:
-        """Return the hit of a list that :meth:`to_json` made. Raises ValueError where it is none."""
-        if len(row) != len(cls._fields):
-            raise ValueError("not a hit: wrong number of fields")
+    def from_json(cls, row: Any) -> Hit:
+        """Return the hit of a list that :meth:`to_json` made. Raises ValueError where it is none: every field is there
+        and of its type, and the time within some thousand years, so that it is on a day."""
+        if type(row) is not list or tuple(map(type, row)) not in _SHAPES:
+            raise ValueError("not a hit: not as many fields, or of other types")
+        if not -_FAR < row[_TIME] < _FAR:
+            raise ValueError("not a hit: its time is on no day")
         values = list(row)
-        try:
-            values[_BLOCKED] = tuple((service, purpose, page, why) for service, purpose, page, why in row[_BLOCKED])
-            if row[_EVENT] is not None:
-                values[_EVENT] = tuple((name, value) for name, value in row[_EVENT])
-        except (TypeError, ValueError) as error:
-            raise ValueError("not a hit: what was blocked and events are lists of tuples") from error
-        hit = cls._make(values)
-        if not isinstance(hit.time, (int, float)) or not isinstance(hit.status, int):
-            raise ValueError("not a hit: time and status must be numbers")
-        return hit
+        values[_BLOCKED] = tuple(_texts(each, 4) for each in row[_BLOCKED])
+        if row[_EVENT] is not None:
+            values[_EVENT] = tuple(_texts(each, 2) for each in row[_EVENT])
+        return cls._make(values)
 
 
-_BLOCKED, _EVENT = Hit._fields.index("blocked"), Hit._fields.index("event")
+_TIME, _BLOCKED, _EVENT = (Hit._fields.index(name) for name in ("time", "blocked", "event"))
+_TYPES: Mapping[str, tuple[type, ...]] = {
+    **{name: (type(value),) for name, value in Hit("", 0.0)._asdict().items()},
+    "time": (float, int),
+    "blocked": (list, tuple),
+    "event": (NoneType, list, tuple),
+}
+_SHAPES = frozenset(product(*(_TYPES[name] for name in Hit._fields)))
+"""The types of all fields as they may come."""
+_FAR = 6e10
+"""Seconds from 1970, about 1,900 years."""
+
+
+def _texts(values: Any, number: int) -> tuple[str, ...]:
+    if not isinstance(values, list | tuple) or len(values) != number or not all(type(text) is str for text in values):
+        raise ValueError("not a hit: what was blocked and events are lists of texts")
+    return tuple(values)
 
 
 class Fact(NamedTuple):

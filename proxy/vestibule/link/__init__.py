@@ -11,7 +11,8 @@ A Unix stream socket, mode 0600. Messages are JSON behind four bytes of length, 
     {"id": 9, "call": "revocations", "with": {"epoch": "…", "after": 0}}
 
 Hits are fire-and-forget: a worker keeps at most ``capacity`` of them while the recorder is away, then drops the newest
-and counts what it dropped. What was written to a recorder that dies before its next write to disk is lost: at most a
+and counts what it dropped; rows that are no hits to the recorder, as of a worker of another version, count as dropped.
+What was written to a recorder that dies before its next write to disk is lost: at most a
 second of hits. Consent records and calls have their own connection, so that they never wait behind hits; so have the
 revocations, for which every worker asks each second.
 """

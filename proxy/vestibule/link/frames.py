@@ -8,6 +8,8 @@ import socket
 import struct
 from typing import Any
 
+import orjson
+
 from vestibule.core.errors import LinkError
 
 MAX_FRAME = 8 << 20
@@ -22,7 +24,7 @@ Message = dict[str, Any]
 
 def pack(message: Message) -> bytes:
     """Write a message. Raises LinkError where it is too long."""
-    data = json.dumps(message, separators=(",", ":")).encode("ascii")
+    data = _written(message)
     if len(data) > MAX_FRAME:
         raise LinkError("the message is too long")
     return _LENGTH.pack(len(data)) + data
@@ -34,7 +36,7 @@ async def read(reader: asyncio.StreamReader) -> Message | None:
         (length,) = _LENGTH.unpack(await reader.readexactly(_LENGTH.size))
         if length > MAX_FRAME:
             raise LinkError("the message is too long")
-        message = json.loads(await reader.readexactly(length))
+        message = _read(await reader.readexactly(length))
     except asyncio.IncompleteReadError:
         return None
     except ValueError:
@@ -49,7 +51,7 @@ def receive(connection: socket.socket) -> Message:
     (length,) = _LENGTH.unpack(_exactly(connection, _LENGTH.size))
     if length > MAX_FRAME:
         raise LinkError("the recorder's answer is too long")
-    answer: Message = json.loads(_exactly(connection, length))
+    answer: Message = _read(_exactly(connection, length))
     return answer
 
 
@@ -58,6 +60,26 @@ def result(answer: Message) -> Any:
     if "error" in answer:
         raise LinkError(str(answer["error"]))
     return answer.get("result")
+
+
+def _written(message: Message) -> bytes:
+    """orjson takes a sixth of json's time, which a worker spends on each page; but it writes no halves of characters
+    (lone surrogates), as addresses and forms may hold them, nor keys that are no texts: json does."""
+    try:
+        return orjson.dumps(message)
+    except TypeError:
+        return json.dumps(message, separators=(",", ":")).encode("ascii")
+
+
+def _read(data: bytes) -> Any:
+    """Raises ValueError where it is no JSON."""
+    try:
+        return orjson.loads(data)
+    except ValueError:
+        try:
+            return json.loads(data)
+        except RecursionError:
+            raise ValueError("nested too deep") from None
 
 
 def _exactly(connection: socket.socket, length: int) -> bytes:

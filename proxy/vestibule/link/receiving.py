@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,9 @@ from vestibule.link.asking import hang_up
 from vestibule.link.frames import SEND_TIMEOUT, Message, pack, read
 
 _CLOSE_TIMEOUT = 3.0
+_STATUS = re.compile("[0-9]{3}")
+_MOST = 1 << 32
+"""What a worker can have counted at most between two messages."""
 
 OnHits = Callable[[Sequence[Hit], int], Awaitable[None]]
 OnRefusals = Callable[[Mapping[int, int]], None]
@@ -56,7 +60,8 @@ class Receiver:
                             on_refusals(_refusals(message.get("refusals")))
                         if on_meter is not None and isinstance(message.get("meter"), dict):
                             on_meter(message["meter"])
-                        await on_hits(_hits(message["hits"]), _number(message.get("dropped")))
+                        hits, unread = _hits(message["hits"])
+                        await on_hits(hits, _number(message.get("dropped")) + unread)
                     elif "record" in message:
                         await _answer(writer, message, on_record(message["record"]))
                     elif "call" in message:
@@ -99,22 +104,24 @@ async def _answer(writer: asyncio.StreamWriter, message: Message, doing: Awaitab
     await asyncio.wait_for(writer.drain(), SEND_TIMEOUT)
 
 
-def _hits(rows: Any) -> list[Hit]:
+def _hits(rows: Any) -> tuple[list[Hit], int]:
+    """The hits among rows, and how many of them are none: those of a worker of another version may be others."""
     if not isinstance(rows, list):
         raise LinkError("hits are no list")
-    try:
-        return [Hit.from_json(row) for row in rows]
-    except (TypeError, ValueError):
-        raise LinkError("not a hit") from None
+    hits = []
+    for row in rows:
+        with contextlib.suppress(ValueError):
+            hits.append(Hit.from_json(row))
+    return hits, len(rows) - len(hits)
 
 
 def _refusals(value: Any) -> dict[int, int]:
     found = value.items() if isinstance(value, dict) else ()
-    return {int(status): _number(count) for status, count in found if status.isdigit() and len(status) == 3}
+    return {int(status): _number(count) for status, count in found if _STATUS.fullmatch(status)}
 
 
 def _number(value: Any) -> int:
-    return value if isinstance(value, int) else 0
+    return value if type(value) is int and 0 <= value <= _MOST else 0
 
 
 def _remove(path: str) -> None:
