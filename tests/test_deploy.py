@@ -1,4 +1,4 @@
-"""What is in `deploy/`: the front server's configuration as it runs, units and manifests as far as they can be read
+"""What is in `deploy/`: the front servers' configurations as they run, units and manifests as far as they can be read
 here, and that dashboards and alerts ask only for what `/metrics` tells."""
 
 from __future__ import annotations
@@ -11,30 +11,34 @@ import json
 import os
 import re
 import shutil
+import socket
 import ssl
 import subprocess
 import sys
+import tempfile
+import threading
 import urllib.request
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from cryptography import x509
 from ruamel.yaml import YAML
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
+from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket
 from websockets.asyncio.client import connect
 
-from tests.certificates import self_signed
+from tests.fronts import FRONTS, Front
 from tests.servers import ROOT, free_port, serve_asgi, wait_until
 from tests.services import SECRET, Service, service, write_config
 
 DEPLOY = ROOT / "deploy"
+DOWNLOAD = bytes(range(256)) * 8192
+LEFT = threading.Event()
+"""That whoever asked for events has left."""
 PAGE = '<!doctype html><title>Page</title><script src="https://www.googletagmanager.com/gtag/js?id=G-1"></script>'
 
 
@@ -53,6 +57,26 @@ async def upload(request: Request) -> Response:
     return PlainTextResponse(str(size))
 
 
+async def download(request: Request) -> Response:
+    wanted = re.fullmatch(r"bytes=(\d+)-(\d+)", request.headers.get("range", ""))
+    if wanted is None:
+        return Response(DOWNLOAD, media_type="application/octet-stream")
+    first, last = int(wanted[1]), int(wanted[2])
+    said = {"Content-Range": f"bytes {first}-{last}/{len(DOWNLOAD)}"}
+    return Response(DOWNLOAD[first : last + 1], 206, said, "application/octet-stream")
+
+
+async def events(_: Request) -> Response:
+    async def one_and_no_more() -> AsyncIterator[bytes]:
+        try:
+            yield b"data: 1\n\n"
+            await asyncio.Event().wait()
+        finally:
+            LEFT.set()
+
+    return StreamingResponse(one_and_no_more(), media_type="text/event-stream")
+
+
 async def echo(socket: WebSocket) -> None:
     await socket.accept()
     await socket.send_text(await socket.receive_text())
@@ -64,6 +88,8 @@ SITE = Starlette(
         Route("/", page),
         Route("/told", told),
         Route("/upload", upload, methods=["POST"]),
+        Route("/download", download),
+        Route("/events", events),
         WebSocketRoute("/echo", echo),
     ]
 )
@@ -79,109 +105,48 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
             yield started
 
 
-# -- nginx -------------------------------------------------------------------------------------------------------------
+# -- in front ----------------------------------------------------------------------------------------------------------
 
 
-@dataclass
-class Front:
-    """nginx with `deploy/nginx.conf`, on ports of its own."""
-
-    plain: int
-    secure: int
-    trust: ssl.SSLContext
-
-    def ask(self, method: str, path: str, body: bytes = b"", **headers: str) -> tuple[int, dict[str, str], bytes]:
-        connection = http.client.HTTPSConnection("127.0.0.1", self.secure, timeout=10, context=self.trust)
-        with contextlib.closing(connection):
-            named = {name.replace("_", "-"): value for name, value in headers.items()}
-            connection.request(method, path, body or None, {"Host": "example.com", **named})
-            answer = connection.getresponse()
-            return answer.status, {name.lower(): value for name, value in answer.getheaders()}, answer.read()
-
-
-def certificate(folder: Path) -> tuple[Path, Path]:
-    """A certificate for example.com that is its own authority, and its key."""
-    made, key = self_signed(x509.DNSName("example.com"))
-    (folder / "fullchain.pem").write_bytes(made)
-    (folder / "privkey.pem").write_bytes(key)
-    return folder / "fullchain.pem", folder / "privkey.pem"
-
-
-def replaced(text: str, changes: dict[str, str]) -> str:
-    for old, new in changes.items():
-        assert old in text, old
-        text = text.replace(old, new)
-    return text
+@pytest.fixture(scope="module", params=FRONTS)
+def kind(request: pytest.FixtureRequest) -> str:
+    """The name of a front server."""
+    name: str = request.param
+    if shutil.which(name) is None:
+        pytest.skip(f"{name} is not installed")
+    return name
 
 
 @pytest.fixture(scope="module")
-def nginx(running: Service, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Front]:
-    if shutil.which("nginx") is None:
-        pytest.skip("nginx is not installed")
-    folder = tmp_path_factory.mktemp("nginx")
-    chain, _ = certificate(folder)
-    plain, secure = free_port(), free_port()
-    shipped = replaced(
-        (DEPLOY / "nginx.conf").read_text(encoding="utf-8"),
-        {
-            "listen 80;": f"listen 127.0.0.1:{plain};",
-            "listen 443 ssl": f"listen 127.0.0.1:{secure} ssl",
-            "/etc/ssl/example.com": str(folder),
-            "server 127.0.0.1:8080;": f"server {running.url.removeprefix('http://')};",
-        },
-    )
-    (folder / "vestibule.conf").write_text(shipped, encoding="utf-8")
-    user = "user root;" if os.getuid() == 0 else ""
-    temporary = "".join(
-        f"{kind}_temp_path {folder}/{kind};" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
-    )
-    (folder / "nginx.conf").write_text(
-        f"{user} worker_processes 1; daemon off; pid {folder}/pid; events {{}} http {{ {temporary}"
-        f" include {folder}/vestibule.conf; }}",
-        encoding="utf-8",
-    )
-    command = ["nginx", "-e", str(folder / "log"), "-c", str(folder / "nginx.conf")]
-    checked = subprocess.run([*command, "-t"], capture_output=True, text=True, timeout=20, check=False)
-    assert checked.returncode == 0, checked.stderr
-    assert "warn" not in checked.stderr or "http2" in checked.stderr  # newer ones would have it said otherwise
-    trust = ssl.create_default_context(cafile=str(chain))
-    trust.check_hostname = False
-    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    front = Front(plain, secure, trust)
-
-    def answers() -> bool:
-        assert process.poll() is None, (folder / "log").read_text()
-        with contextlib.suppress(OSError):
-            return front.ask("GET", "/")[0] == 200
-        return False
-
-    try:
-        wait_until(answers, "nginx")
-        yield front
-    finally:
-        process.terminate()
-        process.wait(10)
+def front(kind: str, running: Service, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Front]:
+    """Each front server, before a running Vestibule."""
+    with FRONTS[kind](running.url.removeprefix("http://"), tmp_path_factory.mktemp(kind)) as found:
+        yield found
 
 
-def test_nginx_passes_pages_with_the_banner_and_without_trackers(nginx: Front) -> None:
-    status, headers, body = nginx.ask("GET", "/", Accept="text/html", Sec_Fetch_Dest="document")
+def test_a_front_passes_pages_with_the_banner_and_without_trackers(front: Front) -> None:
+    status, headers, body = front.ask("GET", "/", Accept="text/html", Sec_Fetch_Dest="document")
     assert (status, headers["cache-control"]) == (200, "private, no-cache")
     assert b'id="vestibule"' in body
     assert b' src="https://www.googletagmanager.com' not in body
     assert "https://example.com" in headers["content-security-policy"]
 
 
-def test_nginx_says_who_asked_and_how_and_no_client_can(nginx: Front) -> None:
+def test_a_front_says_who_asked_and_how_and_no_client_can(front: Front) -> None:
     forged = {"X_Forwarded_For": "203.0.113.9", "Forwarded": "for=203.0.113.9", "X_Forwarded_Proto": "http"}
-    _, _, body = nginx.ask("GET", "/told", b"", **forged)
+    forged |= {"X_Forwarded_Host": "evil.example"}
+    with front.asked("GET", "/told", b"", "127.0.0.7", **forged) as answer:
+        body = answer.read().decode()
     seen = json.loads(body)
-    assert seen["host"] == "example.com"
+    assert (seen["host"], seen["x-forwarded-host"]) == ("example.com", "example.com")
     assert seen["x-forwarded-proto"] == "https"
-    assert "203.0.113.9" not in body.decode()
+    assert seen["x-forwarded-for"].split(", ")[0] == "127.0.0.7"
+    assert "203.0.113.9" not in body
+    assert "evil" not in body
 
 
-def test_behind_nginx_cookies_are_bound_to_https(nginx: Front) -> None:
-    status, headers, _ = nginx.ask(
+def test_behind_a_front_cookies_are_bound_to_https(front: Front) -> None:
+    status, headers, _ = front.ask(
         "POST",
         "/_privacy/consent",
         b"choice=reject&next=/",
@@ -194,26 +159,91 @@ def test_behind_nginx_cookies_are_bound_to_https(nginx: Front) -> None:
     assert "Secure" in headers["set-cookie"]
 
 
-def test_nginx_hands_long_bodies_on(nginx: Front) -> None:
-    assert nginx.ask("POST", "/upload", bytes(3_000_000))[2] == b"3000000"
+def test_a_front_hands_long_bodies_on(front: Front) -> None:
+    assert front.ask("POST", "/upload", bytes(3_000_000))[2] == b"3000000"
+    status, headers, body = front.ask("GET", "/download")
+    assert (status, headers["content-length"], body) == (200, str(len(DOWNLOAD)), DOWNLOAD)
+    status, headers, body = front.ask("GET", "/download", Range="bytes=256-260")
+    assert (status, headers["content-range"]) == (206, f"bytes 256-260/{len(DOWNLOAD)}")
+    assert body == DOWNLOAD[256:261]
 
 
-def test_nginx_passes_websockets(nginx: Front) -> None:
+def test_a_front_asks_for_no_compression_in_anyones_name(front: Front) -> None:
+    seen = json.loads(front.ask("GET", "/told", Accept_Encoding="br")[2])
+    assert seen["accept-encoding"] == "br"
+    with contextlib.closing(front.connection()) as connection:
+        connection.putrequest("GET", "/told", skip_accept_encoding=True)
+        connection.endheaders()
+        assert "gzip" not in connection.getresponse().read().decode()
+
+
+def test_a_front_passes_on_what_comes_and_tells_when_a_visitor_left(front: Front) -> None:
+    LEFT.clear()
+    with front.asked("GET", "/events") as answer:
+        assert answer.readline() == b"data: 1\n"  # while the site has not ended
+    assert LEFT.wait(10)
+
+
+def test_a_front_passes_websockets(front: Front) -> None:
     async def talk() -> str | bytes:
-        url = f"wss://example.com:{nginx.secure}/echo"
-        async with connect(url, ssl=nginx.trust, host="127.0.0.1", proxy=None, open_timeout=10) as socket:
+        url = f"wss://example.com:{front.secure}/echo"
+        async with connect(url, ssl=front.trust, host="127.0.0.1", proxy=None, open_timeout=10) as socket:
             await socket.send("hello")
             return await socket.recv()
 
     assert asyncio.run(talk()) == "hello"
 
 
-def test_nginx_leads_from_http_to_https(nginx: Front) -> None:
-    connection = http.client.HTTPConnection("127.0.0.1", nginx.plain, timeout=10)
+def test_a_front_leads_from_http_to_https(front: Front) -> None:
+    connection = http.client.HTTPConnection("127.0.0.1", front.plain, timeout=10)
     with contextlib.closing(connection):
         connection.request("GET", "/a?b=c", headers={"Host": "www.example.com"})
         answer = connection.getresponse()
-        assert (answer.status, answer.getheader("Location")) == (301, "https://www.example.com/a?b=c")
+        assert answer.status in (301, 308)
+        assert answer.getheader("Location") == "https://www.example.com/a?b=c"
+
+
+def test_a_front_speaks_http_2(front: Front) -> None:
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    context.set_alpn_protocols(["h2", "http/1.1"])
+    with (
+        socket.create_connection(("127.0.0.1", front.secure), 10) as plain,
+        context.wrap_socket(plain, server_hostname="example.com") as sock,
+    ):
+        assert sock.selected_alpn_protocol() == "h2"
+
+
+def test_a_front_reaches_vestibule_by_a_unix_socket(kind: str, tmp_path: Path) -> None:
+    page = (ROOT / "docs" / "configuration.md").read_text(encoding="utf-8")
+    assert "upstream vestibule { server unix:/run/vestibule/site.sock; keepalive 64; }" in page
+    assert "`reverse_proxy unix//run/vestibule/site.sock`" in page
+    with (
+        serve_asgi(SITE) as upstream,
+        tempfile.TemporaryDirectory() as short,
+    ):  # of fewer bytes than a socket's path has
+        settings = {
+            "site": f"{{name: example.com, hosts: [example.com], upstream: '{upstream}'}}",
+            "listen": f"unix:{short}/site.sock",
+            "trusted_proxies": "['unix:']",
+        }
+        with service(tmp_path, upstream, **settings), FRONTS[kind](f"unix:{short}/site.sock", tmp_path) as front:
+            wait_until(lambda: front.ask("GET", "/")[0] == 200, "the site")
+            with front.asked("GET", "/told", client="127.0.0.7") as answer:
+                seen = json.loads(answer.read())
+            assert (seen["x-forwarded-proto"], seen["x-forwarded-for"].split(", ")[0]) == ("https", "127.0.0.7")
+
+
+def test_a_front_keeps_nothing_of_visitors_whatever_goes_wrong(kind: str, tmp_path: Path) -> None:
+    with FRONTS[kind](f"127.0.0.1:{free_port()}", tmp_path) as front:
+        with front.asked("GET", "/private-path?mail=someone", client="127.0.0.7", Cookie="who=someone") as answer:
+            assert answer.status == 502
+        connection = http.client.HTTPConnection("127.0.0.1", front.plain, timeout=10, source_address=("127.0.0.7", 0))
+        with contextlib.closing(connection):
+            connection.request("GET", "/private-path", headers={"Host": "example.com"})
+            assert connection.getresponse().status in (301, 308)
+    said = "".join(path.read_text(encoding="utf-8") for path in {front.log, *tmp_path.glob("*.log")})
+    assert not re.search(r"127\.0\.0\.7|private-path|someone", said), said
 
 
 # -- metrics -----------------------------------------------------------------------------------------------------------
@@ -298,7 +328,7 @@ def documents(name: str) -> list[Any]:
     return [document for document in YAML(typ="safe").load_all(DEPLOY / name) if document]
 
 
-@pytest.mark.parametrize("name", ["Dockerfile", "compose.yaml", "kubernetes.yaml", "Caddyfile"])
+@pytest.mark.parametrize("name", ["Dockerfile", "compose.yaml", "kubernetes.yaml"])
 def test_what_was_not_run_says_so(name: str) -> None:
     assert "Not run where this was written" in (DEPLOY / name).read_text(encoding="utf-8")
 
