@@ -45,6 +45,20 @@ def test_of_what_fails_again_and_again_the_kind_and_place_are_said_once() -> Non
     assert lines == ["vestibule: worker 7: it failed: ValueError at <string>:6"]
 
 
+def test_of_a_store_that_is_away_nobody_else_speaks() -> None:
+    lines = said(
+        dedent(f"""\
+            import clickhouse_connect
+            from clickhouse_connect.driver.exceptions import OperationalError
+            try:
+                clickhouse_connect.get_client(host="127.0.0.1", port={free_port()})
+            except OperationalError:
+                logging.getLogger("vestibule.recorder").warning("the store is away")
+        """)
+    )
+    assert lines == ["vestibule: worker 7: the store is away"]
+
+
 @pytest.mark.parametrize(
     ("name", "expected"),
     [

@@ -36,7 +36,7 @@ EVENTS = frozenset({"vestibule.live", "vestibule.worker", "vestibule.recorder"})
 _LIBRARIES: Mapping[str, int] = {
     "uvicorn": logging.ERROR,
     "clickhouse_connect": logging.CRITICAL,
-    "urllib3": logging.CRITICAL,
+    "urllib3.connectionpool": logging.CRITICAL,  # who speaks: ClickHouse's driver sets the level of urllib3 as a whole
     "opentelemetry": logging.ERROR,
 }
 
