@@ -16,7 +16,8 @@ from tests.services import write_config
 ROUNDS = 8
 NOTHING = "python -c pass"
 IMPORTS = (
-    "import gc, os\ngc.disable()\nos.environ['PYDANTIC_DISABLE_PLUGINS'] = '__all__'\n"
+    "import atexit, gc, os\ngc.disable()\natexit.register(gc.freeze)\n"
+    "os.environ['PYDANTIC_DISABLE_PLUGINS'] = '__all__'\n"
     "import vestibule.cli\nimport vestibule.cli.checking\n"
 )
 """All that a check imports, as ``vestibule.cli.main`` has it done."""

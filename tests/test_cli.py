@@ -447,7 +447,7 @@ class TestLightness:
             "typer", "asyncio", "vestibule.core.trackers", "vestibule.core.filters", "vestibule.core.urls", "idna",
             "re2", "vestibule.core.consent", "itsdangerous", "vestibule.assets", "publicsuffixlist", "difflib",
             "jinja2", "httpx", "logging", "sqlite3", "httptools", "vestibule.scan", "vestibule.cli.app",
-            "vestibule.cli.explaining", "vestibule.catalogue.blocks", "vestibule.config.filtering",
+            "vestibule.cli.explaining", "vestibule.catalogue.blocks", "vestibule.config.filtering", "json",
         }
     )  # fmt: skip
 

@@ -11,13 +11,11 @@ but what takes payments, and that only where it was reviewed. Sources: ``NOTICE`
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from vestibule.core.purposes import Purpose
 
@@ -74,17 +72,18 @@ _KNOWN_ID = re.compile(r'\n"([^"]+)":\{')
 _REVIEWED_ID = re.compile(r'\n  "([^"]+)": \{')
 
 
-@dataclass(frozen=True, slots=True)
 class Catalogue:
-    """All services: those reviewed by hand, by category, then in the order of the files; then the others, by id."""
+    """All services: those reviewed by hand, by category, then in the order of the files; then the others, by id.
 
-    services: tuple[Service, ...]
-    by_hand: frozenset[str] = frozenset()
-    """The ids of those that were reviewed."""
-    _by_id: dict[str, Service] = field(default_factory=dict, init=False, repr=False, compare=False)
+    by_hand: the ids of those that were reviewed.
+    """
 
-    def __post_init__(self) -> None:
-        self._by_id.update((service.id, service) for service in self.services)
+    __slots__ = ("_by_id", "by_hand", "services")
+
+    def __init__(self, services: tuple[Service, ...], by_hand: frozenset[str]) -> None:
+        self.services: Final = services
+        self.by_hand: Final = by_hand
+        self._by_id: Final = {service.id: service for service in services}
 
     def get(self, id_: str) -> Service | None:
         """The service of that id."""
@@ -145,13 +144,15 @@ def country_database() -> Path:
 
 def continents() -> Mapping[str, str]:
     """Return ISO 3166-1 alpha-2 country code → continent code (AF, AN, AS, EU, NA, OC, SA)."""
-    folded: dict[str, list[str]] = json.loads((_FOLDER / "continents.json").read_text("utf-8"))
+    folded: dict[str, list[str]] = _read("continents.json")
     return {country: continent for continent, countries in folded.items() for country in countries}
 
 
-def _read(name: str) -> dict[str, dict[str, Any]]:
-    blocks: dict[str, dict[str, Any]] = json.loads((_FOLDER / name).read_text("utf-8"))
-    return blocks
+def _read(name: str) -> dict[str, Any]:
+    import json  # not for those who only ask which ids there are
+
+    found: dict[str, Any] = json.loads((_FOLDER / name).read_text("utf-8"))
+    return found
 
 
 def _reviewed_files() -> Iterator[tuple[str, str]]:

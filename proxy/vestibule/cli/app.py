@@ -1,6 +1,7 @@
-"""The commands: names, arguments, words of help. What they do is imported when they run."""
+"""The commands: names, arguments, words of help. What they do is imported when they run.
 
-from __future__ import annotations
+Annotations are evaluated where they stand: Typer reads all of them, several times over where they are text.
+"""
 
 from enum import StrEnum
 from pathlib import Path

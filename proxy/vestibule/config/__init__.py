@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
 from datetime import date
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from vestibule.config import spam
 from vestibule.config.checks import (
@@ -58,8 +57,7 @@ SITE = "site.yaml"
 TRACKERS = "trackers.yaml"
 
 
-@dataclass(frozen=True, slots=True)
-class Reading:
+class Reading(NamedTuple):
     """A folder as it was read. config: the first site with those further ones that are fine; None where the first one
     is not. problems: all there are. broken: the names of the further sites that are not fine."""
 

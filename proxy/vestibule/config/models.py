@@ -1,6 +1,8 @@
-"""What can be set: the models of ``site.yaml`` and ``trackers.yaml``, the only truth of settings and defaults."""
+"""What can be set: the models of ``site.yaml`` and ``trackers.yaml``, the only truth of settings and defaults.
 
-from __future__ import annotations
+Annotations are evaluated where they stand: pydantic reads all of them when the classes are made, and would have to
+compile each from its text.
+"""
 
 from datetime import date
 from pathlib import Path
@@ -99,17 +101,17 @@ class Consent(Model):
 
 
 class Colours(Model):
-    """The colours of one scheme. What is None follows another: accept follows accent, reject follows accept."""
+    """The colours of one scheme, by default those where the visitor's system is light."""
 
-    background: Colour
-    text: Colour
-    soft: Colour
-    line: Colour
-    accent: Colour
-    accept: Colour | None = None
-    on_accept: Colour
-    reject: Colour | None = None
-    on_reject: Colour | None = None
+    background: Colour = Field("#ffffff", description="Behind everything.")
+    text: Colour = Field("#1c2430", description="Text.")
+    soft: Colour = Field("#56616f", description="Text of less weight.")
+    line: Colour = Field("#d5dbe3", description="Lines and borders.")
+    accent: Colour = Field("#1f4b99", description="Links, switches, focus.")
+    accept: Colour | None = Field(None, description="The button that accepts; as accent.")
+    on_accept: Colour = Field("#ffffff", description="Its text.")
+    reject: Colour | None = Field(None, description="The button that rejects; as accept. Never less visible.")
+    on_reject: Colour | None = Field(None, description="Its text; as on_accept.")
 
     def resolved(self) -> dict[str, str]:
         """Every colour by its name, none missing."""
@@ -127,20 +129,6 @@ class Colours(Model):
         }
 
 
-class LightColours(Colours):
-    """Where the visitor's system is light."""
-
-    background: Colour = Field("#ffffff", description="Behind everything.")
-    text: Colour = Field("#1c2430", description="Text.")
-    soft: Colour = Field("#56616f", description="Text of less weight.")
-    line: Colour = Field("#d5dbe3", description="Lines and borders.")
-    accent: Colour = Field("#1f4b99", description="Links, switches, focus.")
-    accept: Colour | None = Field(None, description="The button that accepts; as accent.")
-    on_accept: Colour = Field("#ffffff", description="Its text.")
-    reject: Colour | None = Field(None, description="The button that rejects; as accept. Never less visible.")
-    on_reject: Colour | None = Field(None, description="Its text; as on_accept.")
-
-
 class DarkColours(Colours):
     """Where the visitor's system is dark."""
 
@@ -149,10 +137,7 @@ class DarkColours(Colours):
     soft: Colour = Field("#aab4c2", description="Text of less weight.")
     line: Colour = Field("#36404e", description="Lines and borders.")
     accent: Colour = Field("#8fb6ff", description="Links, switches, focus.")
-    accept: Colour | None = Field(None, description="The button that accepts; as accent.")
     on_accept: Colour = Field("#0d1522", description="Its text.")
-    reject: Colour | None = Field(None, description="The button that rejects; as accept. Never less visible.")
-    on_reject: Colour | None = Field(None, description="Its text; as on_accept.")
 
 
 class Theme(Model):
@@ -162,9 +147,7 @@ class Theme(Model):
     radius: int = Field(14, ge=0, le=40, description="Roundness of corners, px.")
     font: Font = Field("system-ui, sans-serif", description="Fonts, the first that there is.")
     logo: SitePath | None = Field(None, description="A picture on this site, shown small above the title.")
-    light: LightColours = Field(
-        default_factory=LightColours.model_construct, description="Where the visitor's system is light."
-    )
+    light: Colours = Field(default_factory=Colours.model_construct, description="Where the visitor's system is light.")
     dark: DarkColours = Field(
         default_factory=DarkColours.model_construct, description="Where the visitor's system is dark."
     )
@@ -410,12 +393,12 @@ class Config(SiteFile):
         description="Where a setting of trackers.yaml was written: services.hotjar → trackers.yaml:7.",
     )
     profile: str = Field("", exclude=True, description="Name of the site's folder in sites/; empty for the first.")
-    sites: SkipValidation[tuple[Config, ...]] = Field(
+    sites: SkipValidation[tuple["Config", ...]] = Field(
         (), exclude=True, description="The further sites of the instance, by name; they have none themselves."
     )
 
     @property
-    def everyone(self) -> tuple[Config, ...]:
+    def everyone(self) -> tuple["Config", ...]:
         """This site and the further ones."""
         return (self, *self.sites)
 

@@ -6,8 +6,8 @@ written, such as the one that Matomo's community keeps.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from vestibule.config.documents import Document
 from vestibule.config.lists import Lines, Named, read_each, well_named
@@ -23,8 +23,7 @@ WHERE = ("analytics", "spam_lists")
 SETTING = ".".join(WHERE)
 
 
-@dataclass(frozen=True, slots=True)
-class Spam:
+class Spam(NamedTuple):
     """What a site's lists of spam say. digest: of the lists, by which a change is told; empty where there are none."""
 
     hosts: frozenset[str]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -26,7 +25,9 @@ def check_texts(values: SiteFile, document: Document) -> Iterator[Problem]:
     """Every language, every key and every placeholder of ``banner.texts`` must be known."""
     if not values.banner.texts:
         return
-    from vestibule.assets import static  # not for all who have no words of their own
+    import json  # these two not for all who have no words of their own
+
+    from vestibule.assets import static
 
     folder = static() / "banner" / "locales"
     tags = sorted(path.stem for path in folder.glob("*.json"))

@@ -26,17 +26,17 @@ _UNITS = {
     **dict.fromkeys(("month", "months"), MONTH),
     **dict.fromkeys(("y", "year", "years"), 365.25 * 86400.0),
 }
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*([a-z]+)", re.IGNORECASE)
+_DURATION = r"(\d+(?:\.\d+)?)\s*([A-Za-z]+)"
 _SIZES = {"b": 1, "": 1, "kb": 1000, "kib": 1024, "mb": 10**6, "mib": 1 << 20, "gb": 10**9, "gib": 1 << 30}
 _UNIX_PATH = 100
 """Bytes of a Unix socket's path that every system takes."""
-_SIZE = re.compile(r"(\d+)\s*([a-z]*)", re.IGNORECASE)
+_SIZE = r"(\d+)\s*([A-Za-z]*)"
 
 
 def _duration(value: object) -> object:
     """Seconds from ``180d``, ``15m`` (minutes), ``25 months`` (30.44 days each), ``1h``."""
     if isinstance(value, str):
-        match = _DURATION.fullmatch(value.strip())
+        match = re.fullmatch(_DURATION, value.strip())
         if match is None or match[2].lower() not in _UNITS:
             raise ValueError("must be a duration such as 30s, 15m, 12h, 180d or 25 months")
         return round(float(match[1]) * _UNITS[match[2].lower()])
@@ -48,7 +48,7 @@ def _duration(value: object) -> object:
 def _size(value: object) -> object:
     """Bytes from ``64KiB``, ``10 MB`` or a plain number."""
     if isinstance(value, str):
-        match = _SIZE.fullmatch(value.strip())
+        match = re.fullmatch(_SIZE, value.strip())
         if match is None or match[2].lower() not in _SIZES:
             raise ValueError("must be a number of bytes such as 65536, 64KiB or 10MB")
         return int(match[1]) * _SIZES[match[2].lower()]
@@ -216,8 +216,8 @@ def _service_id(value: str) -> str:
 
 
 _FAMILY = r"[A-Za-z][A-Za-z0-9-]*(?: [A-Za-z][A-Za-z0-9-]*)*"
-_FONT = re.compile(rf"{_FAMILY}(?:, ?{_FAMILY})*")
-_LANGUAGE = re.compile(r"[a-z]{2,3}(?:-[A-Za-z0-9]{2,8})*")
+_FONT = rf"{_FAMILY}(?:, ?{_FAMILY})*"
+_LANGUAGE = r"[a-z]{2,3}(?:-[A-Za-z0-9]{2,8})*"
 
 
 def _colour(value: str) -> str:
@@ -227,13 +227,13 @@ def _colour(value: str) -> str:
 
 
 def _font(value: str) -> str:
-    if _FONT.fullmatch(value) is None:
+    if re.fullmatch(_FONT, value) is None:
         raise ValueError("must be names of fonts, such as Inter, Segoe UI, sans-serif")
     return value
 
 
 def _language(value: str) -> str:
-    if _LANGUAGE.fullmatch(value) is None:
+    if re.fullmatch(_LANGUAGE, value) is None:
         raise ValueError("must be a language such as en, de or pt-BR")
     return value
 

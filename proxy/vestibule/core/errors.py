@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 
 class VestibuleError(Exception):
     """Root of all errors that Vestibule raises on purpose."""
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Problem:
+class Problem(NamedTuple):
     """One thing wrong in the configuration. ``line`` counts from 1; 0 means the file as a whole."""
 
     file: str
