@@ -363,8 +363,17 @@ def test_each_field_of_a_hit_is_what_it_says(tmp_path: Path) -> None:
         await send({"type": "http.response.start", "status": 404, "headers": [(b"content-type", b"text/plain")]})
         await send({"type": "http.response.body", "body": b"words"})
 
-    names = ("referer", "accept", "sec-fetch-dest", "sec-fetch-mode", "sec-fetch-site", "sec-fetch-user")
-    names += ("sec-purpose", "sec-ch-ua", "sec-ch-ua-platform", "user-agent")
+    names = [
+        "referer",
+        "accept",
+        "sec-fetch-dest",
+        "sec-fetch-mode",
+        "sec-fetch-site",
+        "sec-fetch-user",
+        "sec-purpose",
+        "user-agent",
+    ]
+    names += ["sec-ch-ua", "sec-ch-ua-platform"]
     headers = [(name.encode(), f"their {name}".encode()) for name in names]
     headers += [(b"host", b"relaso.com"), (b"accept-language", b"nl"), (b"sec-gpc", b"1")]
     recording = Recording()
