@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from operator import attrgetter
 
 import numpy as np
 from numpy.typing import NDArray
@@ -193,14 +194,14 @@ class _Folding:
             self.settle(child.value, child, bucket)
 
     def _divide(self, node: Single, children: list[Single]) -> tuple[list[Single], list[Single]]:
-        def may_be_told(child: Single) -> bool:
-            return at_least(child.visitors) >= self.k and child.value not in self.withheld
-
-        ranked = sorted(
-            children, key=lambda child: (may_be_told(child), child.visitors, child.count, child.value), reverse=True
-        )
-        released = [child for child in ranked if may_be_told(child)]
-        folded = ranked[len(released) :]
+        if not children:
+            return [], []
+        ranked = sorted(children, key=attrgetter("visitors", "count", "value"), reverse=True)
+        released: list[Single] = []
+        folded: list[Single] = []
+        for child in ranked:
+            told = at_least(child.visitors) >= self.k and child.value not in self.withheld
+            (released if told else folded).append(child)
         while released and sum(child.count for child in released) < node.count:
             if _remainder(node, released, folded) >= self.k:
                 break

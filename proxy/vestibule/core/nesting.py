@@ -70,19 +70,31 @@ class Nest:
     within: Numbers
     whole: Flags
 
+    def within_reach(self, inner: Flags, outer: Flags) -> Nest | None:
+        """The same of those sets only that some buckets have to do with, inner or outer ones; None where there is no
+        such set. What is said of a set depends on no other."""
+        sets = np.zeros(len(self.sets.told) + 1, dtype=bool)
+        sets[self.within[inner]] = sets[self.sets.of[outer]] = True
+        sets[-1] = False
+        within = np.where(sets[self.within], self.within, -1)
+        return Nest(self.sets, within, self.whole) if (within >= 0).any() else None
+
 
 def nests(table: Table, inner: Fold, outer: Iterable[Sets], total: int, k: int) -> Iterator[tuple[Nest, Numbers]]:
     """Yield for each level of the outer dimension what lies within, and the sets whose rest stands for too few.
 
     table: its rows are inner buckets, its columns outer ones. total: facts of the kind: what is all of them is no set.
     """
-    counts, most = inner.measures.counts, inner.measures.most
+    counts, most, nothing = inner.measures.counts, inner.measures.most, np.zeros(0, dtype=np.int64)
     for sets in outer:
         size = len(sets.told)
         at = sets.of[table.columns]
         inside = at >= 0
-        key, place = np.unique(table.rows[inside] * size + at[inside], return_inverse=True)
-        together = np.bincount(place, weights=table.counts[inside], minlength=len(key)).astype(np.int64)
+        key, together = table.rows[inside] * size + at[inside], table.counts[inside]
+        if size < len(sets.of):
+            key, place, _ = ranked(key, nothing, len(counts) * size)
+            together = np.bincount(place, weights=together, minlength=len(key)).astype(np.int64)
+        # Else each column is a set of its own.
         wholly = together == counts[key // size]
         within = np.full(len(counts), -1, dtype=np.int64)
         within[key[wholly] // size] = key[wholly] % size
@@ -170,7 +182,7 @@ def expose(inner: Table, outer: Table, nest: Nest, k: int) -> tuple[Numbers, Num
     at_inner, at_outer = nest.within[inner.columns], nest.sets.of[outer.columns]
     mine = np.flatnonzero(at_inner >= 0)
     # Only where something lies within a set there is anything to be seen.
-    sets, rows = np.zeros(size + 1, dtype=bool), np.zeros(_height(inner, outer), dtype=bool)
+    sets, rows = np.zeros(size + 1, dtype=bool), np.zeros(len(outer.of_row), dtype=bool)
     sets[at_inner[mine]] = rows[inner.rows[mine]] = True
     theirs = np.flatnonzero(sets[at_outer] & rows[outer.rows])
     if not len(mine) or not len(theirs):
@@ -202,6 +214,8 @@ def expose(inner: Table, outer: Table, nest: Nest, k: int) -> tuple[Numbers, Num
     if told_whole.any():
         poor = (unknown_outer == 1) | (largest(place_outer, outer.visitors[theirs] * hidden_outer) < k)
         bad |= told_whole & poor
+    if not bad.any():
+        return nothing, nothing
     join_inner = _smallest(inner, mine[~held], place_inner[~held], bad)
     told_outer = ~hidden_outer
     return join_inner, _smallest(outer, theirs[told_outer], place_outer[told_outer], bad & (told_inner == 0))
@@ -216,24 +230,31 @@ def limiting(inner: Table, outer: Table, nest: Nest, k: int) -> Numbers:
     size = len(nest.sets.told)
     nothing = np.zeros(0, dtype=np.int64)
     at_inner, at_outer = nest.within[inner.columns], nest.sets.of[outer.columns]
+    mine = np.flatnonzero(at_inner >= 0)
+    sets = np.zeros(size + 1, dtype=bool)
+    sets[at_inner[mine[inner.held[mine]]]] = True
+    theirs = np.flatnonzero(sets[at_outer])
+    if not len(theirs):
+        return nothing
     # Where a set's pairs of two rows are held back, but the bucket's own of neither is told, nothing limits it.
     free = np.zeros(size + 1, dtype=np.int64)
-    np.maximum.at(free, nest.sets.of, np.bincount(outer.columns[outer.held], minlength=len(nest.sets.of)))
-    known = np.bincount(inner.columns[~inner.held], minlength=len(nest.within))
-    limited = (nest.within >= 0) & (free[nest.within] - known < 2)
-    mine = np.flatnonzero(limited[inner.columns])
+    held = theirs[outer.held[theirs]]
+    np.maximum.at(free, nest.sets.of, np.bincount(outer.columns[held], minlength=len(nest.sets.of)))
+    known = np.bincount(inner.columns[mine[~inner.held[mine]]], minlength=len(nest.within))
+    limited = free[nest.within] - known < 2
+    mine = mine[limited[inner.columns[mine]]]
     hidden = mine[inner.held[mine]]
-    sets = np.zeros(size + 1, dtype=bool)
+    sets[:] = False
     sets[at_inner[hidden]] = True
-    theirs = np.flatnonzero(sets[at_outer])
-    if not len(hidden) or not len(theirs) or outer.held[theirs].all():
+    theirs = theirs[sets[at_outer[theirs]]]
+    if not len(theirs) or outer.held[theirs].all():
         return nothing
     told = mine[~inner.held[mine] & sets[at_inner[mine]]]
     both = np.concatenate((told, hidden))
     keys, place, found = ranked(
         outer.rows[theirs] * size + at_outer[theirs],
         inner.rows[both] * size + at_inner[both],
-        _height(inner, outer) * size,
+        len(outer.of_row) * size,
     )
     at_told, at_hidden = found[: len(told)], found[len(told) :]
     # Where the set has no pair in that row, none of its buckets has one.
@@ -255,10 +276,6 @@ def limiting(inner: Table, outer: Table, nest: Nest, k: int) -> Numbers:
             order = np.lexsort((candidates, outer.counts[candidates], outer.visitors[candidates]))
             joining.append(int(candidates[order[0]]))
     return np.array(sorted(set(joining)), dtype=np.int64)
-
-
-def _height(*tables: Table) -> int:
-    return max((int(table.rows.max(initial=-1)) for table in tables), default=-1) + 1
 
 
 def _smallest(table: Table, cells: Numbers, places: Numbers, wanted: Flags) -> Numbers:

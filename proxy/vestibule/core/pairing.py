@@ -17,7 +17,7 @@ import numpy as np
 
 from vestibule.core.folding import ROOT, Flags, Fold, Numbers, Single, at_least, bounds
 
-_DENSE = 8
+_DENSE = 64
 """For each key that there is, how many there may be at most for all of these to get a place."""
 
 
@@ -90,6 +90,13 @@ class Table:
     of_row: Numbers
     of_column: Numbers
 
+    def among(self, pairs: Flags | None, width: int) -> Flags:
+        """Of ``width`` columns those that some pairs are in; none for None."""
+        found = np.zeros(width, dtype=bool)
+        if pairs is not None:
+            found[self.columns[pairs]] = True
+        return found
+
     def turned(self) -> Table:
         """The same with rows for columns; what is held back is shared."""
         return Table(
@@ -107,7 +114,7 @@ def table(a: tuple[Fold, Numbers], b: tuple[Fold, Numbers], root: Single, parts:
     size = max(len(b[0].buckets), 1)
     pairs = _joined(parts)
     low, high = bounds(pairs.visitors)
-    of_a, of_b = a[1][:, pairs.a], b[1][:, pairs.b]
+    of_a, of_b = a[1].take(pairs.a, axis=1), b[1].take(pairs.b, axis=1)
     in_a, in_b, before = of_a >= 0, of_b >= 0, of_a * size
     keys: list[Numbers] = []
     counts: list[Numbers] = []
@@ -155,11 +162,12 @@ def ranked(keys: Numbers, wanted: Numbers, size: int) -> tuple[Numbers, Numbers,
     """
     if size <= _DENSE * len(keys):
         # A place for every key that there can be spares the sorting.
-        where = np.full(size, -1, dtype=np.int64)
-        where[keys] = 0
-        key = np.flatnonzero(where == 0)
+        there = np.zeros(size, dtype=bool)
+        there[keys] = True
+        key = np.flatnonzero(there)
+        where = np.empty(size, dtype=np.int32)
         where[key] = np.arange(len(key))
-        return key, where[keys], where[wanted]
+        return key, where[keys].astype(np.int64), np.where(there[wanted], where[wanted], -1)
     # Sorting all together is many times as fast as looking up what is wanted.
     every, place = np.unique(np.concatenate((keys, wanted)), return_inverse=True)
     there = np.zeros(len(every), dtype=bool)
@@ -177,7 +185,8 @@ def hold_back(table: Table, k: int) -> None:
     """Hold back the small pairs, and those that must keep them company; what is held back already stays so."""
     held = table.held
     held |= table.visitors < k
-    order = np.lexsort((np.arange(len(held)), table.counts, table.visitors))
+    told = np.flatnonzero(~held)
+    order = told[np.lexsort((table.counts[told], table.visitors[told]))]
     share = 1
     while True:
         _join_lines(table, order, k)
@@ -199,10 +208,11 @@ def _join_lines(table: Table, order: Numbers, k: int) -> None:
     held = table.held
     while True:
         joining: list[Numbers] = []
+        hidden, told = np.flatnonzero(held), np.flatnonzero(~held)
         for lines, lowest in ((table.rows, table.of_row), (table.columns, table.of_column)):
-            number = np.bincount(lines, weights=held, minlength=len(lowest))
-            visitors = lowest - np.bincount(lines, weights=table.most * ~held, minlength=len(lowest))
-            np.maximum.at(visitors, lines, table.visitors * held)
+            number = np.bincount(lines[hidden], minlength=len(lowest))
+            visitors = lowest - _sums(lines[told], table.most[told], len(lowest))
+            np.maximum.at(visitors, lines[hidden], table.visitors[hidden])
             lacking = (number > 0) & ((number < 2) | (visitors < k))
             candidates = order[lacking[lines[order]] & ~held[order]]
             _, smallest = np.unique(lines[candidates], return_index=True)

@@ -236,8 +236,8 @@ def compact(
     ranks = packed >> _HASH_BITS
     starts = _starts(ranks)
     present = ranks[starts]
-    fresh = np.concatenate(([True], packed[1:] != packed[:-1]))
-    ends = np.append(np.cumsum(fresh)[starts[1:] - 1], np.count_nonzero(fresh)).astype(np.uint64)
+    fresh = _starts(packed)
+    ends = np.append(np.searchsorted(fresh, starts[1:]), len(fresh)).astype(np.uint64)
     if counts is None:
         added = np.diff(starts, append=len(packed)).astype(np.uint64)
     else:

@@ -21,6 +21,7 @@ from vestibule.core.folding import (
     EXACT,
     RARE,
     Bucket,
+    Flags,
     Fold,
     Numbers,
     Part,
@@ -193,30 +194,40 @@ class Release:
         changed = {names for names in self._tables if self._tells(names)}
         for names in changed:
             self._spare_the_rest_of_pairs(names)
+        before: dict[Names, Flags] = {}
         while changed:
+            fresh = {}
             for names in changed:
+                held = self._tables[names].held
                 hold_back(self._tables[names], self._k)
-            looked_at, changed = changed, set()
+                fresh[names] = held & ~before[names] if names in before else np.ones_like(held)
+                before[names] = held.copy()
+            changed = set()
             for names, found in inside.items():
                 for third in self._values if found else ():
-                    pair = _names(third, names[0]), _names(third, names[1])
-                    if third not in names and looked_at & set(pair):
-                        changed |= self._hide(third, names, found)
+                    if third not in names and fresh.keys() & {_names(third, name) for name in names}:
+                        changed |= self._hide(third, names, found, fresh)
 
-    def _hide(self, third: str, names: Names, found: Iterable[Nest]) -> set[Names]:
-        """Hold back what two tables tell together; return those in which something is held back now."""
-        tables = [self._between(third, name) for name in names]
+    def _hide(self, third: str, names: Names, found: Iterable[Nest], fresh: Mapping[Names, Flags]) -> set[Names]:
+        """Hold back what two tables tell together; return those in which something is held back now. fresh: by table
+        the pairs by which it differs from what was looked at before; what they have no part in is as it was."""
+        pairs = [_names(third, name) for name in names]
+        inner, outer = (self._between(third, name) for name in names)
         changed: set[Names] = set()
-        for nest in found:
-            if tables[0] is None or tables[1] is None or not all(self._tells(_names(third, name)) for name in names):
-                break
-            for name, one, joining in zip(names, tables, expose(tables[0], tables[1], nest, self._k), strict=True):
-                if one is not None and len(joining):
+        if inner is None or outer is None or not all(map(self._tells, pairs)):
+            return changed
+        of_inner, of_outer = (
+            one.among(fresh.get(pair), len(self._folds[name][0].buckets))
+            for name, one, pair in zip(names, (inner, outer), pairs, strict=True)
+        )
+        for nest in filter(None, (each.within_reach(of_inner, of_outer) for each in found)):
+            for pair, one, joining in zip(pairs, (inner, outer), expose(inner, outer, nest, self._k), strict=True):
+                if len(joining):
                     one.held[joining] = True
-                    changed.add(_names(third, name))
-            if len(joining := limiting(tables[0], tables[1], nest, self._k)):
-                tables[1].held[joining] = True
-                changed.add(_names(third, names[1]))
+                    changed.add(pair)
+            if len(joining := limiting(inner, outer, nest, self._k)):
+                outer.held[joining] = True
+                changed.add(pairs[1])
         return changed
 
     def _fold(self, dimension: str) -> None:

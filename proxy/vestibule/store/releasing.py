@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import date
 from itertools import groupby, islice
+from operator import itemgetter
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -109,7 +110,7 @@ def _released(client: Client, site: str, day: date, *, k: int, rounded: bool, kn
 
 def _singles(client: Client, site: str, day: date) -> Iterator[KindSingles]:
     found = client.query(query("open_singles"), parameters={"site": site, "day": day}).result_rows
-    for kind, of_kind in groupby(sorted(found, key=lambda row: tuple(row[:3])), key=lambda row: row[0]):
+    for kind, of_kind in groupby(found, key=itemgetter(0)):
         dimensions: dict[str, list[Single]] = {}
         for _, dimension, value, path, count, visitors in of_kind:
             dimensions.setdefault(dimension, []).append(Single(value, tuple(path), count, visitors))
