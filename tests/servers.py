@@ -271,6 +271,15 @@ class Running:
     def output(self) -> str:
         return self.log.read_text("utf-8", "replace")
 
+    def children(self, module: str) -> list[int]:
+        """Process ids of the children that run ``module``."""
+        found = []
+        for pid in Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split():
+            with contextlib.suppress(OSError):
+                if module.encode() in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0"):
+                    found.append(int(pid))
+        return found
+
 
 @contextlib.contextmanager
 def vestibule_process(

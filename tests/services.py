@@ -81,13 +81,7 @@ class Service:
             return error.code
 
     def children(self, module: str) -> list[int]:
-        """Process ids of the children that run ``module``."""
-        found = []
-        for pid in Path(f"/proc/{self.running.pid}/task/{self.running.pid}/children").read_text().split():
-            with contextlib.suppress(OSError):
-                if module.encode() in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0"):
-                    found.append(int(pid))
-        return found
+        return self.running.children(module)
 
     def said(self, text: str) -> int:
         return self.running.output().count(text)

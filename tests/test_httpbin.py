@@ -192,8 +192,9 @@ def sites(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sites]:
             yield Sites(direct, started.url)
     finally:
         server.task_dispatcher.shutdown()
-        server.close()
+        server.trigger.pull_trigger(server.close)  # in its own thread, which else may be waiting on what is closed
         thread.join(10)
+        assert not thread.is_alive()
 
 
 ADDED = (

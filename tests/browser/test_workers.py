@@ -183,6 +183,7 @@ def test_a_worker_from_before_a_grant_follows(site: str, foreign: Foreign, new_c
 
     def fetched() -> bool:
         page.evaluate("fetch('/other').then(answer => answer.text())")
+        page.wait_for_timeout(2 * SETTLING)  # Chromium puts off looking for another worker while this one has work
         return pages.host("fetched") in foreign.hosts
 
     until(page, fetched, "the worker")
