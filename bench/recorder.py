@@ -418,7 +418,7 @@ def neighbours() -> None:
                 time.sleep(0.1)
             idle = busy = 1e9
             context = multiprocessing.get_context("spawn")
-            for _ in range(3):
+            for _ in range(5):
                 idle = min(idle, asyncio.run(slowest(ours.port, 4)))
                 begun = context.Event()
                 loading = context.Process(

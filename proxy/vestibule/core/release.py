@@ -196,31 +196,38 @@ class Release:
             self._spare_the_rest_of_pairs(names)
         before: dict[Names, Flags] = {}
         while changed:
-            fresh = {}
+            # At first all there is; then what was held back since.
+            fresh: dict[Names, Flags] | None = {} if before else None
             for names in changed:
-                held = self._tables[names].held
-                hold_back(self._tables[names], self._k)
-                fresh[names] = held & ~before[names] if names in before else np.ones_like(held)
-                before[names] = held.copy()
+                found = self._tables[names]
+                hold_back(found, self._k)
+                if fresh is not None:
+                    fresh[names] = found.held & ~before[names]
+                before[names] = found.held.copy()
             changed = set()
-            for names, found in inside.items():
-                for third in self._values if found else ():
-                    if third not in names and fresh.keys() & {_names(third, name) for name in names}:
-                        changed |= self._hide(third, names, found, fresh)
+            for names, nested in inside.items():
+                for third in self._values if nested else ():
+                    if third not in names:
+                        changed |= self._hide(third, names, nested, fresh)
 
-    def _hide(self, third: str, names: Names, found: Iterable[Nest], fresh: Mapping[Names, Flags]) -> set[Names]:
+    def _hide(self, third: str, names: Names, found: Iterable[Nest], fresh: Mapping[Names, Flags] | None) -> set[Names]:
         """Hold back what two tables tell together; return those in which something is held back now. fresh: by table
-        the pairs by which it differs from what was looked at before; what they have no part in is as it was."""
+        the pairs by which it differs from what was looked at before; what they have no part in is as it was. None: all
+        that there is was not looked at yet."""
         pairs = [_names(third, name) for name in names]
-        inner, outer = (self._between(third, name) for name in names)
         changed: set[Names] = set()
+        if fresh is not None and not fresh.keys() & set(pairs):
+            return changed
+        inner, outer = (self._between(third, name) for name in names)
         if inner is None or outer is None or not all(map(self._tells, pairs)):
             return changed
-        of_inner, of_outer = (
-            one.among(fresh.get(pair), len(self._folds[name][0].buckets))
-            for name, one, pair in zip(names, (inner, outer), pairs, strict=True)
-        )
-        for nest in filter(None, (each.within_reach(of_inner, of_outer) for each in found)):
+        if fresh is not None:
+            of_inner, of_outer = (
+                one.among(fresh.get(pair), len(self._folds[name][0].buckets))
+                for name, one, pair in zip(names, (inner, outer), pairs, strict=True)
+            )
+            found = filter(None, (each.within_reach(of_inner, of_outer) for each in found))
+        for nest in found:
             for pair, one, joining in zip(pairs, (inner, outer), expose(inner, outer, nest, self._k), strict=True):
                 if len(joining):
                     one.held[joining] = True
