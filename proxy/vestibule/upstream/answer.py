@@ -132,7 +132,7 @@ class Answer(asyncio.BufferedProtocol, ABC):
         buffers = self._pool.buffers
         begin = bytes(buffers.current[: min(nbytes, _GLANCED)])
         head = self._pool.glance.read(begin)
-        if head is None:
+        if head is None or (head.length is None and not self._no_body):
             return False
         self.status, self.headers, size, length, self.public = head
         self.head_done = self._fresh_parser = True  # which has seen nothing of this

@@ -2,8 +2,8 @@
 
 A reader for the usual case, at a third of the parser's cost, and at a tenth where the same head was read before, as it
 is with each answer of the same second to the same question. It takes nothing that the parser would refuse: a head in
-which any line looks otherwise than here is left to it, and so is every coding, upgrade and end of connection, and a
-body of which nothing says how long it is.
+which any line looks otherwise than here is left to it, and so is every coding, upgrade and end of connection; and
+whoever asks leaves to it a body of which nothing says how long it is.
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ _BODILESS = frozenset({204, 304})
 
 class Head(NamedTuple):
     """headers: with names in lower case. size: in bytes, with the empty line. length: of the body that follows where
-    the request did not rule one out. public: the fields as any client gets them; None where that depends on the
-    client."""
+    the request did not rule one out; None where nothing says how long that is. public: the fields as any client gets
+    them; None where that depends on the client."""
 
     status: int
     headers: tuple[Header, ...]
     size: int
-    length: int
+    length: int | None
     public: tuple[Header, ...] | None
 
 
@@ -90,9 +90,9 @@ class Glance:
             return None
         status, size = int(match[1]), len(text) + 4
         bodiless = status in _BODILESS
-        if not (bodiless or lengths) or len(headers) > self._count or size > self._size:
+        if len(headers) > self._count or size > self._size:
             return None
-        length = 0 if bodiless else int(lengths[0])
+        length = 0 if bodiless else int(lengths[0]) if lengths else None
         return Head(status, tuple(headers), size, length, common_headers(headers, status=status))
 
     def _field(self, line: bytes) -> Header | None:
