@@ -109,6 +109,23 @@ def test_hits_arrive_whole_and_in_order(path: str) -> None:
     with_recorder(body, path)
 
 
+def test_hits_that_are_too_long_together_go_one_by_one_and_too_long_ones_are_dropped(path: str) -> None:
+    """What visitors write into their fields never ends the counting."""
+    long = hit(1)._replace(agent="x" * (MAX_FRAME // 8))
+    endless = hit(2)._replace(agent="x" * MAX_FRAME)
+
+    async def body(recorder: Recorder, sender: Sender, _: str) -> None:
+        for each in (*[long] * 12, endless, hit(3)):
+            sender.send(each)
+        await until(lambda: len(recorder.hits) == 13)
+        assert recorder.hits == [*[long] * 12, hit(3)]
+        sender.send(hit(4))
+        await until(lambda: recorder.hits[-1] == hit(4))
+        assert (recorder.dropped, sender.dropped) == (1, 1)
+
+    with_recorder(body, path)
+
+
 def test_refusals_are_counted_even_where_nothing_else_is_told(path: str) -> None:
     async def body(recorder: Recorder, sender: Sender, _: str) -> None:
         for status in (400, 503, 400):

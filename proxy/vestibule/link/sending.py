@@ -6,9 +6,10 @@ import asyncio
 import contextlib
 import time
 from collections import Counter, deque
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
+from vestibule.core.errors import LinkError
 from vestibule.core.meter import Meter
 from vestibule.core.visit import Hit
 from vestibule.link.asking import ASK_TIMEOUT, CALL_TIMEOUT, Asking, connect, hang_up
@@ -108,9 +109,10 @@ class Sender:
                 # A recorder that has hung up would take what is written now with it.
                 if reader.at_eof() or writer.transport.is_closing():
                     raise ConnectionResetError
-                writer.write(pack(self._batch(last=last)))
-                await asyncio.wait_for(writer.drain(), SEND_TIMEOUT)
-                await asyncio.sleep(0)
+                for frame in self._frames(self._batch(last=last)):
+                    writer.write(frame)
+                    await asyncio.wait_for(writer.drain(), SEND_TIMEOUT)
+                    await asyncio.sleep(0)
             if last:
                 return
             if reader.at_eof() or writer.transport.is_closing():
@@ -120,6 +122,23 @@ class Sender:
     def _is_due(self, *, last: bool) -> bool:
         """Whether what was measured is to be told."""
         return self.meter.counted and (last or time.monotonic() - self._metered >= METER_EVERY)
+
+    def _frames(self, message: Message) -> Iterator[bytes]:
+        """A message as it is sent: each hit for itself where together they are too long. One that alone is so is
+        dropped: whoever asks may write what they like into their fields, and must not end the counting of others."""
+        try:
+            yield pack(message)
+            return
+        except LinkError:
+            hits, message["hits"] = message["hits"], []
+        yield pack(message)
+        for hit in hits:
+            try:
+                frame = pack({"hits": [hit]})
+            except LinkError:
+                self.dropped += 1
+            else:
+                yield frame
 
     def _batch(self, *, last: bool) -> Message:
         batch = [self._hits.popleft() for _ in range(min(BATCH, len(self._hits)))]

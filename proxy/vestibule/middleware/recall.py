@@ -35,6 +35,9 @@ MAX_PLAIN = 32
 MAX_TARGET = 256
 """Addresses that each knows to be nothing out of the way, and characters of one."""
 
+MAX_TEXT = 2048
+"""Bytes of a header that are counted; no browser sends more, and many hits may wait for the recorder."""
+
 UPGRADED = {"http": "http", "https": "https", "ws": "http", "wss": "https"}
 
 
@@ -65,8 +68,8 @@ class Known:
             self.plain[target] = path
 
     def text(self, name: bytes) -> str:
-        """A header as text, empty where there is none."""
-        return self.sent.get(name, b"").decode("latin-1")
+        """A header as text, as far as it is counted; empty where there is none."""
+        return self.sent.get(name, b"")[:MAX_TEXT].decode("latin-1")
 
 
 class Recall:
