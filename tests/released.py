@@ -31,16 +31,27 @@ def partial_of(facts: Sequence[Fact], day: str = "2026-11-22") -> Partial:
 
 def release_of(partial: Partial, kind: str, k: int, rounded: bool = False) -> list[Row]:
     """What is released of one kind, by the cells as the store would sum them up."""
-    whole = WITHIN.get(kind)
-    kinds = {node.kind for node in partial.nodes}
-    if whole in kinds:
-        beside = _release(partial, whole, k, rounded, None)
-        list(beside.rows())
-        return list(_release(partial, kind, k, rounded, beside).rows())
-    return list(_release(partial, kind, k, rounded, None).rows())
+    whole, kinds = WITHIN.get(kind), {node.kind for node in partial.nodes}
+    if whole not in kinds:
+        return list(_release(partial, kind, k, rounded).rows())
+    settled: list[Release] = []
+    for name in (whole, *sorted(name for name in WITHIN if WITHIN[name] == whole and name in kinds)):
+        first = settled[0] if settled else None
+        settled.append(_release(partial, name, k, rounded, first, settled[1:]))
+        rows = list(settled[-1].rows())
+        if name == kind:
+            return rows
+    raise AssertionError
 
 
-def _release(partial: Partial, kind: str, k: int, rounded: bool, whole: Release | None) -> Release:
+def _release(
+    partial: Partial,
+    kind: str,
+    k: int,
+    rounded: bool,
+    whole: Release | None = None,
+    beside: Sequence[Release] = (),
+) -> Release:
     singles: dict[str, list[Single]] = {}
     pairs: dict[tuple[str, str], list[tuple[str, str, int, int]]] = {}
     visitors = np.diff(partial.ends, prepend=np.uint64(0)).tolist()
@@ -58,7 +69,7 @@ def _release(partial: Partial, kind: str, k: int, rounded: bool, whole: Release 
             found.append((first.value, second.value, count, visitors[place]))
     (root,) = singles.pop("")
     dimensions = {name: tuple(found) for name, found in singles.items()}
-    release = Release(KindSingles(kind, root, dimensions), k, rounded, whole)
+    release = Release(KindSingles(kind, root, dimensions), k, rounded, whole, beside)
     places = {name: {single.value: place for place, single in enumerate(found)} for name, found in singles.items()}
 
     def of(name: str, values: Sequence[str]) -> NDArray[np.int64]:

@@ -370,6 +370,36 @@ def test_kinds_that_determine_each_other() -> None:
     assert tried > 30
 
 
+def test_kinds_that_leave_few_together() -> None:
+    """Views less the beacons of those who agreed *and* less what was held back for those who did not: what is left are
+    those who agreed, but whose browser sent no beacon."""
+    views = [fact for fact in month(1, 1500, 12)[0] if fact.kind == "view"]
+    said = {fact.visitor: random.Random(fact.visitor).random() for fact in views}
+    day = list(views)
+    for fact in views:
+        if said[fact.visitor] < 0.47:
+            values = {name: fact.values[name] for name in ("page", "country", "device")}
+            day.append(Fact(SITE, "client", fact.time, {**values, "screen": ("l",)}, fact.visitor))
+        elif said[fact.visitor] < 0.96:
+            held = {"page": fact.values["page"], "service": ("google-analytics",), "purpose": ("statistics",)}
+            day.append(Fact(SITE, "blocked", fact.time, held, fact.visitor))
+    released = {kind: Known(day, kind, K) for kind in ("view", "client", "blocked")}
+    views_of, *others = (
+        {(row.a, row.a_value, row.b, row.b_value): row.count for row in known.rows if row.part is not Part.REST}
+        for known in released.values()
+    )
+    tried = 0
+    for place, count in views_of.items():
+        parts = [numbers.get(place, 0) for numbers in others]
+        if not place[0] or not all(parts):
+            continue
+        left = [fact for fact in views if said[fact.visitor] >= 0.96 and within(fact, place)]
+        assert len(left) == count - sum(parts), place
+        assert not left or len({fact.visitor for fact in left}) >= K, place
+        tried += 1
+    assert tried > 3
+
+
 def within(fact: Fact, key: tuple[str, str, str, str]) -> bool:
     a, a_value, b, b_value = key
     return a_value in fact.values[a] and (not b or b_value in fact.values[b])

@@ -8,7 +8,7 @@ away the rest of it, neither alone nor beside a third dimension.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from types import MappingProxyType
@@ -91,10 +91,11 @@ class Row(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """A number that is told. visitors: how many at least."""
+    """A number that is told. visitors, most: how many there are at least, and at the most."""
 
     count: int
     visitors: int
+    most: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,11 +114,20 @@ class Release:
     down to multiples of ``k``, so that two looks at the same day don't differ by single visitors.
     """
 
-    def __init__(self, singles: KindSingles, k: int, rounded: bool = False, whole: Release | None = None) -> None:
-        """whole: the release of the kind that this one lies ``WITHIN``, whose rows have been read."""
+    def __init__(
+        self,
+        singles: KindSingles,
+        k: int,
+        rounded: bool = False,
+        whole: Release | None = None,
+        beside: Sequence[Release] = (),
+    ) -> None:
+        """whole: the release of the kind that this one lies ``WITHIN``; beside: those of other kinds within it. Their
+        rows have been read."""
         if k < 1:
             raise ValueError("k must be at least 1")
-        self._singles, self._k, self._step, self._whole = singles, k, k if rounded else 1, whole
+        self._singles, self._k, self._step = singles, k, k if rounded else 1
+        self._whole, self._beside = whole, tuple(beside)
         self._values = {dimension: Values(found) for dimension, found in singles.dimensions.items()}
         self._pairs: dict[Names, Counted] = {}
         self._withheld: dict[str, set[str]] = {dimension: set() for dimension in singles.dimensions}
@@ -261,34 +271,59 @@ class Release:
         return all(self._folds[name][0].tells for name in names)
 
     def _spare_the_rest_of_the_whole(self) -> set[str]:
-        """Withhold values of which the other kind has only a few visitors more; return the dimensions that changed."""
+        """Withhold values of which the other kinds leave only a few visitors; return the dimensions that changed."""
         changed: set[str] = set()
-        for dimension, (found, _) in self._folds.items():
+        for dimension, (found, _) in self._folds.items() if self._whole else ():
             for told in (*found.nodes, *found.buckets):
-                whole = self._whole.told(dimension, told.value) if self._whole else None
-                if told.part is not Part.REST and whole and self._gives_away(whole, told.count, told.at_most):
+                if told.part is not Part.REST and self._gives_away({dimension: told.value}, told.count, told.at_most):
                     self._withheld[dimension].add(told.value)
                     changed.add(dimension)
         return changed
 
     def _spare_the_rest_of_pairs(self, names: Names) -> None:
-        """Hold back pairs of which the other kind has only a few visitors more: as pairs, or as values where only one
-        of the dimensions is the other kind's too."""
+        """Hold back pairs of which the other kinds leave only a few visitors: as pairs, or as values where only one of
+        the dimensions is the other kind's too."""
         if self._whole is None or not self._tells(names):
             return
         found = self._tables[names]
-        first, second = (self._folds[name][0].buckets for name in names)
+        buckets = [self._folds[name][0].buckets for name in names]
         for place in np.flatnonzero(~found.held).tolist():
-            a, b = first[found.rows[place]], second[found.columns[place]]
-            whole = self._whole.told_pair(names, (a, b))
-            if whole and self._gives_away(whole, int(found.counts[place]), int(found.most[place])):
+            pair = (buckets[0][found.rows[place]], buckets[1][found.columns[place]])
+            # Of a remainder the other kind has one that is made of other values.
+            values = {name: told.value for name, told in zip(names, pair, strict=True) if told.part is not Part.REST}
+            if self._gives_away(values, int(found.counts[place]), int(found.most[place])):
                 found.held[place] = True
 
-    def _gives_away(self, whole: Told, count: int, visitors: int) -> bool:
-        return whole.count - count > 0 and whole.visitors - visitors < self._k
+    def _gives_away(self, values: Mapping[str, str], count: int, most: int) -> bool:
+        """Whether a number tells, with what is told of the whole at the same place and of the kinds beside, of some
+        but too few visitors: views of a page, less those of whoever agreed and those of whoever did not."""
+        assert self._whole is not None
+        place = {name: value for name, value in values.items() if self._whole.knows(name)}
+        whole = self._whole.told(place)
+        if whole is None:
+            return False
+        # With each kind that is beside, and without it.
+        left = [(whole.count - count, whole.visitors - most)]
+        for told in (kind.told(place) for kind in self._beside):
+            if told is not None:
+                left += [(facts - told.count, visitors - told.most) for facts, visitors in left]
+        return any(facts > 0 and visitors < self._k for facts, visitors in left)
 
-    def told(self, dimension: str, value: str) -> Told | None:
-        """A released value."""
+    def knows(self, dimension: str) -> bool:
+        """Whether the kind has such a dimension."""
+        return dimension in self._folds
+
+    def told(self, place: Mapping[str, str]) -> Told | None:
+        """What is told of a value, or of a pair of values, by dimension; None for nothing."""
+        if len(place) == 1:
+            ((dimension, value),) = place.items()
+            return self._told_single(dimension, value)
+        if len(place) == 2:
+            a, b = sorted(place)
+            return self._told_pair((a, b), (place[a], place[b]))
+        return None
+
+    def _told_single(self, dimension: str, value: str) -> Told | None:
         if dimension not in self._told:
             buckets = (
                 (*self._folds[dimension][0].nodes, *self._folds[dimension][0].buckets)
@@ -296,27 +331,21 @@ class Release:
                 else ()
             )
             self._told[dimension] = {
-                bucket.value: Told(bucket.count, at_least(bucket.visitors))
+                bucket.value: Told(bucket.count, at_least(bucket.visitors), bucket.at_most)
                 for bucket in buckets
                 if bucket.part is not Part.REST
             }
         return self._told[dimension].get(value)
 
-    def told_pair(self, names: Names, buckets: tuple[Bucket, Bucket]) -> Told | None:
-        """A released pair; where only one of the dimensions is known here, its released value."""
-        known = [
-            (name, bucket)
-            for name, bucket in zip(names, buckets, strict=True)
-            if name in self._folds and bucket.part is not Part.REST
-        ]
-        if len(known) == 1 and len(set(names) & set(self._folds)) == 1:
-            return self.told(known[0][0], known[0][1].value)
-        if len(known) < 2 or names not in self._tables or not self._tells(names):
+    def _told_pair(self, names: Names, values: tuple[str, str]) -> Told | None:
+        if names not in self._tables or not self._tells(names):
             return None
-        rows, columns = (self._folds[name][0].own.get(bucket.value, -1) for name, bucket in known)
+        rows, columns = (self._folds[name][0].own.get(value, -1) for name, value in zip(names, values, strict=True))
         found = self._tables[names]
         (place,) = np.nonzero((found.rows == rows) & (found.columns == columns) & ~found.held)
-        return Told(int(found.counts[place[0]]), int(found.visitors[place[0]])) if len(place) else None
+        if not len(place):
+            return None
+        return Told(int(found.counts[place[0]]), int(found.visitors[place[0]]), int(found.most[place[0]]))
 
     # - telling
 

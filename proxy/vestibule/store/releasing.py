@@ -91,11 +91,13 @@ def _portions(found: Iterable[Row]) -> Iterator[list[Row]]:
 def _released(client: Client, site: str, day: date, *, k: int, rounded: bool, known: str) -> Iterator[Row]:
     found = {singles.kind: singles for singles in _singles(client, site, day)}
     _note_known(client, known, site, day, found.values(), k)
-    wholes: dict[str, Release] = {}
+    settled: dict[str, Release] = {}
     for kind in sorted(found, key=lambda kind: (kind in WITHIN, kind)):
         singles = found[kind]
         with _Asking(client, site, day, singles, known) as asking:
-            chosen = Release(singles, k, rounded, wholes.get(WITHIN.get(kind, "")))
+            whole = WITHIN.get(kind, "")
+            beside = [each for name, each in settled.items() if WITHIN.get(name) == whole]
+            chosen = Release(singles, k, rounded, settled.get(whole), beside)
             places = {
                 dimension: {single.value: place for place, single in enumerate(values)}
                 for dimension, values in singles.dimensions.items()
@@ -104,8 +106,8 @@ def _released(client: Client, site: str, day: date, *, k: int, rounded: bool, kn
                 for b, pairs in _pairs(answer, places, a).items():
                     chosen.add(a, b, pairs)
         yield from chosen.rows()
-        if kind in WITHIN.values():
-            wholes[kind] = chosen
+        if kind in WITHIN or kind in WITHIN.values():
+            settled[kind] = chosen
 
 
 def _singles(client: Client, site: str, day: date) -> Iterator[KindSingles]:
