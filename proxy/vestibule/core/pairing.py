@@ -17,7 +17,7 @@ import numpy as np
 
 from vestibule.core.folding import ROOT, Flags, Fold, Numbers, Single, at_least, bounds
 
-_DENSE = 64
+_DENSE = 16
 """For each key that there is, how many there may be at most for all of these to get a place."""
 
 
