@@ -33,25 +33,26 @@ def release_of(partial: Partial, kind: str, k: int, rounded: bool = False) -> li
     """What is released of one kind, by the cells as the store would sum them up."""
     whole, kinds = WITHIN.get(kind), {node.kind for node in partial.nodes}
     if whole not in kinds:
-        return list(_release(partial, kind, k, rounded).rows())
+        return list(releasing(partial, kind, k, rounded).rows())
     settled: list[Release] = []
     for name in (whole, *sorted(name for name in WITHIN if WITHIN[name] == whole and name in kinds)):
         first = settled[0] if settled else None
-        settled.append(_release(partial, name, k, rounded, first, settled[1:]))
+        settled.append(releasing(partial, name, k, rounded, first, settled[1:]))
         rows = list(settled[-1].rows())
         if name == kind:
             return rows
     raise AssertionError
 
 
-def _release(
+def releasing(
     partial: Partial,
     kind: str,
     k: int,
-    rounded: bool,
+    rounded: bool = False,
     whole: Release | None = None,
     beside: Sequence[Release] = (),
 ) -> Release:
+    """The release of one kind, to which all pairs were added."""
     singles: dict[str, list[Single]] = {}
     pairs: dict[tuple[str, str], list[tuple[str, str, int, int]]] = {}
     visitors = np.diff(partial.ends, prepend=np.uint64(0)).tolist()

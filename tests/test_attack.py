@@ -16,12 +16,13 @@ import pytest
 from scipy.optimize import linprog
 
 from bench.traffic import Traffic, agents
-from tests.released import SITE, Known, Numbers, partial_of, release_of
+from tests.released import SITE, Known, Numbers, partial_of, release_of, releasing
 from vestibule.catalogue import country_database
 from vestibule.core import nesting
 from vestibule.core.cells import Accumulator
 from vestibule.core.hits import Fact, Hit, Settings
 from vestibule.core.keys import SALT_BYTES, day_keys, visitor_key
+from vestibule.core.pairing import hold_back
 from vestibule.core.release import Part
 from vestibule.core.visit import facts
 from vestibule.recorder.lookups import Tables
@@ -331,6 +332,32 @@ def check_several_together(found: Known) -> int:
             seen += 1
             assert several.all() or not left.any() or found.visitors_in(left) >= found.k, (inner, outer)
     return seen
+
+
+@days
+@pytest.mark.parametrize("kind", KINDS)
+def test_nothing_is_left_to_hold_back(day: Day, kind: str) -> None:
+    """What was looked at in part, because the rest was as before, is as a look at all of it would leave it."""
+    name, views, seed = day
+    facts_of = scattered(views, seed) if name == "scattered" else month(1, views, seed)[0]
+    released = releasing(partial_of(facts_of), kind, K)
+    assert list(released.rows())
+    for table in released._tables.values():
+        held = table.held.copy()
+        hold_back(table, K)
+        assert (table.held == held).all()
+    looked = 0
+    for names in nesting.ordered(released._values):
+        for third in released._values.keys() - set(names):
+            pairs = [(min(third, each), max(third, each)) for each in names]
+            inner, outer = (released._between(third, each) for each in names)
+            if inner is None or outer is None or not all(map(released._tells, pairs)):
+                continue
+            for nest in released._seen[names][0] if names in released._seen else ():
+                assert not any(map(len, nesting.expose(inner, outer, nest, K)))
+                assert not len(nesting.limiting(inner, outer, nest, K))
+                looked += 1
+    assert looked > 10
 
 
 def test_kinds_that_determine_each_other() -> None:
