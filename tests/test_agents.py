@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -371,6 +372,97 @@ def test_people_are_no_bots(read: Agents, text: str) -> None:
     agent = read(text)
     assert agent.bot == ""
     assert not agents.is_impossible(agent, NOW)
+
+
+def people() -> Iterator[str]:
+    """User agent strings as browsers write them, over the versions of some years and the systems and devices that they
+    run on: the desktop's, the phone's and the tablet's, and browsers inside of apps."""
+    chromes = range(61, 151)
+    desktops = (
+        "Windows NT 10.0; Win64; x64",
+        "Windows NT 10.0; WOW64",
+        "Macintosh; Intel Mac OS X 10_15_7",
+        "X11; Linux x86_64",
+        "X11; CrOS x86_64 14541.0.0",
+    )
+    phones = PHONES.split(", ")
+    for number, chrome in enumerate(chromes):
+        full = f"{chrome}.0.{chrome * 47 % 7000}.{chrome % 200}" if chrome < 101 else f"{chrome}.0.0.0"
+        for system in desktops:
+            yield f"Mozilla/5.0 ({system}) {KHTML} Chrome/{full} Safari/537.36"
+        system = desktops[number % 5]
+        for brand in (
+            f"Edg/{full}",
+            f"OPR/{chrome - 14}.0.0.0",
+            "Vivaldi/6.5.3206.63",
+            f"YaBrowser/{chrome - 100}.1.0.1 Yowser/2.5",
+        ):
+            yield f"Mozilla/5.0 ({system}) {KHTML} Chrome/{full} Safari/537.36 {brand}"
+        for step in range(4):
+            phone = phones[(number * 4 + step) % len(phones)]
+            android = 7 + (number + step) % 9
+            mobile = f"Mozilla/5.0 (Linux; Android {android}; {phone}) {KHTML}"
+            yield f"{mobile} Chrome/{full} Mobile Safari/537.36"
+            yield f"{mobile} SamsungBrowser/{8 + number % 20}.0 Chrome/{full} Mobile Safari/537.36"
+            view = f"Mozilla/5.0 (Linux; Android {android}; {phone} Build/{BUILDS[step]}; wv) {KHTML}"
+            yield f"{view} Version/4.0 Chrome/{full} Mobile Safari/537.36"
+            app = IN_APPS[step].format(phone=phone, android=android)
+            yield f"{view} Version/4.0 Chrome/{full} Mobile Safari/537.36 {app}"
+        yield f"Mozilla/5.0 (Linux; Android 10; K) {KHTML} Chrome/{full} Mobile Safari/537.36 EdgA/{full}"
+        yield f"Mozilla/5.0 (Linux; Android 10; K) {KHTML} Chrome/{full} Mobile Safari/537.36 OPR/{chrome - 50}.0.0.0"
+        yield f"Mozilla/5.0 (Linux; Android 10; K) {KHTML} Chrome/{full} Safari/537.36"
+    for firefox in range(52, 151):
+        gecko = 109 if 110 <= firefox <= 119 else firefox
+        for system in (
+            "Windows NT 10.0; Win64; x64",
+            "Windows NT 6.1",
+            "Macintosh; Intel Mac OS X 10.15",
+            "X11; Linux x86_64",
+        ):
+            yield f"Mozilla/5.0 ({system}; rv:{gecko}.0) Gecko/20100101 Firefox/{firefox}.0"
+        yield f"Mozilla/5.0 (X11; Ubuntu; Linux x86_64; rv:{gecko}.0) Gecko/20100101 Firefox/{firefox}.0"
+        yield f"Mozilla/5.0 (Android {7 + firefox % 9}; Mobile; rv:{gecko}.0) Gecko/{gecko}.0 Firefox/{firefox}.0"
+        yield f"Mozilla/5.0 (Android 13; Tablet; rv:{gecko}.0) Gecko/{gecko}.0 Firefox/{firefox}.0"
+    for version in (f"{major}.{minor}" for major in range(10, 19) for minor in range(6)):
+        webkit, system = "AppleWebKit/605.1.15 (KHTML, like Gecko)", version.replace(".", "_")
+        yield f"Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) {webkit} Version/{version} Safari/605.1.15"
+        for device in (f"iPhone; CPU iPhone OS {system} like Mac OS X", f"iPad; CPU OS {system} like Mac OS X"):
+            start = f"Mozilla/5.0 ({device}) {webkit}"
+            yield f"{start} Version/{version} Mobile/15E148 Safari/604.1"
+            for browser in (
+                "CriOS/131.0.6778.73",
+                "FxiOS/132.0",
+                "EdgiOS/131.0.2903.48",
+                "OPT/5.1.1",
+                "GSA/340.3.695551749",
+            ):
+                yield f"{start} {browser} Mobile/15E148 Safari/604.1"
+            yield f"{start} Mobile/15E148"
+            yield f"{start} Mobile/15E148 {IN_APPS[0].format(phone='iPhone14,5', android=version)}"
+
+
+PHONES = (
+    "SM-G991B, SM-A525F, SM-S918B, SM-T510, Pixel 8 Pro, Pixel 6a, moto g(60), moto e5 plus, motorola edge 30, "
+    "Redmi Note 12, Redmi 9A, M2101K6G, 2201117TY, POCO F3, Mi 9T Pro, CPH2219, CPH1923, RMX3085, V2027, vivo "
+    "1904, LG-M700, LM-K500, Nokia G20, Nokia 7.2, HUAWEI P30, ELE-L29, VOG-L29, HRY-LX1, JSN-L21, ANE-LX1, "
+    "ONEPLUS A6013, NE2213, LE2113, Infinix X657, TECNO KD7, itel L6005, CUBOT NOTE 20, CUBOT_X18_Plus, Wiko "
+    "U5020, FP4, Lenovo TB-X606F, KFMAWI, XQ-BC72, Nothing A065, ASUS_I006D, ZTE Blade A7, BV9900, DOOGEE S96Pro, "
+    "Armor 11 5G, SHARK KLE-A0, T-Mobile REVVL V+ 5G, A1_Smart"
+)
+BUILDS = ("TP1A.220624.014", "QKQ1.190910.002", "HUAWEIVOG-L29", "RP1A.200720.011")
+IN_APPS = (
+    "[FB_IAB/FB4A;FBAV/441.0.0.23.113;]",
+    "Instagram 309.1.0.25.109 Android ({android}; 480dpi; 1080x2400; {phone}; en_GB; 541635890)",
+    "GSA/14.48.32.29.arm64",
+    "[Pinterest/Android]",
+)
+
+
+def test_no_more_than_two_of_a_thousand_people_are_taken_for_bots(read: Agents) -> None:
+    texts = list(dict.fromkeys((*PEOPLE, *people())))
+    taken = [text for text in texts if (agent := read(text)).bot or agents.is_impossible(agent, NOW)]
+    assert len(texts) >= 2_000
+    assert len(taken) <= len(texts) * 0.002, taken[:10]
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,9 @@ import pytest
 
 from tests.test_cli import AGENT, SITE, combined
 from tests.test_recorder import Clock, Site, tables, views
+from vestibule.cli import importing
+from vestibule.cli.importing import MAX_DIRECTIVE
+from vestibule.config.models import Site as Site_
 from vestibule.core.visit import Hit
 from vestibule.recorder import comparing
 from vestibule.recorder.backend import Backend, Calls, RequestError
@@ -102,6 +105,66 @@ def test_columns_are_known_where_an_import_goes_on(run: Run, tmp_path: Path) -> 
     assert "10 looked at" in run("import", str(path))
     path.write_text(head + "".join(lines))
     assert "22 lines (w3c): 12 counted before, 10 looked at" in run("import", str(path))
+
+
+def test_each_day_s_log_of_a_server_that_writes_directives_first_is_another_one(run: Run, tmp_path: Path) -> None:
+    head = "#Software: Microsoft Internet Information Services 10.0\n#Version: 1.0\n"
+    head += "#Fields: date time c-ip cs-method cs-uri-stem sc-status cs-host cs(User-Agent)\n"
+    agent = AGENT.replace(" ", "+")
+    paths = [tmp_path / f"u_ex{number}.log" for number in range(3)]
+    for number, path in enumerate(paths):
+        day = TODAY - timedelta(days=6 - number)
+        rows = [f"{day} 12:00:0{number} 203.0.113.{v} GET /a 200 Example.test:443 {agent}\n" for v in range(1, 11)]
+        path.write_text(head + "".join(rows))
+    # Lines of hosts that get no answer live, and some that cannot be read, such as of a time that cannot be stored.
+    with paths[2].open("a") as file:
+        file.writelines(f"{TODAY} 12:00:09 203.0.113.9 GET /theirs 200 other.test {agent}\n" for _ in range(3))
+        file.write(f"9999-12-31 12:00:09 203.0.113.9 GET /a 200 example.test {agent}\n")
+        file.write(f"{TODAY} 12:00:09 203.0.113.9 GET /a {'9' * 5000} example.test {agent}\n")
+        file.write(f"{TODAY - timedelta(days=4)} 12:00:09 203.0.113.200 GET /b 200 - {agent}\n")
+    out = run("import", *map(str, paths))
+    assert out.count("13 lines (w3c): 10 looked at") == 2
+    assert "19 lines (w3c): 14 looked at, 3 parts of pages, 2 unreadable" in out
+    assert "u_ex2.log:17: its time is out of bounds" in out
+    assert "counted: view 31" in out
+    assert "not counted: host 3" in out
+    again = run("import", *map(str, paths))
+    assert again.count("counted before, 0 looked at") == 3
+    assert views_of(run) == 31
+
+
+@pytest.mark.parametrize(
+    ("lines", "known_by"),
+    [
+        (["one", "two"], "one"),
+        (["", "one"], "\none"),
+        (["#a", "#b", "one", "two"], "#a\n#b\none"),
+        (["#" * 5000, "one"], "#" * MAX_DIRECTIVE + "\none"),
+        (["#a"] * 3, "#a\n#a\n#a"),
+        ([""], "\n"),
+    ],
+)
+def test_what_a_log_is_known_by(lines: list[str], known_by: str) -> None:
+    assert importing._known_by(lines) == known_by
+
+
+@pytest.mark.parametrize("error", [OverflowError, RecursionError, KeyError, TypeError, UnicodeEncodeError])
+def test_a_parser_that_fails_costs_one_line(error: type[Exception]) -> None:
+    class Broken:
+        name = "broken"
+
+        def parse(self, line: str) -> Hit | None:
+            if line == "bad":
+                raise error("utf-8", "jane", 0, 1, "jane") if error is UnicodeEncodeError else error("jane")
+            return Hit("example.test", 1.8e9, host=line)
+
+    tally = importing.Tally()
+    site = Site_(name="example.test", hosts=("www.example.test", "192.0.2.1"), upstream="http://127.0.0.1:1")
+    lines = ["example.test", "bad", "WWW.example.test:443", "192.0.2.1:443", "other.test", "www.other.test:80"]
+    hits = list(importing._hits(Broken(), lines, tally, site))
+    assert [hit.host for hit in hits] == [lines[0], lines[2], lines[3]]
+    assert (tally.hits, tally.elsewhere, tally.unreadable) == (5, 2, 1)
+    assert tally.samples == [(2, f"it cannot be read ({error.__name__})")]
 
 
 def test_unreadable_lines_are_told_by_number_and_without_their_words(run: Run, tmp_path: Path) -> None:

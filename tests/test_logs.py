@@ -16,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vestibule.core.agents import UNRECORDED
+from vestibule.core.hits import storable
 from vestibule.core.visit import Hit
 from vestibule.recorder.logs import FORMATS, MAX_LINE, LogFile, UnreadableError, detect, parser
 
@@ -119,17 +120,62 @@ def test_headers_that_a_log_has_are_used() -> None:
     assert (found.objects, found.fetch_mode) == ("dnt", "navigate")
 
 
+@pytest.mark.parametrize("header", ["Sec-Purpose", "Purpose", "X-Moz"])
+def test_every_name_of_a_purpose_is_read(header: str) -> None:
+    entry = json.loads(CADDY)
+    entry["request"]["headers"][header] = ["prefetch"]
+    assert hit("caddy", json.dumps(entry)).purpose == "prefetch"
+    name = f"http_{header.lower().replace('-', '_')}"
+    assert hit("nginx", json.dumps({**json.loads(NGINX), name: "prefetch"})).purpose == "prefetch"
+
+
+@pytest.mark.parametrize(
+    ("written", "address"),
+    [
+        ("198.51.100.9:4711", "198.51.100.9"),
+        ("[2001:db8::1]:5", "2001:db8::1"),
+        ("2001:DB8:0::1", "2001:db8::1"),
+        ("::ffff:1.2.3.4", "1.2.3.4"),
+    ],
+)
+@pytest.mark.parametrize("name", FORMATS)
+def test_addresses_are_in_their_one_spelling(name: str, written: str, address: str) -> None:
+    assert hit(name, LINES[name].replace("203.0.113.7", written)).address == address
+
+
+def test_an_early_caddy_wrote_the_address_with_its_port() -> None:
+    entry = json.loads(CADDY)
+    del entry["request"]["client_ip"], entry["request"]["remote_ip"]
+    for written, address in (("[2001:db8::1]:4711", "2001:db8::1"), ("198.51.100.9:4711", "198.51.100.9")):
+        entry["request"]["remote_addr"] = written
+        assert hit("caddy", json.dumps(entry)).address == address
+
+
+@pytest.mark.parametrize(
+    ("named", "host"), [("_", "relaso.com"), ("*.x.example", "relaso.com"), ("x.example", "x.example")]
+)
+def test_a_server_without_a_name_is_the_site(named: str, host: str) -> None:
+    assert hit("nginx", json.dumps({**json.loads(NGINX), "server_name": named})).host == host
+
+
 @pytest.mark.parametrize(
     ("change", "expected"),
     [
         (lambda line: line.replace("203.0.113.7 -", "2001:db8::1 -", 1), {"address": "2001:db8::1"}),
         (lambda line: "www.relaso.com:443 " + line, {"host": "www.relaso.com", "address": "203.0.113.7"}),
         (lambda line: line.replace(" 5120 ", " - "), {"size": 0}),
-        (lambda line: line.replace("- - [", "- Jane Doe ["), {"path": "/blog/x"}),
+        (lambda line: "www.relaso.com " + line, {"host": "www.relaso.com", "address": "203.0.113.7"}),
+        (lambda line: "_ " + line, {"host": "relaso.com", "address": "203.0.113.7"}),
+        (lambda line: line.replace("- - [", "- Jane Doe ["), {"host": "relaso.com", "address": "203.0.113.7"}),
+        (lambda line: line.replace("203.0.113.7 -", "198.51.100.9:4711 -", 1), {"address": "198.51.100.9"}),
+        (lambda line: line.replace("203.0.113.7 -", "::ffff:198.51.100.9 -", 1), {"address": "198.51.100.9"}),
+        (lambda line: line.replace("203.0.113.7 -", "[2001:DB8::1]:5 -", 1), {"address": "2001:db8::1"}),
+        (lambda line: line.replace("203.0.113.7 -", "host.example -", 1), {"address": "host.example"}),
         (lambda line: line.replace("GET /", "GET https://relaso.com/"), {"path": "/blog/x"}),
         (lambda line: line.replace(" HTTP/1.1", ""), {"path": "/blog/x"}),
         (lambda line: line.replace("/blog/x", r"/b\"log\x20x"), {"path": r"/b\"log\x20x"}),
         (lambda line: line.replace("Mozilla", r"\"Mo\\zilla\xc3"), {"agent": '"Mo\\zillaÃ' + AGENT[7:]}),
+        (lambda line: line.replace("Mozilla", r"\ud800"), {"agent": "�" + AGENT[7:]}),
         (lambda line: line.replace("https://example.com/a", "-"), {"referrer": ""}),
         (lambda line: line + ' "203.0.113.9" 0.003', {"address": "203.0.113.7"}),
         (lambda line: line.replace("18/Nov/2026:13:01:02 +0100", "31/Dec/2026:23:59:60 -0330"), {"time": 1798774200.0}),
@@ -176,6 +222,26 @@ def test_w3c_columns_follow_the_fields_directive() -> None:
     assert (second.host, second.status, second.agent) == ("www.relaso.com", 404, "Mozilla/5.0 (X11)")
 
 
+def test_w3c_columns_in_quotes_may_have_blanks() -> None:
+    found = parser("w3c", "relaso.com")
+    found.parse("#Fields: date time c-ip cs-method cs-uri-stem sc-status cs(User-Agent) cs(Referer)")
+    line = '2026-11-18 12:01:02 203.0.113.7 GET /a"b 200 "{}" "https://example.com/"'
+    for agent in (AGENT, 'one ""quoted"" word', ""):
+        told = found.parse(line.format(agent))
+        assert isinstance(told, Hit)
+        assert (told.agent, told.path) == (agent.replace('""', '"'), '/a"b')
+        assert told.referrer == "https://example.com/"
+    tabs = found.parse(line.format(AGENT).replace(" ", "\t").replace(AGENT.replace(" ", "\t"), AGENT))
+    assert isinstance(tabs, Hit)
+    assert tabs.agent == AGENT
+
+
+@pytest.mark.parametrize("line", [W3C + " more", W3C.rpartition(" ")[0], W3C.replace("+", " "), W3C + ' "'])
+def test_w3c_lines_of_another_number_of_columns_are_unreadable(line: str) -> None:
+    with pytest.raises(UnreadableError, match="not as many columns"):
+        ready("w3c").parse(line)
+
+
 @pytest.mark.parametrize("name", FORMATS)
 def test_assets_are_passed_over_unless_they_fail(name: str) -> None:
     line = LINES[name].replace("/blog/x", "/static/app.css")
@@ -194,6 +260,13 @@ def test_unreadable_lines_are_said_so(name: str, line: str) -> None:
     assert line not in str(caught.value) or len(line) < 3
 
 
+YEARS = ["0000", "0001", "1969", "2107", "2149", "9999"]
+"""Years that cannot be, and such as the store has no room for."""
+ZONES = ["", "Z", "+23:59", "-23:59"]
+NUMBERS = ["NaN", "Infinity", "-Infinity", "1e999", "-1", "9" * 5000, "9" * 19]
+"""What JSON parsers take for numbers."""
+
+
 @pytest.mark.parametrize(
     "line",
     [
@@ -204,6 +277,23 @@ def test_unreadable_lines_are_said_so(name: str, line: str) -> None:
         COMBINED.replace("GET /", "CONNECT "),
         NGINX.replace("2026-11-18T13", "yesterday"),
         CADDY.replace(str(TIME), "-5"),
+        COMBINED.replace("18/Nov/2026", "30/Feb/2026"),
+        COMBINED.replace(" 5120 ", f" {'9' * 5000} "),
+        *(COMBINED.replace("18/Nov/2026", f"18/Nov/{year}") for year in YEARS),
+        *(COMBINED.replace("18/Nov/2026:13:01:02 +0100", f"01/Jan/{year}:00:00:00 +9999") for year in YEARS),
+        *(NGINX.replace("2026-11-18", f"{year}-01-01") for year in YEARS),
+        *(
+            NGINX.replace("2026-11-18T13:01:02+01:00", f"{year}-12-31T23:59:59{zone}")
+            for year in YEARS
+            for zone in ZONES
+        ),
+        *(CADDY.replace(str(TIME), number) for number in NUMBERS),
+        *(NGINX.replace('"200"', number) for number in NUMBERS),
+        *(NGINX.replace('"5120"', number) for number in NUMBERS),
+        NGINX.replace('"200"', f'"{"9" * 5000}"'),
+        NGINX.replace('"200"', "[" * 30_000 + "]" * 30_000),
+        NGINX.replace("example.com/a", r"example.com/\ud800"),
+        CADDY.replace("example.com/a", r"example.com/\uDFFF"),
     ],
 )
 def test_broken_fields_are_said_so(line: str) -> None:
@@ -211,11 +301,28 @@ def test_broken_fields_are_said_so(line: str) -> None:
         ready("combined" if line.startswith("2") else "caddy" if "logger" in line else "nginx").parse(line)
 
 
+def test_characters_outside_the_first_plane_are_whole_ones() -> None:
+    line = NGINX.replace("example.com/a", r"example.com/\ud83d\ude00")
+    assert hit("nginx", line).referrer == "https://example.com/😀"
+    assert detect(NGINX.replace('"200"', "[" * 30_000 + "]" * 30_000)) is None
+
+
 def test_caddy_writes_other_lines_too() -> None:
     assert ready("caddy").parse('{"level":"info","ts":1,"logger":"tls","msg":"certificate obtained"}') is None
 
 
-@given(st.sampled_from(list(FORMATS)), st.integers(0, 200), st.integers(0, 60), st.text(max_size=20))
+VALUES = st.one_of(
+    st.text(max_size=20),
+    st.sampled_from(
+        [*YEARS, *ZONES, *NUMBERS, r"\ud800", r'"\udfff"', '"', "\0", "[" * 5000, "31/Dec/9999", "0001-01-01"]
+    ),
+    st.integers().map(str),
+    st.floats().map(str),
+    st.datetimes().map(str),
+)
+
+
+@given(st.sampled_from(list(FORMATS)), st.integers(0, 200), st.integers(0, 60), VALUES)
 def test_damaged_lines_never_raise_anything_else(name: str, start: int, length: int, text: str) -> None:
     line = LINES[name]
     damaged = line[:start] + text + line[start + length :]
@@ -223,7 +330,28 @@ def test_damaged_lines_never_raise_anything_else(name: str, start: int, length: 
         found = ready(name).parse(damaged)
     except UnreadableError:
         return
-    assert found is None or isinstance(found, Hit)
+    if found is not None:
+        assert Hit.from_json(json.loads(json.dumps(found.to_json(), ensure_ascii=False).encode())) == found
+        assert storable(found.time)
+
+
+@given(st.sampled_from([COMBINED, NGINX, CADDY, W3C]), st.sampled_from(["status", "size", "time"]), VALUES)
+def test_values_that_cannot_be_never_raise_anything_else(line: str, field: str, value: str) -> None:
+    """As the one above, but in the place where a number or a time is looked for."""
+    name = next(name for name, known in LINES.items() if known == line)
+    places = {
+        "status": ('"200"', '"status": 200', " 200 "),
+        "size": ('"5120"', '"size": 5120', " 5120 "),
+        "time": ("18/Nov/2026:13:01:02 +0100", '"2026-11-18T13:01:02+01:00"', str(TIME), "2026-11-18"),
+    }
+    for place in places[field]:
+        before, colon, _ = place.rpartition(": ") if place.startswith('"s') else ("", "", "")
+        line = line.replace(place, f"{before}{colon} {value} ")
+    try:
+        found = ready(name).parse(line)
+    except UnreadableError:
+        return
+    assert found is None or storable(found.time)
 
 
 def test_unknown_formats_are_refused_with_those_that_are_known() -> None:

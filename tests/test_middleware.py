@@ -413,6 +413,20 @@ def test_each_field_of_a_hit_is_what_it_says(tmp_path: Path) -> None:
     }
 
 
+@pytest.mark.parametrize("name", [b"sec-purpose", b"purpose", b"x-moz"])
+def test_every_name_of_a_purpose_is_told(name: bytes, tmp_path: Path) -> None:
+    async def site(_: Any, __: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"text/html")]})
+        await send({"type": "http.response.body", "body": b"words"})
+
+    recording = Recording()
+    whole = ConsentMiddleware(
+        site, configured(tmp_path), secrets=[SECRET], sender=recording, state=tmp_path, clock=lambda: 1.8e9
+    )
+    in_process(whole, scope([(b"host", b"relaso.com"), (name, b"prefetch")], path="/a"))
+    assert [hit.purpose for hit in recording.hits] == ["prefetch"]
+
+
 def test_a_page_is_told_to_the_recorder_with_what_was_held_back(site: Front) -> None:
     site.recording.hits.clear()
     site.ask("/page?utm_source=x", ("Referer", "https://news.example/"))

@@ -56,7 +56,7 @@ SETTINGS = Settings(
     first_party=frozenset({"relaso-help.example"}),
     timezone=ZoneInfo("Europe/Berlin"),
     pages={"/app/deals/*": "/app/deals/:id"},
-    own=("198.51.100.0/24", "2001:db8:ffff::/48", "nonsense"),
+    own=("198.51.100.0/24", "2001:db8:ffff::/48", "::ffff:198.18.0.0/120", "::fffe:0:0/95", "nonsense"),
     spam=frozenset({"spam.example"}),
 )
 VIEW = Hit(
@@ -228,6 +228,8 @@ def test_most_parts_of_a_page_are_passed_over() -> None:
         ({"address": "198.51.100.9"}, Drop.OWN),
         ({"address": "::ffff:198.51.100.9"}, Drop.OWN),
         ({"address": "2001:db8:ffff::1"}, Drop.OWN),
+        ({"address": "198.18.0.77"}, Drop.OWN),
+        ({"address": "::ffff:198.18.0.77"}, Drop.OWN),
         ({"agent": "kube-probe/1.29", "path": "/"}, Drop.HEALTH),
         ({"agent": "ELB-HealthChecker/2.0"}, Drop.HEALTH),
         ({"agent": "", "path": "/healthz"}, Drop.HEALTH),
@@ -389,6 +391,10 @@ def test_referrer(changed: dict[str, Any], referrer: str) -> None:
         ("utm-campaign=a&UTM_MEDIUM=E-Mail", "a", "email"),
         ("mtm_campaign=a&mtm_medium=cpc", "a", "cpc"),
         ("pk_cpn=a", "a", NONE),
+        ("utm_source=x&amp;utm_campaign=a&amp;utm_medium=email", "a", "email"),
+        ("utm%5Fcampaign=a&UTM%5fmedium=email", "a", "email"),
+        ("%61" * 5000 + "=a&utm%5Fcampaign=b", NONE, NONE),
+        ("%61" * 99 + "=a&utm%5Fcampaign=b", "b", NONE),
         ("utm_campaign=a&utm_campaign=b", "a", NONE),
         ("utm_campaign=jane%40example.com", ":email", NONE),
         ("utm_campaign=" + "x" * 900, "x" * 63 + "…", NONE),

@@ -16,8 +16,10 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 
 from vestibule import config
 from vestibule.cli.asking import recorder
+from vestibule.config.models import Site
 from vestibule.core.errors import VestibuleError
 from vestibule.core.visit import Hit
+from vestibule.privacy.visitor import hostname
 from vestibule.recorder import logs
 
 BATCH = 1000
@@ -27,20 +29,31 @@ SAMPLES = 5
 """Unreadable lines of a log that are named, by number and reason: what is in them is nobody's to see."""
 
 LOOK = 50
-"""Lines of a log that are looked at to find its format out."""
+"""Lines of a log that are looked at to find its format out, and at most for what it is known by."""
+
+MAX_DIRECTIVE = 1000
+"""Characters of a directive by which a log is known."""
 
 
 @dataclass(slots=True)
 class Tally:
     """What became of a log's lines. before: were counted by an import that did not come to its end, or came to it and
-    the log has grown since. skipped: parts of pages and directives, which are not counted."""
+    the log has grown since. skipped: parts of pages and directives, which are not counted. elsewhere: hits of
+    hosts that are not the site's, which get no answer live either."""
 
     lines: int = 0
     before: int = 0
     hits: int = 0
     skipped: int = 0
+    elsewhere: int = 0
     unreadable: int = 0
     samples: list[tuple[int, str]] = field(default_factory=list)
+
+    def misread(self, reason: str) -> None:
+        """Count the present line as unreadable."""
+        self.unreadable += 1
+        if len(self.samples) < SAMPLES:
+            self.samples.append((self.lines, reason))
 
 
 def import_logs(
@@ -48,10 +61,10 @@ def import_logs(
 ) -> None:
     """Count the logs one after the other, then close the days that are over; prints what became of the lines.
 
-    A log is known by its first line. Lines of it that were counted before are not counted twice, unless ``again``. of:
+    A log is known by its first lines. Lines of it that were counted before are not counted twice, unless ``again``. of:
     the further site that they are of.
     """
-    site = config.pick(config.load(directory, os.environ), of).site.name
+    site = config.pick(config.load(directory, os.environ), of).site
     opened = list(files)
     for path in opened:
         if str(path) != "-" and not path.is_file():
@@ -59,13 +72,13 @@ def import_logs(
     if format_ and format_ not in logs.FORMATS:
         raise VestibuleError(f"import: --format: must be one of {', '.join(logs.FORMATS)}; is {format_!r}")
     with recorder(directory, state, of) as call, _progress() as progress:
-        for path in opened:
-            _import(path, format_, site, call, progress, again=again)
+        elsewhere = sum(_import(path, format_, site, call, progress, again=again) for path in opened)
         figures = call("finish")
-    _report(figures)
+    _report(figures, elsewhere)
 
 
-def _import(path: Path, format_: str, site: str, call: Callable[..., Any], progress: Progress, *, again: bool) -> None:
+def _import(path: Path, format_: str, site: Site, call: Callable[..., Any], progress: Progress, *, again: bool) -> int:
+    """Return how many lines were of other hosts."""
     tally = Tally()
     try:
         with logs.LogFile(path) as log:
@@ -77,12 +90,13 @@ def _import(path: Path, format_: str, site: str, call: Callable[..., Any], progr
                 known = ", ".join(logs.FORMATS)
                 raise VestibuleError(f"import: {path} is of no format that is known; --format names one of {known}")
             if first:
-                tally.before = 0 if again else call("counted", first=first[0])
-                for batch in _batches(_hits(logs.parser(name, site), chain(first, lines), tally)):
-                    call("count", hits=[hit.to_json() for hit in batch], first=first[0], lines=tally.lines)
+                known_by = _known_by(first)
+                tally.before = 0 if again else call("counted", first=known_by)
+                for batch in _batches(_hits(logs.parser(name, site.name), chain(first, lines), tally, site)):
+                    call("count", hits=[hit.to_json() for hit in batch], first=known_by, lines=tally.lines)
                     progress.update(task, completed=log.position)
                 if tally.lines > tally.before:
-                    call("count", hits=[], first=first[0], lines=tally.lines)
+                    call("count", hits=[], first=known_by, lines=tally.lines)
             progress.update(task, completed=log.size)
     except OSError as error:
         raise VestibuleError(f"import: {path} cannot be read: {error.strerror or error}") from None
@@ -95,9 +109,22 @@ def _import(path: Path, format_: str, site: str, call: Callable[..., Any], progr
     )
     for line, reason in tally.samples:
         print(f"{path}:{line}: {reason}")
+    return tally.elsewhere
 
 
-def _hits(parser: logs.Parser, lines: Iterable[str], tally: Tally) -> Iterator[Hit]:
+def _known_by(lines: Iterable[str]) -> str:
+    """What a log is known by: its first line, but where that is a directive, such as the name of the server's software
+    in each day's log, all lines until the first that tells of a request."""
+    known_by: list[str] = []
+    for line in lines:
+        if line and not line.startswith("#"):
+            return "\n".join((*known_by, line))
+        known_by.append(line[:MAX_DIRECTIVE])
+    return "\n".join(known_by) or "\n"
+
+
+def _hits(parser: logs.Parser, lines: Iterable[str], tally: Tally, site: Site) -> Iterator[Hit]:
+    hosts = frozenset(site.hosts)
     for line in lines:
         tally.lines += 1
         # Directives name the columns of what follows; they are read however often a log is.
@@ -106,14 +133,19 @@ def _hits(parser: logs.Parser, lines: Iterable[str], tally: Tally) -> Iterator[H
         try:
             hit = parser.parse(line)
         except logs.UnreadableError as error:
-            tally.unreadable += 1
-            if len(tally.samples) < SAMPLES:
-                tally.samples.append((tally.lines, str(error)))
+            tally.misread(str(error))
+            continue
+        except (ArithmeticError, LookupError, RecursionError, TypeError, ValueError) as error:
+            # No parser means to raise these, but a line is not worth the others.
+            tally.misread(f"it cannot be read ({type(error).__name__})")
             continue
         if hit is None:
             tally.skipped += 1
             continue
         tally.hits += 1
+        if hit.host != site.name and hostname(hit.host) not in hosts:
+            tally.elsewhere += 1
+            continue
         yield hit
 
 
@@ -130,8 +162,9 @@ def _progress() -> Iterator[Progress]:
         yield progress
 
 
-def _report(figures: Mapping[str, Any]) -> None:
-    for title, numbers in (("counted", figures.get("facts", {})), ("not counted", figures.get("drops", {}))):
+def _report(figures: Mapping[str, Any], elsewhere: int) -> None:
+    drops = {**figures.get("drops", {}), **({"host": elsewhere} if elsewhere else {})}
+    for title, numbers in (("counted", figures.get("facts", {})), ("not counted", drops)):
         shown = ", ".join(f"{name} {number:,}" for name, number in sorted(numbers.items()))
         print(f"{title}: {shown or 'nothing'}")
     if figures.get("closed"):

@@ -5,10 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from types import MappingProxyType
-from urllib.parse import unquote_plus
+from urllib.parse import unquote, unquote_plus
 
 MAX_QUERY = 4096
 """Characters of a query in which campaigns are looked for."""
+
+MAX_KEY = 128
+"""Characters of a parameter's name that are decoded."""
 
 _NAME_KEYS = (
     "utm_campaign",
@@ -46,10 +49,18 @@ def campaign(query: str, clicks: Mapping[str, str]) -> dict[str, str]:
     found: dict[str, str] = {}
     for pair in query[:MAX_QUERY].split("&"):
         key, _, value = pair.partition("=")
-        key = key.lower().replace("-", "_")
+        key = _key(key)
         role = _CAMPAIGN_KEYS.get(key)
         if role is not None and value and role not in found:
             found[role] = unquote_plus(value[:512])
         elif value and key in clicks and "click" not in found:
             found["click"] = clicks[key]
     return found
+
+
+def _key(text: str) -> str:
+    """The name of a parameter. ``&amp;`` comes of links whose address was escaped twice, percent-encoding of mailers
+    that encode whatever is no letter."""
+    if "%" in text:
+        text = unquote(text[:MAX_KEY])
+    return text.removeprefix("amp;").lower().replace("-", "_")

@@ -33,5 +33,9 @@ class StoreError(VestibuleError):
     """The store cannot be reached or refused; try again later unless the message says what to change."""
 
 
+class UnstorableError(VestibuleError):
+    """What was counted cannot be written as the store's types have it: it is of no use to send it again."""
+
+
 class LinkError(VestibuleError):
     """The recorder cannot be reached over its socket, or answered out of turn."""

@@ -25,6 +25,17 @@ MAX_TEXTS = 5_000
 MAX_MINUTES = 2_000
 """Minutes whose hour is remembered."""
 
+FIRST_TIME = 31_536_000
+"""1971-01-01, UTC: ClickHouse's ``Date`` and ``DateTime`` begin with 1970, which is at another time in each zone."""
+LAST_TIME = 4_291_747_200
+"""2106-01-01, UTC, which is too late already: ClickHouse's ``DateTime`` ends on 2106-02-07, its ``Date`` in 2149."""
+
+
+def storable(time: float) -> bool:
+    """Whether the store has room for a time (seconds since the epoch, UTC) and for its day in every time zone."""
+    return FIRST_TIME <= time < LAST_TIME
+
+
 DIMENSIONS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         "view": (
@@ -103,7 +114,8 @@ class Hit(NamedTuple):
     @classmethod
     def from_json(cls, row: Any) -> Hit:
         """Return the hit of a list that :meth:`to_json` made. Raises ValueError where it is none: every field is there
-        and of its type, and the time within some thousand years, so that it is on a day."""
+        and of its type, and the time within some thousand years, so that it is on a day. (Whether that day can be
+        stored is asked when it is counted, see :func:`storable`: then it is known why it was dropped.)"""
         if type(row) is not list or tuple(map(type, row)) not in _SHAPES:
             raise ValueError("not a hit: not as many fields, or of other types")
         if not -_FAR < row[_TIME] < _FAR:
@@ -214,6 +226,10 @@ class Settings:
         object.__setattr__(self, "first_party", frozenset(map(str.lower, self.first_party)))
 
 
+_MAPPED = 96
+"""Bits before an IPv4 address that is mapped into IPv6."""
+
+
 def _hour(zone: tzinfo, minute: int) -> str:
     return f"{datetime.fromtimestamp(minute * 60, zone).hour:02d}"
 
@@ -221,6 +237,12 @@ def _hour(zone: tzinfo, minute: int) -> str:
 def _networks(texts: Iterable[str]) -> Iterable[ipaddress.IPv4Network | ipaddress.IPv6Network]:
     for text in texts:
         try:
-            yield ipaddress.ip_network(text, strict=False)
+            network = ipaddress.ip_network(text, strict=False)
         except ValueError:
             continue
+        mapped = network.network_address.ipv4_mapped if isinstance(network, ipaddress.IPv6Network) else None
+        # Addresses are compared as what they stand for, and so are networks of them (RFC 4291, section 2.5.5.2).
+        if mapped is not None and network.prefixlen >= _MAPPED:
+            yield ipaddress.IPv4Network((mapped, network.prefixlen - _MAPPED))
+        else:
+            yield network

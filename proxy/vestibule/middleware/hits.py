@@ -47,7 +47,7 @@ def of_exchange(asked: Asked, responder: Responder) -> Hit | None:
         text(b"sec-fetch-mode"),
         text(b"sec-fetch-site"),
         text(b"sec-fetch-user"),
-        text(b"sec-purpose") or text(b"purpose"),
+        text(b"sec-purpose") or text(b"purpose") or text(b"x-moz"),
         text(b"sec-ch-ua"),
         text(b"sec-ch-ua-platform"),
         visitor.objects,

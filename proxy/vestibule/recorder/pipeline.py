@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, date, datetime, tzinfo
 
 from vestibule.core.cells import Accumulator
+from vestibule.core.hits import storable
 from vestibule.core.keys import DayKeys, visitor_key
 from vestibule.core.visit import Hit, Lookups, Settings, facts
 from vestibule.recorder.sessions import Session, Sessions
@@ -27,7 +28,7 @@ class Pipeline:
     """Counts hits whose days' keys are known. One thread only.
 
     keys: by site and day (ISO 8601); whoever owns it fills it before hits of that day come. Hits of days that it has no
-    key for are dropped as ``closed``.
+    key for are dropped as ``closed``, and those of times that cannot be stored as ``time``.
     """
 
     def __init__(
@@ -47,9 +48,10 @@ class Pipeline:
         """Facts that were counted, by kind, since the start."""
 
     def days(self, hits: Iterable[Hit]) -> set[str]:
-        """The days on which hits fall."""
+        """The days on which hits fall, of those that can be stored."""
         zone = self.settings.timezone
-        return {day_of(minute * 60, zone).isoformat() for minute in {int(hit.time) // 60 for hit in hits}}
+        minutes = {int(hit.time) // 60 for hit in hits}
+        return {day_of(minute * 60, zone).isoformat() for minute in minutes if storable(minute * 60)}
 
     def count(self, hits: Iterable[Hit]) -> None:
         """Count hits."""
@@ -58,7 +60,7 @@ class Pipeline:
         for hit in hits:
             if int(hit.time) // 60 != minute:
                 minute = int(hit.time) // 60
-                day = day_of(minute * 60, zone).isoformat()
+                day = day_of(minute * 60, zone).isoformat() if storable(minute * 60) else ""
             self._count(hit, day)
 
     def end_visits(self, now: float | None = None) -> None:
@@ -84,7 +86,7 @@ class Pipeline:
     def _count(self, hit: Hit, day: str) -> None:
         keys = self._keys.get((self._site, day))
         if hit.site != self._site or keys is None:
-            self.drops["site" if hit.site != self._site else "closed"] += 1
+            self.drops["site" if hit.site != self._site else "closed" if day else "time"] += 1
             return
         found, reason = facts(hit, self.settings, self._lookups)
         if reason is not None:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from datetime import date
 
 from vestibule.core.errors import StoreError
+from vestibule.core.hits import storable
 from vestibule.recorder.keyring import Keyring, iso, new_salt
 from vestibule.recorder.pipeline import day_of
 from vestibule.recorder.plan import Plan
@@ -29,9 +30,9 @@ class Salting:
         self._salting = asyncio.Lock()
 
     async def prepare(self, now: float) -> None:
-        """See to the keys of today, and of tomorrow where that is near."""
+        """See to the keys of today, and of tomorrow where that is near; to none where the clock is not set."""
         zone = self._plan().settings.timezone
-        for day in {day_of(now, zone), day_of(now + _AHEAD, zone)}:
+        for day in {day_of(time, zone) for time in (now, now + _AHEAD) if storable(time)}:
             await self.ensure(day)
 
     async def ensure(self, day: date) -> None:

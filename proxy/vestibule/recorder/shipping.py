@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import date
 
 from vestibule.core.cells import Partial
+from vestibule.core.errors import UnstorableError
+from vestibule.core.hits import storable
 from vestibule.recorder.keyring import Keyring, iso
 from vestibule.recorder.pipeline import day_of
 from vestibule.recorder.plan import Plan
@@ -16,6 +19,8 @@ from vestibule.recorder.spool import Batch, Spool
 from vestibule.recorder.spooling import SpoolThread
 from vestibule.recorder.storing import StoreThread
 from vestibule.store import Store
+
+log = logging.getLogger("vestibule.recorder")
 
 
 class Shipping:
@@ -66,8 +71,14 @@ class Shipping:
     async def _send(self, batch: Batch) -> None:
         await self._salting.learn_closed()
         partial = self._open_part(batch.partial)
-        await self._store.do(Store.insert_cells, batch.id, partial)
-        await self._store.do(Store.insert_totals, batch.id, partial.totals.items())
+        try:
+            await self._store.do(Store.insert_cells, batch.id, partial)
+            await self._store.do(Store.insert_totals, batch.id, partial.totals.items())
+        except UnstorableError as error:
+            # Nothing will change that, and all that was counted since would wait behind it for ever.
+            log.error("%s; %d cells are given up", error, len(partial))
+            await self._spool.do(_give_up, batch.id, len(partial))
+            return
         await self._spool.do(Spool.sent, batch.id)
         self.changed |= {date.fromisoformat(day) for site, day in partial.days if site == self._plan().site}
 
@@ -82,6 +93,11 @@ class Shipping:
         totals = {
             total: count
             for total, count in partial.totals.items()
-            if iso(total.site, day_of(total.minute, zone)) not in closed
+            if not storable(total.minute) or iso(total.site, day_of(total.minute, zone)) not in closed
         }
         return replace(left, totals=totals)
+
+
+def _give_up(spool: Spool, batch: str, cells: int) -> None:
+    spool.shed += cells
+    spool.sent(batch)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from vestibule.core.cells import Partial, Total
+from vestibule.core.errors import UnstorableError
 from vestibule.core.release import Row
 from vestibule.store import native
 
@@ -22,8 +23,22 @@ CELLS = (
 )  # fmt: skip
 
 
+_LAST_TIME = 2**32 - 1
+"""The latest ``DateTime``, in seconds since the epoch."""
+
+
 def of_partial(partial: Partial) -> bytes:
-    """The cells as a block for ``incoming``. A pair's path is empty: its values' paths stand with their singles."""
+    """The cells as a block for ``incoming``. A pair's path is empty: its values' paths stand with their singles.
+
+    Raises UnstorableError where a value is none of its column's type.
+    """
+    try:
+        return _block(partial)
+    except (OverflowError, ValueError) as error:
+        raise UnstorableError(f"store: cells cannot be encoded: {type(error).__name__}") from None
+
+
+def _block(partial: Partial) -> bytes:
     nodes = partial.nodes
     none = len(nodes)
     first = partial.a.tolist()
@@ -54,8 +69,10 @@ def of_partial(partial: Partial) -> bytes:
 
 
 def of_totals(totals: Iterable[tuple[Total, int]]) -> Columns:
-    """The columns of ``TOTALS``."""
+    """The columns of ``TOTALS``. Raises UnstorableError where a minute is no ``DateTime``."""
     rows = list(totals)
+    if not all(0 <= total.minute <= _LAST_TIME for total, _ in rows):
+        raise UnstorableError("store: totals cannot be encoded: a time is out of bounds")
     return [
         [total.site for total, _ in rows],
         [total.minute for total, _ in rows],

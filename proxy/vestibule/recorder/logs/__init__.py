@@ -6,14 +6,13 @@ answers decide. Lines of parts of pages are told apart early, since most lines a
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
 from vestibule.recorder.logs.clf import Lines
 from vestibule.recorder.logs.fields import Parser, UnreadableError
 from vestibule.recorder.logs.files import MAX_LINE, LogFile
-from vestibule.recorder.logs.objects import Json
+from vestibule.recorder.logs.objects import Json, loads
 from vestibule.recorder.logs.w3c import W3C
 
 __all__ = ["FORMATS", "MAX_LINE", "LogFile", "Parser", "UnreadableError", "detect", "parser"]
@@ -46,8 +45,8 @@ def detect(line: str) -> str | None:
         return "w3c" if directive in ("version", "software", "fields", "date", "start-date", "remark") else None
     if text.startswith("{"):
         try:
-            entry = json.loads(text)
-        except ValueError:
+            entry = loads(text)
+        except UnreadableError:
             return None
         return "caddy" if isinstance(entry.get("request"), dict) or "logger" in entry else "nginx"
     for name in ("combined", "common"):

@@ -10,10 +10,12 @@ from vestibule.recorder.logs import fields
 from vestibule.recorder.logs.fields import Clock, UnreadableError
 
 _COMMON = (
-    # A host is one only if three columns follow before the time; what was taken is not given back, which costs most.
-    r"(?:(?P<host>[\w.*-]++)(?::\d+)? (?=\S+ \S+ [^\s\[]))?(?P<address>[0-9A-Fa-f:.]+(?:%\w+)?|[\w.-]+)"
+    # A host is one only if three columns follow before the time, the first of them an address (and no name of a user
+    # has blanks); what was taken is not given back, which costs most.
+    r"(?:(?P<host>[\w.*-]++)(?::\d+)? (?=(?!- )\S+ \S+ [^\s\[]))?"
+    r"(?P<address>[0-9A-Fa-f:.]+(?:%\w+)?|[\w.-]+|\[[0-9A-Fa-f:.]+\](?::\d+)?)"
     r" \S+ (?:[^\s\[]\S*(?: [^\[\s]\S*){0,3})"
-    r' \[(?P<time>[^\]]{26})\] "(?P<request>[^"\\]*+(?:\\.[^"\\]*+)*+)" (?P<status>\d{3}) (?P<size>\d+|-)'
+    r' \[(?P<time>[^\]]{26})\] "(?P<request>[^"\\]*+(?:\\.[^"\\]*+)*+)" (?P<status>\d{3}) (?P<size>\d{1,18}|-)'
 )
 _QUOTED = r'"([^"\\]*+(?:\\.[^"\\]*+)*+)"'
 
@@ -45,9 +47,9 @@ class Lines:
         return Hit(
             site=self._site,
             time=self._clock(time),
-            address=address,
+            address=fields.address(address),
             method=method,
-            host=host or self._site,
+            host=fields.host(host) or self._site,
             path=path,
             query=query,
             status=status,

@@ -5,10 +5,15 @@ from __future__ import annotations
 import calendar
 import re
 from collections.abc import Mapping
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from typing import Any, Protocol
 
+from vestibule.core.forwarding import canonical_address, is_host
+from vestibule.core.hits import storable
 from vestibule.core.visit import Hit
+
+MAX_DIGITS = 18
+"""Digits of a number: it fits into 64 bits."""
 
 
 class UnreadableError(ValueError):
@@ -27,6 +32,7 @@ class Parser(Protocol):
 
 
 _MONTHS = {name: number for number, name in enumerate(calendar.month_abbr) if name}
+_IPV4 = re.compile(r"\d{1,3}(?:\.\d{1,3}){3}", re.ASCII)
 _ESCAPE = re.compile(r"\\(?:x([0-9A-Fa-f]{2})|u([0-9A-Fa-f]{4})|(.))")
 
 
@@ -34,7 +40,14 @@ def unescape(text: str) -> str:
     """Undo what Apache and nginx escape in quoted fields."""
     if "\\" not in text:
         return text
-    return _ESCAPE.sub(lambda found: chr(int(found[1] or found[2], 16)) if found[1] or found[2] else found[3], text)
+    return _ESCAPE.sub(_meant, text)
+
+
+def _meant(found: re.Match[str]) -> str:
+    if found[3] is not None:
+        return found[3]
+    code = int(found[1] or found[2], 16)
+    return "\ufffd" if 0xD800 <= code < 0xE000 else chr(code)
 
 
 def field(text: str | None) -> str:
@@ -50,6 +63,17 @@ def target(target: str) -> tuple[str, str]:
         target = "/" + rest.partition("/")[2]
     path, _, query = target.partition("?")
     return path, query
+
+
+def address(text: str) -> str:
+    """An address in its one spelling, as of requests that come live: without port, brackets and zone, IPv4 out of its
+    IPv6 mapping. What is none stays as it is."""
+    return text if _IPV4.fullmatch(text) else canonical_address(text) or text
+
+
+def host(named: str | None) -> str:
+    """The host that was asked for, empty where a line names none: nginx calls a server that has no name ``_``."""
+    return named if named and is_host(named.encode("latin-1", "replace")) else ""
 
 
 class Clock:
@@ -72,18 +96,14 @@ class Clock:
 
 def _clf_minute(text: str) -> int:
     try:
-        day, month, year, hour, minute = (
-            int(text[0:2]),
-            _MONTHS[text[3:6]],
-            int(text[7:11]),
-            int(text[12:14]),
-            int(text[15:17]),
+        moment = datetime(
+            int(text[7:11]), _MONTHS[text[3:6]], int(text[0:2]), int(text[12:14]), int(text[15:17]), tzinfo=UTC
         )
         sign, hours, minutes = text[21], int(text[22:24]), int(text[24:26])
     except (KeyError, ValueError, IndexError):
         raise UnreadableError("no time") from None
     offset = (hours * 60 + minutes) * (60 if sign == "+" else -60)
-    return calendar.timegm((year, month, day, hour, minute, 0)) - offset
+    return int(_kept(moment.timestamp() - offset))
 
 
 def text(entry: Mapping[str, Any], *keys: str) -> str:
@@ -95,9 +115,16 @@ def text(entry: Mapping[str, Any], *keys: str) -> str:
 
 
 def number(entry: Mapping[str, Any], *keys: str, default: int | None = None) -> int:
+    """A whole number of at most MAX_DIGITS digits, none below 0; ``default`` where there is none at all."""
     for key in keys:
         value = entry.get(key)
-        if isinstance(value, (int, float)) or (isinstance(value, str) and value.isdecimal()):
+        if isinstance(value, str) and value.isdecimal():
+            if len(value) > MAX_DIGITS:
+                raise UnreadableError(f"{key} is no number")
+            return int(value)
+        if isinstance(value, (int, float)):
+            if not 0 <= value < 10**MAX_DIGITS:
+                raise UnreadableError(f"{key} is no number")
             return int(value)
     if default is None:
         raise UnreadableError(f"no {keys[0]}")
@@ -109,13 +136,20 @@ def time(stamp: str) -> float:
     try:
         seconds = float(stamp)
     except ValueError:
-        try:
-            moment = datetime.fromisoformat(stamp)
-        except ValueError:
-            raise UnreadableError("no time") from None
-        if moment.tzinfo is None:
-            moment = moment.replace(tzinfo=timezone.utc)  # noqa: UP017
-        return moment.timestamp()
-    if not 0 <= seconds < 1e14:
-        raise UnreadableError("no time")
-    return seconds / 1000 if seconds > 1e11 else seconds
+        return _kept(_iso(stamp))
+    return _kept(seconds / 1000 if seconds > 1e11 else seconds)
+
+
+def _iso(stamp: str) -> float:
+    try:
+        moment = datetime.fromisoformat(stamp)
+        # Years 1 and 9999 have days that are in no year elsewhere.
+        return (moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment).timestamp()
+    except (ValueError, OverflowError):
+        raise UnreadableError("no time") from None
+
+
+def _kept(time: float) -> float:
+    if not storable(time):
+        raise UnreadableError("its time is out of bounds")
+    return time

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -10,6 +11,20 @@ from vestibule.core.agents import UNRECORDED
 from vestibule.core.visit import Hit, is_asset
 from vestibule.recorder.logs import fields
 from vestibule.recorder.logs.fields import Clock, UnreadableError
+
+_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
+
+
+def loads(line: str) -> Any:
+    """The value of a line. Raises UnreadableError, also where it is nested deeper than anything that is meant to be
+    read, and where a text in it has half a character, which no other program can read."""
+    try:
+        value = json.loads(line)
+        if _SURROGATE.search(line):
+            json.dumps(value, ensure_ascii=False).encode()
+    except (ValueError, RecursionError):
+        raise UnreadableError("not JSON") from None
+    return value
 
 
 class Json:
@@ -22,10 +37,7 @@ class Json:
         self._clock = Clock()
 
     def parse(self, line: str) -> Hit | None:
-        try:
-            entry = json.loads(line)
-        except ValueError:
-            raise UnreadableError("not JSON") from None
+        entry = loads(line)
         if not isinstance(entry, dict):
             raise UnreadableError("not a JSON object")
         return self._read(entry)
@@ -46,9 +58,9 @@ class Json:
         return Hit(
             site=self._site,
             time=self._nginx_time(entry),
-            address=fields.text(entry, "remote_addr", "client_ip", "remote_ip", "client"),
+            address=fields.address(fields.text(entry, "remote_addr", "client_ip", "remote_ip", "client")),
             method=method or "GET",
-            host=fields.text(entry, "http_host", "host", "server_name", "vhost") or self._site,
+            host=fields.host(fields.text(entry, "http_host", "host", "server_name", "vhost")) or self._site,
             path=path,
             query=query or fields.text(entry, "args", "query_string"),
             status=status,
@@ -83,10 +95,9 @@ class Json:
         return Hit(
             site=self._site,
             time=fields.time(fields.text(entry, "ts")),
-            address=fields.text(request, "client_ip", "remote_ip")
-            or fields.text(request, "remote_addr").rpartition(":")[0],
+            address=fields.address(fields.text(request, "client_ip", "remote_ip", "remote_addr")),
             method=fields.text(request, "method") or "GET",
-            host=fields.text(request, "host") or self._site,
+            host=fields.host(fields.text(request, "host")) or self._site,
             path=path,
             query=query,
             status=status,
@@ -108,7 +119,7 @@ def _signals(header: Callable[[str], str]) -> dict[str, Any]:
         "fetch_mode": header("Sec-Fetch-Mode"),
         "fetch_site": header("Sec-Fetch-Site"),
         "fetch_user": header("Sec-Fetch-User"),
-        "purpose": header("Sec-Purpose") or header("Purpose"),
+        "purpose": header("Sec-Purpose") or header("Purpose") or header("X-Moz"),
         "ch_ua": header("Sec-CH-UA"),
         "ch_platform": header("Sec-CH-UA-Platform"),
         "objects": objects,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from urllib.parse import unquote
 
@@ -27,11 +28,10 @@ class W3C:
             return None
         if not self._fields:
             raise UnreadableError("no #Fields directive yet")
-        text = line.rstrip("\r\n")
-        columns = text.split("\t") if "\t" in text else text.split(" ")
-        if len(columns) < len(self._fields):
-            raise UnreadableError("fewer columns than #Fields names")
-        entry = dict(zip(self._fields, columns, strict=False))
+        columns = _columns(line.rstrip("\r\n"))
+        if len(columns) != len(self._fields):
+            raise UnreadableError("not as many columns as #Fields names")
+        entry = dict(zip(self._fields, columns, strict=True))
         path = fields.text(entry, "cs-uri-stem", "cs-uri")
         status = fields.number(entry, "sc-status")
         path, query = fields.target(path)
@@ -41,9 +41,9 @@ class W3C:
         return Hit(
             site=self._site,
             time=self._moment(entry),
-            address=fields.text(entry, "c-ip"),
+            address=fields.address(fields.text(entry, "c-ip")),
             method=fields.text(entry, "cs-method") or "GET",
-            host=fields.text(entry, "x-host-header", "cs-host", "cs(host)") or self._site,
+            host=fields.host(fields.text(entry, "x-host-header", "cs-host", "cs(host)")) or self._site,
             path=path,
             query=query or fields.text(entry, "cs-uri-query"),
             status=status,
@@ -66,6 +66,23 @@ class W3C:
         if not day or not time:
             raise UnreadableError("no time")
         return fields.time(f"{day}T{time}")
+
+
+# A quote is written twice within quotes. What opens with one that nothing closes is a column as any other.
+_COLUMN = re.compile(r'"((?:[^"]|"")*+)"(?![^ ])|([^ ]+)')
+
+
+def _columns(line: str) -> list[str]:
+    """The columns of a line, those in quotes without them."""
+    if "\t" in line:
+        return [_unquoted(column) for column in line.split("\t")]
+    if '"' not in line:
+        return [column for column in line.split(" ") if column]
+    return [found[2] or found[1].replace('""', '"') for found in _COLUMN.finditer(line)]
+
+
+def _unquoted(column: str) -> str:
+    return column[1:-1].replace('""', '"') if len(column) > 1 and column[0] == column[-1] == '"' else column
 
 
 def _spaced(text: str) -> str:
