@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 from datetime import date
 from pathlib import Path
 
 import pytest
 
+from vestibule.recorder.days import GRACE
+from vestibule.recorder.service import SHIP_EVERY
 from vestibule.store import files
 from vestibule.store.engine import layout_of
 from vestibule.store.layout import Cluster, Layout, Single, identifier
@@ -41,7 +44,7 @@ def test_what_a_cluster_is_told() -> None:
     assert CASES.read_text("utf-8") == text
 
 
-@pytest.mark.parametrize("layout", [Single(), CLUSTER], ids=["single", "cluster"])
+@pytest.mark.parametrize("layout", [Single(), Single(alone=True), CLUSTER], ids=["single", "embedded", "cluster"])
 def test_the_engine_s_parser_reads_every_statement(layout: Layout) -> None:
     chdb = pytest.importorskip("chdb", reason='the extra "embedded" is not installed')
     for statement in statements(layout):
@@ -90,7 +93,7 @@ def test_all_rows_of_a_day_are_on_one_shard() -> None:
 @pytest.mark.parametrize(
     ("dsn", "layout"),
     [
-        ("chdb:///var/lib/vestibule", Single()),
+        ("chdb:///var/lib/vestibule", Single(alone=True)),
         ("clickhouse://u:p@h:8443/v?secure=true", Single()),
         ("clickhouse://u:p@h:8443/v?secure=true&cluster=main", Cluster("main", "v")),
         ("clickhouse://u:p@h/?cluster=it%27s%20%60one%60", Cluster("it's `one`", "vestibule")),
@@ -100,6 +103,47 @@ def test_the_store_s_address_says_which(dsn: str, layout: Layout) -> None:
     assert layout_of(dsn) == layout
     for statement in layout.drop("x"):
         assert "`one`" not in statement.replace("\\`", "")
+
+
+WINDOW = re.compile(r"(\w+_deduplication_window\w*) = (\d+)")
+ALTERED = re.compile(r"ALTER TABLE (\w+?)(?:_local ON CLUSTER `main`)? MODIFY SETTING .*window")
+
+
+def windows(layout: Layout) -> dict[str, dict[str, int]]:
+    """By table, how many blocks it remembers in the end, and for how long."""
+    found: dict[str, dict[str, int]] = {}
+    for statement in statements(layout):
+        table = ALTERED.match(statement) or re.match(r"CREATE TABLE IF NOT EXISTS (\w+?)(?:_local)? ", statement)
+        if table and WINDOW.search(statement):
+            found.setdefault(table[1], {}).update({name: int(number) for name, number in WINDOW.findall(statement)})
+    return found
+
+
+def test_a_batch_is_known_again_as_long_as_it_may_be_sent_again() -> None:
+    """Ten recorders send one each time, and a day is open for 24 hours and the grace after it."""
+    blocks = 10 * (86_400 + GRACE.total_seconds()) / SHIP_EVERY
+    single, cluster = windows(Single()), windows(CLUSTER)
+    assert single.keys() == cluster.keys() > {"open_cells", "totals", "consent_records", "closed_days", "archive"}
+    for table, remembered in single.items():
+        window = remembered.pop("non_replicated_deduplication_window")
+        assert window >= (blocks if table in ("open_cells", "totals") else 10_000)
+        assert remembered == {}
+        assert cluster[table] == {
+            "replicated_deduplication_window": window,
+            "replicated_deduplication_window_seconds": 7 * 86_400,
+        }
+
+
+def test_a_cluster_that_was_made_before_is_told_the_time_too() -> None:
+    altered = {found[1] for each in statements(CLUSTER) if (found := ALTERED.match(each)) and "_seconds = " in each}
+    assert altered == windows(CLUSTER).keys()
+
+
+def test_where_nobody_else_writes_the_windows_stay_as_they_are() -> None:
+    """What is remembered would be in the recorder's own memory."""
+    assert windows(Single(alone=True)) == {
+        table: {"non_replicated_deduplication_window": 10_000} for table in windows(Single())
+    }
 
 
 def test_inserts_wait_for_the_shards_and_a_majority_of_replicas() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -21,7 +21,17 @@ from vestibule.core.errors import StoreError
 from vestibule.core.hits import Fact
 from vestibule.core.keys import SALT_BYTES, day_keys, visitor_key
 from vestibule.core.release import RARE
-from vestibule.store import Breakdown, DayClosedError, Store, TimeSeries, User, archiving, open_store, releasing
+from vestibule.store import (
+    Breakdown,
+    Closing,
+    DayClosedError,
+    Store,
+    TimeSeries,
+    User,
+    archiving,
+    open_store,
+    releasing,
+)
 
 pytest.importorskip("chdb", reason='the extra "embedded" is not installed')
 
@@ -160,11 +170,28 @@ def test_closing_again_changes_nothing(store: Store) -> None:
     add(store, views(NUMBERS))
     store.close_day(SITE, DAY, k=5, owner="o", now=LATER)
     before = store._client.query("SELECT * FROM cells ORDER BY ALL").result_rows
-    add(store, views(NUMBERS), "late")
-    assert not store.close_day(SITE, DAY, k=5, owner="o", now=LATER)
-    assert not store.close_day(SITE, DAY, k=5, owner="another", now=LATER)
+    assert store.close_day(SITE, DAY, k=5, owner="o", now=LATER) == Closing(False)
+    assert store.close_day(SITE, DAY, k=5, owner="another", now=LATER) == Closing(False)
     assert not store.release(SITE, DAY, k=5, owner="o")
     assert store._client.query("SELECT * FROM cells ORDER BY ALL").result_rows == before
+
+
+@pytest.mark.parametrize("owner", ["o", "another"])
+def test_what_lands_after_the_close_is_removed_and_counted(store: Store, owner: str) -> None:
+    """The names of its cells are below k, and nothing would ever fold them."""
+    add(store, views(NUMBERS))
+    store.close_day(SITE, DAY, k=5, owner="o", now=LATER)
+    before = told_of(store)
+    late = views({("/a-secret", "DE"): 1})
+    add(store, late, "late")
+    store._insert("salts", ("site", "day", "salt"), [[SITE], [DAY], ["00"]], "late")
+    assert store.open_days() == [(SITE, DAY)]
+    assert store.close_day(SITE, DAY, k=5, owner=owner, now=LATER) == Closing(False, len(late))
+    assert store.close_day(SITE, DAY, k=5, owner=owner, now=LATER) == Closing(False)
+    for table in ("open_cells", "salts"):
+        assert store._client.query(f"SELECT count() FROM {table}").result_rows == [(0,)]
+    assert store.open_days() == []
+    assert told_of(store) == before
 
 
 def test_a_close_that_was_cut_short_is_finished(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -194,6 +221,15 @@ def test_a_claimed_day_is_another_s_until_it_has_taken_too_long(store: Store) ->
     assert not store.close_day(SITE, DAY, k=5, owner="second", now=LATER)
     assert store.close_day(SITE, DAY, k=5, owner="second", now=LATER.replace(hour=5))
     assert pages(store)["/"] == 35
+
+
+def test_a_day_changes_hands_once_and_back_only_after_as_long(store: Store) -> None:
+    claimed = {
+        (owner, hours): store._claim(SITE, DAY, owner, LATER + timedelta(hours=hours), 3600)
+        for owner, hours in (("a", 0), ("b", 0), ("b", 2), ("c", 2), ("a", 2), ("b", 3), ("a", 4), ("c", 4), ("a", 9))
+    }
+    assert {wanted for wanted, got in claimed.items() if got} == {("a", 0), ("b", 2), ("b", 3), ("a", 4), ("a", 9)}
+    assert store._client.query("SELECT count() FROM closed_days").result_rows == [(3,)]
 
 
 def test_other_days_and_sites_are_left_alone(store: Store) -> None:
@@ -744,6 +780,84 @@ def test_a_snapshot_of_a_day_that_is_closed_meanwhile_is_dropped(store: Store, m
     assert told
     assert not any(provisional for *_, provisional in told)
     assert tables(store) == []
+
+
+def standing_still(monkeypatch: pytest.MonkeyPatch, happens: Callable[[], object]) -> None:
+    """The next release stops after its first question, until that has happened."""
+    note = releasing._note_known
+
+    def paused(*given: Any) -> None:
+        note(*given)
+        monkeypatch.undo()
+        happens()
+
+    monkeypatch.setattr(releasing, "_note_known", paused)
+
+
+def test_who_stood_still_leaves_what_another_released(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    add(store, views(NUMBERS))
+    told: list[tuple[Any, ...]] = []
+
+    def taken_over() -> None:
+        assert store.close_day(SITE, DAY, k=5, owner="second", now=LATER + timedelta(hours=2))
+        told.extend(told_of(store))
+
+    standing_still(monkeypatch, taken_over)
+    assert store.close_day(SITE, DAY, k=5, owner="first", now=LATER) == Closing(False)
+    assert told_of(store) == told
+    assert [row for row in told if row[2]], "pairs"
+    assert tables(store) == []
+    assert store.open_days() == []
+
+
+def claimed(store: Store) -> None:
+    store._claim(SITE, DAY, "second", LATER + timedelta(hours=2), 3600)
+
+
+def told_by_another(store: Store) -> None:
+    columns = "site, day, kind, part, count, provisional"
+    store._client.command(f"INSERT INTO cells ({columns}) VALUES ('{SITE}', '{DAY}', 'view', 'node', 51, false)")
+
+
+@pytest.mark.parametrize(
+    ("happens", "then"),
+    [
+        (claimed, {}),
+        (told_by_another, {"rare": 0}),
+        (lambda store: add(store, views({("/late", "DE"): 5}, first=99), "late"), {"/": 35, "/late": 5}),
+        (lambda store: store._forget(SITE, DAY), {"rare": 0}),
+    ],
+    ids=["claimed", "told", "more facts", "facts are gone"],
+)
+def test_a_close_is_dropped_where_its_day_has_changed(
+    store: Store, monkeypatch: pytest.MonkeyPatch, happens: Callable[[Store], object], then: dict[str, int]
+) -> None:
+    """It is whole or not there: where its owner still has the day, the next time it comes out as it must."""
+    add(store, views(NUMBERS))
+    standing_still(monkeypatch, lambda: happens(store))
+    assert store.close_day(SITE, DAY, k=5, owner="first", now=LATER) == Closing(False)
+    assert told_of(store) == ([("", "", "", "", 51, False)] if happens is told_by_another else [])
+    assert tables(store) == []
+    assert bool(store.close_day(SITE, DAY, k=5, owner="first", now=LATER)) == bool(then)
+    assert pages(store).items() >= then.items()
+
+
+def test_a_snapshot_in_place_of_the_exact_numbers_does_not_cost_the_open_cells(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add(store, views(NUMBERS))
+    release = releasing.release
+
+    def overtaken(*given: Any, **named: Any) -> int | None:
+        monkeypatch.undo()
+        made = release(*given, **named)
+        store._client.command(f"ALTER TABLE cells DROP PARTITION {releasing.partition(SITE, DAY)}")
+        return made
+
+    monkeypatch.setattr(releasing, "release", overtaken)
+    assert store.close_day(SITE, DAY, k=5, owner="o", now=LATER) == Closing(False)
+    assert store.close_day(SITE, DAY, k=5, owner="o", now=LATER)
+    assert pages(store) == {"/": 35, "/blog/a": 9, "/blog/* (others)": 7, "rare": 0}
 
 
 def tables(store: Store) -> list[str]:

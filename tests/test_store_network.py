@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -23,7 +25,7 @@ from vestibule.core.keys import SALT_BYTES
 from vestibule.recorder.backend import Calls
 from vestibule.recorder.lookups import Tables
 from vestibule.recorder.service import Recorder
-from vestibule.store import Store, User, open_store
+from vestibule.store import Store, User, engine, files, open_store
 
 pytest.importorskip("chdb", reason='the extra "embedded" is not installed')
 
@@ -82,6 +84,64 @@ def test_a_reply_that_is_lost_after_the_commit(store: Store, server: Server) -> 
             continue
     assert store._client.query("SELECT sum(count) FROM totals").result_rows == [(51,)]
     assert store._client.query("SELECT sum(count) FROM open_cells WHERE a = ''").result_rows == [(51,)]
+
+
+def test_an_answer_that_comes_too_late_counts_once(
+    store: Store, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The batch is sent again while the server is still at it: it carries both out, one after the other."""
+    monkeypatch.setattr(engine, "_QUERY_TIMEOUT", 1)
+    impatient = open_store(server.dsn)
+    server.fail(*({"match": match, "kind": "slow", "seconds": 2} for match in ("incoming", "INTO totals")))
+    given_up = 0
+    for _ in range(8):
+        try:
+            add(impatient, partial_of(NUMBERS))
+            break
+        except StoreError:
+            given_up += 1
+    impatient.close()
+    assert 0 < given_up < 8
+    time.sleep(2)
+    assert store._client.query("SELECT sum(count) FROM totals").result_rows == [(51,)]
+    assert store._client.query("SELECT sum(count) FROM open_cells WHERE a = ''").result_rows == [(51,)]
+
+
+def test_a_batch_is_known_again_after_more_others_than_before(store: Store) -> None:
+    """Of tables that were made with a small window; and so it is by the window that it is known."""
+    widened = [statement for _, name, found in files.migrations() if name == "windows" for statement in found[:2]]
+    counted = []
+    for day, statements in ((DAY, []), (NEXT, widened)):
+        for table in ("open_cells", "totals"):
+            store._client.command(f"ALTER TABLE {table} MODIFY SETTING non_replicated_deduplication_window = 3")
+        for statement in statements:
+            store._client.command(statement)
+        for batch in ("first", "b1", "b2", "b3", "b4", "first"):
+            add(store, partial_of({("/", "DE"): 1}, day), f"{day} {batch}")
+        for table, where in (("open_cells", "a = '' AND day"), ("totals", "toDate(minute)")):
+            found = store._client.query(f"SELECT sum(count) FROM {table} WHERE {where} = '{day}'")
+            counted.append(found.result_rows[0][0])
+    assert counted == [6, 6, 5, 5]
+
+
+def test_many_that_start_at_once_make_the_tables_once(server: Server, store: Store) -> None:
+    tables = "SELECT name, create_table_query FROM system.tables WHERE database = currentDatabase() ORDER BY name"
+    one = store._client.query(tables).result_rows
+    store._client.command("DROP DATABASE vestibule")
+
+    def start(_: int) -> list[str]:
+        opened = open_store(server.dsn)
+        try:
+            opened.migrate()
+            return opened.migrate()
+        finally:
+            opened.close()
+
+    with ThreadPoolExecutor(8) as together:
+        assert list(together.map(start, range(8))) == [[]] * 8
+    assert store._client.query(tables).result_rows == one
+    applied = store._client.query("SELECT DISTINCT number, name FROM schema_migrations ORDER BY ALL").result_rows
+    assert applied == [(number, name) for number, name, _ in files.migrations()]
 
 
 def test_a_server_that_fails_is_an_error_and_may_be_asked_again(store: Store, server: Server) -> None:

@@ -13,7 +13,7 @@ CREATE TABLE IF NOT EXISTS totals_local ON CLUSTER `main` (
 ) ENGINE = ReplicatedAggregatingMergeTree('/clickhouse/tables/{shard}/vestibule/totals_local', '{replica}')
 PARTITION BY (site, toYYYYMM(minute, 'UTC'))
 ORDER BY (kind, minute)
-SETTINGS replicated_deduplication_window = 10000;
+SETTINGS replicated_deduplication_window = 10000, replicated_deduplication_window_seconds = 604800;
 
 CREATE TABLE IF NOT EXISTS `totals` ON CLUSTER `main` AS `totals_local` ENGINE = Distributed(`main`, `vestibule`, `totals_local`, cityHash64(kind));
 
@@ -31,7 +31,7 @@ CREATE TABLE IF NOT EXISTS open_cells_local ON CLUSTER `main` (
 ) ENGINE = ReplicatedAggregatingMergeTree('/clickhouse/tables/{shard}/vestibule/open_cells_local', '{replica}')
 PARTITION BY (site, day)
 ORDER BY (kind, a, b, a_value, b_value)
-SETTINGS replicated_deduplication_window = 10000;
+SETTINGS replicated_deduplication_window = 10000, replicated_deduplication_window_seconds = 604800;
 
 CREATE TABLE IF NOT EXISTS `open_cells` ON CLUSTER `main` AS `open_cells_local` ENGINE = Distributed(`main`, `vestibule`, `open_cells_local`, cityHash64(site, day));
 
@@ -80,7 +80,7 @@ CREATE TABLE IF NOT EXISTS salts_local ON CLUSTER `main` (
 ) ENGINE = ReplicatedMergeTree('/clickhouse/tables/{shard}/vestibule/salts_local', '{replica}')
 PARTITION BY (site, day)
 ORDER BY salt
-SETTINGS replicated_deduplication_window = 10000;
+SETTINGS replicated_deduplication_window = 10000, replicated_deduplication_window_seconds = 604800;
 
 CREATE TABLE IF NOT EXISTS `salts` ON CLUSTER `main` AS `salts_local` ENGINE = Distributed(`main`, `vestibule`, `salts_local`, cityHash64(site, day));
 
@@ -92,7 +92,7 @@ CREATE TABLE IF NOT EXISTS closed_days_local ON CLUSTER `main` (
     time DateTime('UTC')
 ) ENGINE = ReplicatedMergeTree('/clickhouse/tables/{shard}/vestibule/closed_days_local', '{replica}')
 ORDER BY (site, day, state)
-SETTINGS replicated_deduplication_window = 10000;
+SETTINGS replicated_deduplication_window = 10000, replicated_deduplication_window_seconds = 604800;
 
 CREATE TABLE IF NOT EXISTS `closed_days` ON CLUSTER `main` AS `closed_days_local` ENGINE = Distributed(`main`, `vestibule`, `closed_days_local`, cityHash64(site, day));
 
@@ -104,7 +104,7 @@ CREATE TABLE IF NOT EXISTS consent_records_local ON CLUSTER `main` (
 ) ENGINE = ReplicatedMergeTree('/clickhouse/tables/{shard}/vestibule/consent_records_local', '{replica}')
 PARTITION BY toYYYYMM(time, 'UTC')
 ORDER BY (site, id, time)
-SETTINGS replicated_deduplication_window = 10000;
+SETTINGS replicated_deduplication_window = 10000, replicated_deduplication_window_seconds = 604800;
 
 CREATE TABLE IF NOT EXISTS `consent_records` ON CLUSTER `main` AS `consent_records_local` ENGINE = Distributed(`main`, `vestibule`, `consent_records_local`, cityHash64(site));
 
@@ -191,7 +191,7 @@ CREATE TABLE IF NOT EXISTS archive_local ON CLUSTER `main` (
 ) ENGINE = ReplicatedMergeTree('/clickhouse/tables/{shard}/vestibule/archive_local', '{replica}')
 PARTITION BY (site, toYear(day))
 ORDER BY (kind, a, b, day, a_value, b_value)
-SETTINGS replicated_deduplication_window = 10000, index_granularity = 1024;
+SETTINGS replicated_deduplication_window = 10000, replicated_deduplication_window_seconds = 604800, index_granularity = 1024;
 
 CREATE TABLE IF NOT EXISTS `archive` ON CLUSTER `main` AS `archive_local` ENGINE = Distributed(`main`, `vestibule`, `archive_local`, cityHash64(site, day));
 
@@ -201,7 +201,7 @@ CREATE TABLE IF NOT EXISTS archived_days_local ON CLUSTER `main` (
     time DateTime('UTC')
 ) ENGINE = ReplicatedMergeTree('/clickhouse/tables/{shard}/vestibule/archived_days_local', '{replica}')
 ORDER BY (site, day)
-SETTINGS replicated_deduplication_window = 10000;
+SETTINGS replicated_deduplication_window = 10000, replicated_deduplication_window_seconds = 604800;
 
 CREATE TABLE IF NOT EXISTS `archived_days` ON CLUSTER `main` AS `archived_days_local` ENGINE = Distributed(`main`, `vestibule`, `archived_days_local`, cityHash64(site, day));
 
@@ -221,7 +221,7 @@ CREATE TABLE IF NOT EXISTS archive_months_local ON CLUSTER `main` (
 ) ENGINE = ReplicatedMergeTree('/clickhouse/tables/{shard}/vestibule/archive_months_local', '{replica}')
 PARTITION BY (site, month, days)
 ORDER BY (kind, a, b, a_value, b_value)
-SETTINGS replicated_deduplication_window = 10000, index_granularity = 1024;
+SETTINGS replicated_deduplication_window = 10000, replicated_deduplication_window_seconds = 604800, index_granularity = 1024;
 
 CREATE TABLE IF NOT EXISTS `archive_months` ON CLUSTER `main` AS `archive_months_local` ENGINE = Distributed(`main`, `vestibule`, `archive_months_local`, cityHash64(site, month));
 
@@ -232,9 +232,27 @@ CREATE TABLE IF NOT EXISTS archived_months_local ON CLUSTER `main` (
     time DateTime('UTC')
 ) ENGINE = ReplicatedMergeTree('/clickhouse/tables/{shard}/vestibule/archived_months_local', '{replica}')
 ORDER BY (site, month)
-SETTINGS replicated_deduplication_window = 10000;
+SETTINGS replicated_deduplication_window = 10000, replicated_deduplication_window_seconds = 604800;
 
 CREATE TABLE IF NOT EXISTS `archived_months` ON CLUSTER `main` AS `archived_months_local` ENGINE = Distributed(`main`, `vestibule`, `archived_months_local`, cityHash64(site, month));
+
+ALTER TABLE open_cells_local ON CLUSTER `main` MODIFY SETTING replicated_deduplication_window = 100000, replicated_deduplication_window_seconds = 604800;
+
+ALTER TABLE totals_local ON CLUSTER `main` MODIFY SETTING replicated_deduplication_window = 100000, replicated_deduplication_window_seconds = 604800;
+
+ALTER TABLE salts_local ON CLUSTER `main` MODIFY SETTING replicated_deduplication_window = 10000, replicated_deduplication_window_seconds = 604800;
+
+ALTER TABLE closed_days_local ON CLUSTER `main` MODIFY SETTING replicated_deduplication_window = 10000, replicated_deduplication_window_seconds = 604800;
+
+ALTER TABLE consent_records_local ON CLUSTER `main` MODIFY SETTING replicated_deduplication_window = 10000, replicated_deduplication_window_seconds = 604800;
+
+ALTER TABLE archive_local ON CLUSTER `main` MODIFY SETTING replicated_deduplication_window = 10000, replicated_deduplication_window_seconds = 604800;
+
+ALTER TABLE archived_days_local ON CLUSTER `main` MODIFY SETTING replicated_deduplication_window = 10000, replicated_deduplication_window_seconds = 604800;
+
+ALTER TABLE archive_months_local ON CLUSTER `main` MODIFY SETTING replicated_deduplication_window = 10000, replicated_deduplication_window_seconds = 604800;
+
+ALTER TABLE archived_months_local ON CLUSTER `main` MODIFY SETTING replicated_deduplication_window = 10000, replicated_deduplication_window_seconds = 604800;
 
 ALTER TABLE `cells_local` ON CLUSTER `main` MODIFY TTL day + toIntervalSecond(3456000);
 

@@ -20,9 +20,11 @@ _MIDNIGHT = clock_time()
 
 
 class Changed(Protocol):
-    """Whose ``changed`` are the days to which something was added since they were released."""
+    """Whose ``changed`` are the days to which something was added since they were released, and ``refused`` how many
+    cells came for days that were closed already."""
 
     changed: set[date]
+    refused: int
 
 
 class Days:
@@ -98,10 +100,11 @@ class Days:
         plan = self._plan()
         await self._empty()
         self._keyring.close(iso(plan.site, day))
-        closed = await self._store.do(Store.close_day, plan.site, day, k=plan.k, owner=self._spool.owner, now=now)
+        closing = await self._store.do(Store.close_day, plan.site, day, k=plan.k, owner=self._spool.owner, now=now)
+        self._shipping.refused += closing.refused
         self._shipping.changed.discard(day)
         await self._spool.do(Spool.forget_salt, *iso(plan.site, day))
-        return closed
+        return closing.closed
 
     def _end(self, day: date) -> datetime:
         return datetime.combine(day + timedelta(days=1), _MIDNIGHT, self._plan().settings.timezone)

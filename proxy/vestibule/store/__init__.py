@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from vestibule.store.questions import Breakdown, Question, TimeSeries
-from vestibule.store.store import DayClosedError, Store, User, open_store
+from vestibule.store.store import Closing, DayClosedError, Store, User, open_store
 
-__all__ = ["Breakdown", "DayClosedError", "Question", "Store", "TimeSeries", "User", "open_store"]
+__all__ = ["Breakdown", "Closing", "DayClosedError", "Question", "Store", "TimeSeries", "User", "open_store"]

@@ -43,7 +43,7 @@ def layout_of(dsn: str) -> Layout:
     parts = urlsplit(dsn)
     cluster = dict(parse_qsl(parts.query)).get("cluster", "")
     if not cluster or parts.scheme == "chdb":
-        return Single()
+        return Single(alone=parts.scheme == "chdb")
     return Cluster(cluster, unquote(parts.path.strip("/")) or DATABASE)
 
 
@@ -95,7 +95,7 @@ def _open_embedded(dsn: str, path: str) -> Client:
             f"store: {folder} cannot be opened; a chDB folder belongs to one process at a time: is another using it? "
             f"({_reason(error)})"
         ) from None
-    return _use(client, DATABASE, Single())
+    return _use(client, DATABASE, layout_of(dsn))
 
 
 def _open_server(dsn: str) -> Client:

@@ -20,7 +20,9 @@ _ORDER = re.compile(r"ORDER BY \(?(\w+)")
 _SPAN = re.compile(r"\b(day|month) Date\b")
 _FROM = re.compile(r"\bFROM (\w+)")
 _ALTER = re.compile(r"^ALTER TABLE (\w+)")
-_WINDOW = "non_replicated_deduplication_window"
+_WINDOW = re.compile(r"\bnon_replicated_(deduplication_window) = (\d+)")
+_REMEMBERED = 7 * 86_400
+"""Seconds for which a cluster knows a batch again: its own default of an hour is less than an outage may take."""
 _LOCAL = "_local"
 
 
@@ -54,7 +56,10 @@ class Layout(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Single:
-    """One server, or chDB."""
+    """One server, or chDB. alone: nobody else writes to it, so that no window has to be wider than at first: what is
+    remembered of batches would be in this process's memory."""
+
+    alone: bool = False
 
     settings: ClassVar[Settings] = {}
 
@@ -62,6 +67,8 @@ class Single:
         return f"CREATE DATABASE IF NOT EXISTS {identifier(name)}"
 
     def create(self, statement: str) -> list[str]:
+        if self.alone and "MODIFY SETTING" in statement and _WINDOW.search(statement):
+            return []
         return [_repeatable(statement)]
 
     def stored(self, table: str) -> str:
@@ -119,10 +126,10 @@ class Cluster:
         name = table["name"]
         begin = f"CREATE TABLE IF NOT EXISTS {name}{_LOCAL} {self._everywhere} "
         body = _ENGINE.sub(lambda found: self._replicated(name, found), statement[table.end() :])
-        return [begin + body.replace(_WINDOW, "replicated_deduplication_window"), self._distributed(name, body)]
+        return [begin + _replicated_window(body), self._distributed(name, body)]
 
     def _altered(self, statement: str) -> list[str]:
-        made = [_ALTER.sub(rf"ALTER TABLE \1{_LOCAL} {self._everywhere}", statement)]
+        made = [_ALTER.sub(rf"ALTER TABLE \1{_LOCAL} {self._everywhere}", _replicated_window(statement))]
         # What is distributed has the columns too, but neither settings nor a time to live.
         return (
             [*made, _ALTER.sub(rf"ALTER TABLE \1 {self._everywhere}", statement)] if " COLUMN " in statement else made
@@ -182,6 +189,10 @@ def identifier(name: str) -> str:
 def literal(text: str) -> str:
     """Quote a text for SQL, where parameters can't be used (in ALTER … PARTITION)."""
     return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
+
+
+def _replicated_window(statement: str) -> str:
+    return _WINDOW.sub(rf"replicated_\1 = \2, replicated_\1_seconds = {_REMEMBERED}", statement)
 
 
 def _repeatable(statement: str) -> str:

@@ -37,7 +37,14 @@ _LEFT = (
     " AND metadata_modification_time > toDateTime(0)"
     " AND metadata_modification_time < now() - toIntervalSecond({age:Int64})"
 )
-_CLOSED = "SELECT count() FROM closed_days WHERE site = {site:String} AND day = {day:Date}"
+_OF_DAY = "site = {site:String} AND day = {day:Date}"
+_FACTS = f"SELECT sum(count) FROM open_cells WHERE {_OF_DAY}"  # noqa: S608
+_TOLD = f"SELECT count() FROM cells WHERE {_OF_DAY} AND NOT provisional"  # noqa: S608
+_CLOSED = f"SELECT count() = 0 FROM closed_days WHERE {_OF_DAY}"  # noqa: S608
+_CLAIMED = f"""
+    SELECT countIf(state = 'done') = 0 AND argMaxIf(owner, time, state = 'claimed') = {{owner:String}}
+        AND ({_FACTS}) = {{facts:UInt64}} AND ({_TOLD}) = 0
+    FROM closed_days WHERE {_OF_DAY}"""  # noqa: S608
 
 
 def release(
@@ -46,8 +53,17 @@ def release(
     """Work out what may be told of a day and put it in place of what was told of it before; return the number of rows.
 
     owner: of the tables in which it is made, as nobody else: readers see the old numbers until the new ones are
-    complete. A provisional release of a day that somebody closes meanwhile is dropped, and None returned.
+    complete. Of an exact one, who has claimed the day too.
+
+    It may take long, and whoever makes it may stand still. So the last thing before the exchange is a look at the day,
+    and where it has changed hands the release is dropped and None returned: a provisional one, if somebody is closing
+    the day; an exact one, if the claim is another's by now, the day is done, facts came or went meanwhile, or exact
+    numbers of it are told already: these are never replaced, least of all by nothing. There are no transactions here:
+    between that look and the exchange lies the time that one statement takes to reach the store. An exact release that
+    stands still just there is of all facts that there were when it looked; a snapshot may take the place of the exact
+    numbers, and stays if they had been looked at once more by then (``Store.close_day``).
     """
+    facts = 0 if provisional else open_facts(client, site, day)
     staging, known = _STAGING + owner, f"{_STAGING}{owner}_known"
     for table in (staging, known):
         for statement in (*layout.drop(table), *layout.copy("cells", table)):
@@ -58,8 +74,9 @@ def release(
             columns = rows.of_release(site, day, released, provisional)
             client.insert(staging, columns, column_names=rows.CELLS, column_oriented=True)
             written += len(released)
-        # Its open cells are gone by then: nobody could mend what was told of it.
-        if provisional and client.query(_CLOSED, {"site": site, "day": day}).result_rows != [(0,)]:
+        # Its open cells are gone once it is closed: nobody could mend what was told of it.
+        asked = {"site": site, "day": day, "owner": owner, "facts": facts}
+        if not client.query(_CLOSED if provisional else _CLAIMED, asked).result_rows[0][0]:
             return None
         source = identifier(layout.stored(staging))
         client.command(layout.change("cells", f"REPLACE PARTITION {partition(site, day)} FROM {source}"))
@@ -67,6 +84,16 @@ def release(
         for statement in (*layout.drop(staging), *layout.drop(known)):
             client.command(statement)
     return written
+
+
+def open_facts(client: Client, site: str, day: date) -> int:
+    """What the open cells of a day count, all together."""
+    return int(client.query(_FACTS, {"site": site, "day": day}).result_rows[0][0])
+
+
+def is_told(client: Client, site: str, day: date) -> bool:
+    """Whether a day has been released for good: the exchange puts all of it in place at once."""
+    return bool(client.query(_TOLD, {"site": site, "day": day}).result_rows[0][0])
 
 
 def sweep(client: Client, layout: Layout, age: int = 86_400) -> None:

@@ -43,6 +43,20 @@ class DayClosedError(StoreError):
 
 
 @dataclass(frozen=True, slots=True)
+class Closing:
+    """What closing a day came to; true where it was closed now.
+
+    refused: cells that had come for it after it was closed, and were removed.
+    """
+
+    closed: bool
+    refused: int = 0
+
+    def __bool__(self) -> bool:
+        return self.closed
+
+
+@dataclass(frozen=True, slots=True)
 class User:
     """A member of staff. ``password_hash`` is argon2's encoded form."""
 
@@ -155,36 +169,42 @@ class Store:
 
     def release(self, site: str, day: date, *, k: int, owner: str) -> bool:
         """Make the snapshot of an open day; return False where the day is closed or has no cells."""
-        if (site, day) in self.closed() or not self._open_facts(site, day):
-            return False
+        with refusals("it cannot be read"):
+            if (site, day) in self.closed() or not releasing.open_facts(self._client, site, day):
+                return False
         with refusals("a snapshot cannot be made"):
             made = releasing.release(self._client, self._layout, site, day, k=k, provisional=True, owner=owner)
         self._archive.changed()
         return made is not None
 
-    def close_day(self, site: str, day: date, *, k: int, owner: str, now: datetime, patience: int = 3600) -> bool:
+    def close_day(self, site: str, day: date, *, k: int, owner: str, now: datetime, patience: int = 3600) -> Closing:
         """Release a day for good and forget its cells and its salt.
 
-        owner: who does it, the same after a restart. Returns False where that is done, or another one is at it and has
-        begun less than ``patience`` seconds ago. It may be cut short anywhere and repeated: until the last step the
-        open cells are there, and take no more facts, so that each time the same comes out.
+        owner: who does it, the same after a restart. The day is not closed now where that is done, or another one is at
+        it and has begun less than ``patience`` seconds ago, or took over while this one stood still (see
+        ``releasing.release``). It may be cut short anywhere and repeated: exact numbers are put in place once, all of
+        them together, and until then the open cells are there.
+
+        A batch may have been under way when the day was closed, and have landed after it. No more is told of it: of a
+        day that is done, its cells and its salt are removed.
         """
-        state = self._claim(site, day, owner, now, patience)
-        if not state:
-            return False
+        if self._is_done(site, day):
+            return Closing(False, self._forget_late(site, day))
+        if not self._claim(site, day, owner, now, patience):
+            return Closing(False)
         with refusals("a day cannot be closed"):
-            facts = self._open_facts(site, day)
-            if facts:
-                releasing.release(self._client, self._layout, site, day, k=k, provisional=False, owner=owner)
-            where = releasing.partition(site, day)
-            for table in ("open_cells", "salts"):
-                self._client.command(self._layout.change(table, f"DROP PARTITION {where}"))
+            if releasing.open_facts(self._client, site, day) and not releasing.is_told(self._client, site, day):
+                made = releasing.release(self._client, self._layout, site, day, k=k, provisional=False, owner=owner)
+                # A snapshot that stood still may have come between: what it was made of is still there.
+                if made is None or (made and not releasing.is_told(self._client, site, day)):
+                    return Closing(False)
+            self._forget(site, day)
         self._note_closed(site, day, "done", owner, now)
         self._archive.changed()
         # What cannot be removed today may be tomorrow.
         with suppress(StoreError), refusals("what others left cannot be removed"):
             releasing.sweep(self._client, self._layout)
-        return True
+        return Closing(True)
 
     def archive(self, site: str, now: datetime) -> bool:
         """Put closed days where years of them are asked for fast; return whether there are more to do."""
@@ -330,25 +350,50 @@ class Store:
         )
         return bytes.fromhex(found[0][0]) if found else None
 
-    def _open_facts(self, site: str, day: date) -> int:
+    def _claim(self, site: str, day: date, owner: str, now: datetime, patience: int) -> bool:
+        """Whether the day is this owner's to close. The last who claimed it has it; there is one row for each time
+        that it changes hands, whoever wants it at the same time."""
+        holder = self._holder(site, day)
+        if holder is None:
+            self._note_closed(site, day, "claimed", owner, now)
+        elif holder[0] != owner and (now.replace(microsecond=0) - holder[1]).total_seconds() > patience:
+            self._note_closed(site, day, "claimed", owner, now, f"/after/{holder[1].isoformat()}/{holder[0]}")
+        else:
+            return holder[0] == owner
+        holder = self._holder(site, day)
+        return holder is not None and holder[0] == owner
+
+    def _holder(self, site: str, day: date) -> tuple[str, datetime] | None:
+        """Who claimed a day last, and when."""
         found = self._rows(
-            "SELECT sum(count) FROM open_cells WHERE site = {site:String} AND day = {day:Date}",
+            "SELECT owner, time FROM closed_days WHERE site = {site:String} AND day = {day:Date} AND state = 'claimed'"
+            " ORDER BY time DESC LIMIT 1",
             {"site": site, "day": day},
         )
+        return (found[0][0], found[0][1].replace(tzinfo=UTC)) if found else None
+
+    def _is_done(self, site: str, day: date) -> bool:
+        found = self._rows(
+            "SELECT count() FROM closed_days WHERE site = {site:String} AND day = {day:Date} AND state = 'done'",
+            {"site": site, "day": day},
+        )
+        return bool(found[0][0])
+
+    def _note_closed(self, site: str, day: date, state: str, owner: str, now: datetime, after: str = "") -> None:
+        """after: whose claim it follows, as a part of the token."""
+        columns: rows.Columns = [[site], [day], [state], [owner], [now]]
+        self._insert("closed_days", ("site", "day", "state", "owner", "time"), columns, f"{state}/{site}/{day}{after}")
+
+    def _forget_late(self, site: str, day: date) -> int:
+        """Remove what came for a day after it was closed; return how many cells."""
+        found = self._rows(
+            "SELECT count() FROM open_cells WHERE site = {site:String} AND day = {day:Date}", {"site": site, "day": day}
+        )
+        with refusals("what came too late cannot be removed"):
+            self._forget(site, day)
         return int(found[0][0])
 
-    def _claim(self, site: str, day: date, owner: str, now: datetime, patience: int) -> bool:
-        self._note_closed(site, day, "claimed", owner, now)
-        found = self._rows(
-            "SELECT toString(state), owner, time FROM closed_days WHERE site = {site:String} AND day = {day:Date}",
-            {"site": site, "day": day},
-        )
-        if any(state == "done" for state, _, _ in found):
-            return False
-        begun = [time.replace(tzinfo=UTC) for _, first, time in found if first != owner]
-        mine = any(first == owner for _, first, _ in found)
-        return mine or all((now - time).total_seconds() > patience for time in begun)
-
-    def _note_closed(self, site: str, day: date, state: str, owner: str, now: datetime) -> None:
-        columns: rows.Columns = [[site], [day], [state], [owner], [now]]
-        self._insert("closed_days", ("site", "day", "state", "owner", "time"), columns, f"{state}/{site}/{day}")
+    def _forget(self, site: str, day: date) -> None:
+        where = releasing.partition(site, day)
+        for table in ("open_cells", "salts"):
+            self._client.command(self._layout.change(table, f"DROP PARTITION {where}"))
