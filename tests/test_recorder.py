@@ -19,7 +19,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from vestibule import journal, link
-from vestibule.core.cells import Partial
+from vestibule.core.cells import Accumulator, Partial
 from vestibule.core.errors import LinkError, StoreError
 from vestibule.core.visit import DIMENSIONS, Hit, Settings
 from vestibule.journal import Journal
@@ -29,6 +29,7 @@ from vestibule.recorder.backend import Backend, Calls, RequestError
 from vestibule.recorder.lookups import Tables
 from vestibule.recorder.service import Plan, Recorder
 from vestibule.recorder.sessions import IDLE, Sessions
+from vestibule.recorder.spool import Spool
 from vestibule.recorder.storing import StoreThread
 from vestibule.store import Store
 
@@ -244,6 +245,76 @@ def test_other_sites_are_not_counted(site: Site) -> None:
     site.run(body)
 
 
+@pytest.mark.parametrize("moment", [100.0, -86400.0 * 30, 31_535_999.0, 4_291_747_200.0, 32e9])
+def test_a_time_that_cannot_be_stored_is_dropped_and_blocks_nothing(site: Site, moment: float) -> None:
+    """A machine whose clock is not set yet, west of Greenwich, and one whose clock is far ahead."""
+    settings = replace(site.plan.settings, timezone=ZoneInfo("America/New_York"))
+    site.plan = replace(site.plan, settings=settings, timezone="America/New_York")
+
+    async def body(recorder: Recorder, calls: Calls) -> None:
+        site.clock.now = moment
+        await recorder.hits(views({"/": 8}, moment))
+        await recorder._tend()
+        await recorder.flush()
+        site.clock.now = NOON
+        await recorder.hits(views({"/": 9}))
+        await recorder.flush()
+        await recorder._tend()
+        figures = await recorder.figures()
+        assert (figures["facts"], figures["drops"]) == ({"view": 9}, {"time": 8})
+        assert figures["spool"]["hashes"] == 0
+        assert await total(calls) == 9
+
+    site.run(body)
+
+
+@pytest.mark.parametrize(
+    ("day", "moment"), [("1969-12-31", NOON), ("2149-06-07", NOON), (DAY.isoformat(), 2.0**32 + 60)]
+)
+def test_a_batch_that_cannot_be_encoded_is_given_up(
+    site: Site, day: str, moment: float, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What is behind it is sent; it is counted as shed, and told once and without what is in it."""
+
+    async def body(recorder: Recorder, calls: Calls) -> None:
+        keys = recorder._keyring.keys[SITE, DAY.isoformat()]
+        cells = Accumulator()
+        cells.add(SITE, day, keys, "view", moment, {"page": ("/secret",)}, bytes(16))
+        await recorder._writing.write(cells, {})
+        await recorder._spool.do(Spool.freeze)
+        await recorder.hits(views({"/": 12}))
+        await recorder.flush()
+        for _ in range(2):
+            await recorder.ship()
+        assert await total(calls) == 12
+        assert (await recorder.figures())["spool"]["shed"] == 2  # the kind as a whole, and the page
+
+    site.run(body)
+    (told,) = [record.getMessage() for record in caplog.records if record.name == "vestibule.recorder"]
+    assert told.endswith("2 cells are given up")
+    assert "secret" not in told
+
+
+def test_a_batch_that_the_store_refuses_is_kept(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever comes from the server or the network may be otherwise the next time."""
+
+    def refused(*_: Any, **__: Any) -> None:
+        raise StoreError("store: it does not take what was counted: TOO_MANY_PARTS 252")
+
+    async def body(recorder: Recorder, calls: Calls) -> None:
+        await recorder.hits(views({"/": 12}))
+        await recorder.flush()
+        with monkeypatch.context() as patched:
+            patched.setattr(Store, "insert_cells", refused)
+            with pytest.raises(StoreError):
+                await recorder.ship()
+        assert (await recorder.figures())["spool"]["shed"] == 0
+        await settle(recorder)
+        assert await total(calls) == 12
+
+    site.run(body)
+
+
 def test_a_restart_changes_nothing(site: Site) -> None:
     """Visitors who come before and after it are the same ones, and what was not shipped is shipped then."""
 
@@ -430,6 +501,31 @@ def test_what_waited_too_long_for_a_closed_day_is_refused_and_counted(site: Site
         await settle(recorder)
         assert recorder.refused > 0
         assert await total(calls) == 0
+
+    site.run(body)
+
+
+def test_what_was_under_way_when_the_day_was_closed_is_refused_and_counted(site: Site) -> None:
+    """It was seen to be open, closed by another, and then the batch arrived."""
+
+    async def body(recorder: Recorder, calls: Calls) -> None:
+        await recorder.hits(views({"/": 13}))
+        await settle(recorder)
+        await recorder.hits(views({"/": 1}))
+        await recorder.flush()
+        batch = await recorder._spool.do(Spool.freeze)
+        assert batch is not None
+        later = datetime(2026, 11, 23, 3, tzinfo=UTC)
+        await recorder.store.do(Store.close_day, SITE, DAY, k=5, owner="another", now=later)
+        await recorder.store.do(Store.insert_cells, batch.id, batch.partial)
+        await recorder._spool.do(Spool.sent, batch.id)
+        site.clock.now = later.timestamp()
+        for opened in (1, 0):
+            assert await recorder.close_days() == []
+            assert (await recorder.figures())["days"]["open"] == opened
+        assert recorder.refused >= len(batch.partial)
+        assert await recorder.store.do(Store.open_days) == []
+        assert await total(calls) == 13
 
     site.run(body)
 

@@ -194,7 +194,10 @@ import sys
 from pathlib import Path
 sys.path[:0] = {paths!r}
 from tests.test_spool import partial
+from vestibule.recorder import merging, spool as module
 from vestibule.recorder.spool import Spool
+# So that parts are cut and merged all the time.
+merging.HEAVY = module.HEAVY = module._HEAVY_ONES = 100
 spool = Spool(Path({path!r}))
 for number in range(10_000):
     spool.append(partial("/a", range(number, number + 1)))
@@ -206,10 +209,10 @@ def test_what_was_written_survives_a_kill(path: Path) -> None:
     code = WRITER.format(path=str(path), paths=[each for each in sys.path if each])
     process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
-    for _ in range(60):
+    for _ in range(150):
         process.stdout.readline()
     process.send_signal(signal.SIGKILL)
-    said = 60 + sum(1 for _ in process.stdout)
+    said = 150 + sum(1 for _ in process.stdout)
     process.stdout.close()
     process.wait(10)
     spool = Spool(path)

@@ -11,6 +11,7 @@ import struct
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from hashlib import blake2b
 from typing import NamedTuple
 
 import numpy as np
@@ -25,6 +26,7 @@ _HASH_BITS = np.uint64(36)
 HASH_MASK = np.uint64((1 << 36) - 1)
 _HALF = np.uint64(32)
 _MAX_RANK = 1 << 28
+_ODD = np.uint64(0x9E3779B97F4A7C15)
 
 _FORM = 1
 _KINDS = {0: ("<u4", "<u4", "<u4", "<u8", "<u8"), _FORM: ("<u4", "<u4", "<u4", "<u4", "<u4", "u1")}
@@ -126,6 +128,16 @@ class Partial:
             parts.append(replace(_select(self, chosen), totals={} if start else self.totals))
             start = max(end, start + 1)
         return parts
+
+    def scatter(self, depth: int) -> list[Partial]:
+        """Return eight parts, by what the cells are of: a cell is always in the same one, whatever it is among. Each
+        depth (0 to 20) tells cells apart anew. The totals go with the first that has a cell."""
+        of_node = np.array([_scattered(node) for node in self.nodes] + [0], dtype=np.uint64)
+        ways = of_node[self.a] * _ODD + of_node[np.minimum(self.b, len(self.nodes))]
+        ways = (ways >> np.uint64(61 - 3 * depth)) & np.uint64(7)
+        first = ways.min(initial=np.uint64(7))
+        parts = (_select(self, ways == way) for way in range(8))
+        return [replace(part, totals=self.totals if way == first else {}) for way, part in enumerate(parts)]
 
     def to_bytes(self) -> bytes:
         """Encode for the spool: a compressed header with the nodes and totals, then the columns, little-endian. Of a
@@ -274,6 +286,11 @@ class _Ranks:
             return keys >> np.uint64(32), keys & np.uint64(NO_NODE)
         a, b = ranks // self._width, ranks % self._width
         return a, np.where(b == self._width - np.uint64(1), np.uint64(NO_NODE), b)
+
+
+def _scattered(node: Node) -> int:
+    """64 bits that are the same for a node in every partial."""
+    return int.from_bytes(blake2b("\n".join(node[:5]).encode("utf-8", "surrogatepass"), digest_size=8).digest())
 
 
 def _starts(ascending: Integers) -> NDArray[np.int64]:

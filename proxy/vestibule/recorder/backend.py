@@ -107,8 +107,9 @@ class Calls:
 
     breakdown, timeseries: ``kind``, ``by`` or ``interval``, ``from`` and ``to`` (ISO 8601 days, both included, today if
     left out), ``where`` (``DIMENSION:VALUE``, or the two as a list), ``limit``, ``compare`` (``previous``, ``year``).
-    count: ``hits``, each as ``Hit.to_json``, with the ``first`` line of their log and up to which of its ``lines`` all
-    have come; counted: how many lines of the log with that ``first`` one were counted before; finish: after the last.
+    count: ``hits``, each as ``Hit.to_json``, with the ``first`` lines that their log is known by and up to which of its
+    ``lines`` all have come; counted: how many lines of the log with these ``first`` ones were counted before; finish:
+    after the last.
     close_day: ``day``, every day that is over if left out.
     revocations: ``epoch`` and ``after`` of the last page, see ``revoking.Log``.
     """

@@ -1,6 +1,7 @@
 """The recorder: what keeps hits flowing into the store, whatever happens to either end.
 
     hits → pipeline (memory) → every second → spool (disk) → every ten seconds → store → every ``live_every`` → released
+                                               or when there is much
 
 Each arrow has a loop of its own, and a loop that fails tries again. Days are closed two hours after they end.
 """
@@ -46,6 +47,8 @@ FLUSH_EVERY = 0.6
 """Seconds between two writes to the disk. What a worker holds back (``link.FLUSH_EVERY``) and the time that a write
 takes come on top; all of it is less than the second that a kill may cost."""
 SHIP_EVERY = 10.0
+SHIP_AT = 500_000
+"""Hashes that wait for the store, with which it is not waited so long."""
 ARCHIVE_EVERY = 3600.0
 SHARE_EVERY = 2.0
 """Seconds between two looks at what other hosts revoked."""
@@ -116,6 +119,9 @@ class Recorder:
         self._counted_lines: dict[str, int] = {}
         self._stopping = asyncio.Event()
         self._hurry = asyncio.Event()
+        self._much = asyncio.Event()
+        # Why the last shipping failed; empty where it did not.
+        self._unsent = ""
         self._tasks: list[asyncio.Task[None]] = []
         self._aside: asyncio.Task[None] | None = None
         self._sending: asyncio.Task[None] | None = None
@@ -232,7 +238,7 @@ class Recorder:
             self._import.end_visits(max(hit.time for hit in hits))
 
     def import_source(self, first: str) -> str:
-        """The name of a log by its first line: a keyed hash, since the line names a visitor."""
+        """The name of a log by its first lines: a keyed hash, since these name a visitor."""
         key = hashlib.sha256(f"vestibule import\n{self._plan.secret}".encode()).digest()
         return hashlib.blake2b(first.encode("utf-8", "replace"), key=key, digest_size=16).hexdigest()
 
@@ -265,7 +271,15 @@ class Recorder:
 
     async def ship(self) -> None:
         """Send everything that waits to the store. Raises StoreError."""
-        await self._shipping.ship()
+        try:
+            await self._shipping.ship()
+        except SpoolError:
+            raise
+        except Exception as error:
+            # Other calls may succeed while this goes on failing. Words that are not ours might tell what was counted.
+            self._unsent = str(error) if isinstance(error, StoreError) else f"store: {type(error).__name__}"
+            raise
+        self._unsent = ""
 
     async def snapshot(self) -> None:
         """Release the open days anew in which something has changed. Raises StoreError."""
@@ -286,7 +300,7 @@ class Recorder:
         spool, trouble = await self._spool.figures(), self._writing.trouble
         closed = sum(site == self._plan.site for site, _ in self._keyring.closed)
         return {
-            "store": self.store.trouble or "ok",
+            "store": self.store.trouble or self._unsent or "ok",
             "store_errors": self.store.errors,
             "snapshot": int(self._days.snapshot_made),
             "days": {"open": self._days.open, "closed": closed},
@@ -319,14 +333,22 @@ class Recorder:
             await asyncio.sleep(_PAUSE)
 
     async def _store_loop(self) -> None:
-        failures = 0
+        now = asyncio.get_running_loop().time
+        failures, tended = 0, now()
         while True:
             interval = min(SHIP_EVERY, self._plan.live_every)
             if failures:
-                interval = min(interval * 2**failures, _MAX_BACK_OFF)
-            await asyncio.sleep(interval)
+                await asyncio.sleep(min(interval * 2**failures, _MAX_BACK_OFF))
+            else:
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._much.wait(), max(tended + interval - now(), 0))
+            self._much.clear()
             try:
-                await self._tend()
+                if failures or now() >= tended + interval:
+                    await self._tend()
+                    tended = now()
+                else:
+                    await self.ship()
                 if failures:
                     log.warning("the store answers again")
                 failures = 0
@@ -406,6 +428,8 @@ class Recorder:
     async def _flush(self, cells: Accumulator, imported: Mapping[str, int]) -> None:
         if await self._writing.write(cells, imported):
             self._shipping.wrote()
+            if self._writing.waiting >= SHIP_AT:
+                self._much.set()
 
     async def _empty(self) -> None:
         await self.flush()

@@ -2,9 +2,9 @@
 
 Every second's partial is written and synced to disk; it holds cells and their hashes, never a visitor. When there is a
 store to send to, waiting partials are merged and frozen into one batch, whose id makes the store take it once, however
-often it is sent. While there is none, partials merge among each other, eight of a size into one of the next, so that
-the file follows the number of different cells and visitors and not that of facts. At ``limit`` bytes the oldest pairs
-go first, then the oldest cells; ``shed`` says how many.
+often it is sent. While there is none, partials merge among each other (see ``merging``), so that the file follows the
+number of different cells and visitors and not that of facts. At ``limit`` bytes the oldest pairs go first, then the
+oldest cells; ``shed`` says how many.
 
 Only one process may have a spool open. Methods block (they wait for the disk), and are to be called from one thread.
 """
@@ -25,20 +25,27 @@ from typing import Any
 from vestibule.core.cells import Partial, empty, merge
 from vestibule.core.errors import VestibuleError
 from vestibule.core.revocations import Revocation
+from vestibule.recorder.merging import HEAVY, ROOT, Part, below, depth, due
 
 MAX_HASHES = 250_000
 """A batch for the store has so many hashes at most: the memory that sending one takes follows from it."""
 
-_FAN_IN = 8
-_HEAVY = 500_000
+_MERGED_A_WRITE = 250_000
+"""Hashes after which a write merges no further, and three times what it brought: more is for the next."""
+_HEAVY_ONES = 1_000_000
+"""Hashes that wait in heavy parts before these are cut."""
+_BYTES = 5
+"""What a hash takes."""
 _CONSENTS = 1000
 _SPARE_PAGES = 4096
 
+# pending.level: the place of ``merging`` that a part lies at.
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS pending (
     id INTEGER PRIMARY KEY AUTOINCREMENT, level INTEGER NOT NULL, hashes INTEGER NOT NULL, pairs INTEGER NOT NULL,
     data BLOB NOT NULL
 );
+CREATE INDEX IF NOT EXISTS pending_places ON pending (level, hashes);
 CREATE TABLE IF NOT EXISTS batches (id TEXT PRIMARY KEY, data BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS consents (id INTEGER PRIMARY KEY AUTOINCREMENT, batch TEXT, record TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS revocations (mark TEXT PRIMARY KEY, time INTEGER NOT NULL, sent INTEGER NOT NULL);
@@ -91,20 +98,27 @@ class Spool:
 
     # - counting
 
-    def append(self, partial: Partial, imported: Mapping[str, int] = MappingProxyType({})) -> None:
-        """Write a partial; it is on disk when this returns. imported: by log how many of its lines are in it, and in
-        what was written before."""
+    def append(self, partial: Partial, imported: Mapping[str, int] = MappingProxyType({})) -> int:
+        """Write a partial; it is on disk when this returns. Returns how many hashes wait now.
+
+        imported: by log how many of its lines are in it, and in what was written before.
+        """
         if not len(partial) and not imported:
-            return
+            return self.waiting
         with self._transaction() as database:
             if len(partial):
-                _put(database, partial, 0)
+                _put(database, partial, ROOT)
             for source, lines in imported.items():
                 row = (source, lines)
                 database.execute("INSERT OR REPLACE INTO imports (source, lines) VALUES (?, ?)", row).close()
-        self._merge_levels()
-        if self.size > self._limit:
-            self._shed()
+        waiting = 0
+        # It is written: what goes wrong with the rest may not have it written once more.
+        with contextlib.suppress(SpoolError):
+            self._merge(len(partial.hashes))
+            if self.size > self._limit:
+                self._shed()
+            waiting = self.waiting
+        return waiting
 
     def freeze(self) -> Batch | None:
         """Return the batch to be sent: the one that was frozen before, else a new one from what is waiting."""
@@ -117,7 +131,8 @@ class Spool:
                 self.sent(found[0][0])
         chosen: list[int] = []
         total = 0
-        for number, hashes in self._all("SELECT id, hashes FROM pending ORDER BY id"):
+        # Those of a place together, for they are of the same cells.
+        for number, hashes in self._all("SELECT id, hashes FROM pending ORDER BY level DESC, id"):
             if chosen and total + hashes > MAX_HASHES:
                 break
             chosen.append(number)
@@ -257,25 +272,30 @@ class Spool:
 
     # - inside
 
-    def _merge_levels(self) -> None:
-        while True:
-            found = self._all(
-                "SELECT level FROM pending WHERE hashes < ? GROUP BY level HAVING count(*) >= ? ORDER BY level LIMIT 1",
-                _HEAVY, _FAN_IN,
-            )  # fmt: skip
-            if not found:
+    def _merge(self, brought: int) -> None:
+        """Merge and cut parts, one step after the other, until there is nothing to do or it is enough for a write that
+        brought so many hashes."""
+        # A rush is met by the disk, as long as that has room: counting takes all there is.
+        waiting = _HEAVY_ONES if brought < HEAVY else max(_HEAVY_ONES, self._limit // 4 // _BYTES)
+        left = max(_MERGED_A_WRITE, 3 * brought)
+        while left > 0:
+            rows = self._all("SELECT level, hashes, id FROM pending ORDER BY level")
+            parts = due((Part(*row) for row in rows), waiting)
+            if not parts:
                 return
-            level = found[0][0]
-            rows = self._all(
-                "SELECT id FROM pending WHERE level = ? AND hashes < ? ORDER BY id LIMIT ?", level, _HEAVY, _FAN_IN
-            )
-            self._replace([number for (number,) in rows], level + 1)
+            left -= sum(part.hashes for part in parts)
+            self._step([part.id for part in parts], parts[0].place)
 
-    def _replace(self, numbers: list[int], level: int) -> None:
-        partial = merge([self._pending(number) for number in numbers])
+    def _step(self, numbers: list[int], place: int) -> None:
+        whole = merge([self._pending(number) for number in numbers])
+        pieces = {place: whole}
+        if len(numbers) == 1:
+            pieces = {below(place, way): piece for way, piece in enumerate(whole.scatter(depth(place)))}
         with self._transaction() as database:
             _drop(database, numbers)
-            _put(database, partial, level)
+            for where, piece in pieces.items():
+                if len(piece):
+                    _put(database, piece, where)
 
     def _shed(self) -> None:
         """Give up pairs, the oldest first, and only then whole partials, until there is a tenth to spare."""

@@ -26,6 +26,8 @@ class Writing:
         self._flushing = asyncio.Lock()
         self.trouble = ""
         """Why nothing can be written; empty where it can."""
+        self.waiting = 0
+        """Hashes that waited for the store after the last write."""
 
     async def write(self, cells: Accumulator, imported: Mapping[str, int]) -> bool:
         """Write what was counted, and of which logs how many lines that were; return whether there was anything.
@@ -38,7 +40,7 @@ class Writing:
                 return False
             partial = await self._spool.do(_gather, self._unwritten, cells)
             try:
-                await self._spool.do(Spool.append, partial, dict(self._unwritten_lines))
+                self.waiting = await self._spool.do(Spool.append, partial, dict(self._unwritten_lines))
             except SpoolError as error:
                 if self._unwritten is None:
                     log.warning("%s; what is counted stays in memory until it can be written", error)
