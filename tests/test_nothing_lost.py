@@ -418,7 +418,7 @@ def test_a_close_that_crashes_at_any_step(
                 for name in real:
                     patched.setattr(client, name, counted(name))
                 try:
-                    return store.close_day(SITE, date(2026, 11, 22), k=5, owner="first", now=later)
+                    return bool(store.close_day(SITE, date(2026, 11, 22), k=5, owner="first", now=later))
                 except StoreError:
                     return False
 
