@@ -21,8 +21,10 @@ from vestibule.cli import importing
 from vestibule.cli.importing import MAX_DIRECTIVE
 from vestibule.config.models import Site as Site_
 from vestibule.core.visit import Hit
+from vestibule.link.frames import MAX_FRAME, pack
 from vestibule.recorder import comparing
 from vestibule.recorder.backend import Backend, Calls, RequestError
+from vestibule.recorder.logs import MAX_LINE
 from vestibule.recorder.lookups import Tables
 from vestibule.recorder.service import Recorder
 from vestibule.store import Breakdown, TimeSeries
@@ -165,6 +167,17 @@ def test_a_parser_that_fails_costs_one_line(error: type[Exception]) -> None:
     assert [hit.host for hit in hits] == [lines[0], lines[2], lines[3]]
     assert (tally.hits, tally.elsewhere, tally.unreadable) == (5, 2, 1)
     assert tally.samples == [(2, f"it cannot be read ({error.__name__})")]
+
+
+@pytest.mark.parametrize("letter", ["x", "\x01", "é", "\U0001f600", "\ud800\U0001f600"])
+def test_what_visitors_wrote_makes_no_message_too_long(letter: str) -> None:
+    hits = [Hit("example.test", 1.8e9, agent=letter * (MAX_LINE // len(letter))) for _ in range(200)]
+    batches = list(importing._batches(iter(hits)))
+    assert [hit for batch in batches for hit in batch] == hits
+    for batch in batches:
+        assert len(pack({"call": "count", "with": {"hits": [hit.to_json() for hit in batch]}})) <= MAX_FRAME
+    short = [Hit("example.test", 1.8e9)] * (importing.BATCH + 1)
+    assert [len(batch) for batch in importing._batches(iter(short))] == [importing.BATCH, 1]
 
 
 def test_unreadable_lines_are_told_by_number_and_without_their_words(run: Run, tmp_path: Path) -> None:

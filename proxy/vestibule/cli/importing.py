@@ -25,6 +25,9 @@ from vestibule.recorder import logs
 BATCH = 1000
 """Hits that are handed over at once."""
 
+CHARACTERS = 1 << 19
+"""From so many on no more hits go into a message (``link.MAX_FRAME``), where one takes twelve bytes at the most."""
+
 SAMPLES = 5
 """Unreadable lines of a log that are named, by number and reason: what is in them is nobody's to see."""
 
@@ -150,7 +153,15 @@ def _hits(parser: logs.Parser, lines: Iterable[str], tally: Tally, site: Site) -
 
 
 def _batches(hits: Iterator[Hit]) -> Iterator[list[Hit]]:
-    while batch := list(islice(hits, BATCH)):
+    batch: list[Hit] = []
+    characters = 0
+    for hit in hits:
+        batch.append(hit)
+        characters += sum(len(part) for part in hit if isinstance(part, str))
+        if len(batch) == BATCH or characters >= CHARACTERS:
+            yield batch
+            batch, characters = [], 0
+    if batch:
         yield batch
 
 
