@@ -15,22 +15,40 @@ import pytest
 
 from vestibule.core.errors import LinkError, StoreError
 from vestibule.core.visit import Hit
-from vestibule.link import MAX_FRAME, Receiver, Sender, call
+from vestibule.link import MAX_FRAME, Delivery, Receiver, Sender, call
+from vestibule.link.unkept import Unkept
 
 
 class Recorder:
-    """The other end: remembers what it gets."""
+    """The other end: remembers what it gets. keeps: whether that is on disk at once; else with ``keep``."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, keeps: bool = True) -> None:
         self.hits: list[Hit] = []
+        self.deliveries: list[Delivery] = []
+        self._keeps = keeps
+        self._kept: list[asyncio.Future[None]] = []
         self.dropped = 0
         self.refusals: Counter[int] = Counter()
         self.records: list[Mapping[str, Any]] = []
         self.delay = 0.0
 
-    async def on_hits(self, hits: Sequence[Hit], dropped: int) -> None:
+    async def on_hits(
+        self, hits: Sequence[Hit], dropped: int, delivery: Delivery | None
+    ) -> asyncio.Future[None] | None:
         self.hits += hits
         self.dropped += dropped
+        if delivery is None:
+            return None
+        self.deliveries.append(delivery)
+        self._kept.append(asyncio.get_running_loop().create_future())
+        if self._keeps:
+            self.keep()
+        return self._kept[-1]
+
+    def keep(self) -> None:
+        for kept in self._kept:
+            if not kept.done():
+                kept.set_result(None)
 
     async def on_record(self, record: Mapping[str, Any]) -> None:
         await asyncio.sleep(self.delay)
@@ -120,8 +138,8 @@ def test_hits_that_are_too_long_together_go_one_by_one_and_too_long_ones_are_dro
         await until(lambda: len(recorder.hits) == 13)
         assert recorder.hits == [*[long] * 12, hit(3)]
         sender.send(hit(4))
-        await until(lambda: recorder.hits[-1] == hit(4))
-        assert (recorder.dropped, sender.dropped) == (1, 1)
+        await until(lambda: recorder.hits[-1] == hit(4) and recorder.dropped == 1)
+        assert sender.dropped == 1
 
     with_recorder(body, path)
 
@@ -208,6 +226,113 @@ def test_a_recorder_that_comes_back_is_found(path: str) -> None:
     asyncio.run(run())
 
 
+def test_what_a_recorder_has_not_written_goes_to_the_next(path: str) -> None:
+    """In the same messages, by whose numbers it can tell what is on disk; and what is kept is never sent again."""
+
+    async def run() -> None:
+        first, second = Recorder(keeps=False), Recorder(keeps=False)
+        sender = Sender(path)
+        receiver = await first.serve(path)
+        running = asyncio.create_task(sender.run())
+        sender.send(hit(1))
+        await until(lambda: first.hits == [hit(1)])
+        first.keep()
+        await until(lambda: not len(sender._unkept))
+        for number in (2, 3):
+            sender.send(hit(number))
+            await until(lambda number=number: hit(number) in first.hits)  # type: ignore[misc]
+        await receiver.close()
+        sender.send(hit(4))
+        receiver = await second.serve(path)
+        await until(lambda: len(second.hits) == 3)
+        assert second.hits == [hit(2), hit(3), hit(4)]
+        assert second.deliveries[:2] == first.deliveries[1:]
+        assert [delivery.number for delivery in second.deliveries] == [2, 3, 4]
+        second.keep()
+        await until(lambda: not len(sender._unkept))
+        await sender.close()
+        await running
+        assert len(second.hits) == 3
+        await receiver.close()
+
+    asyncio.run(run())
+
+
+def test_two_senders_have_names_of_their_own(path: str) -> None:
+    async def body(recorder: Recorder, sender: Sender, path: str) -> None:
+        other = Sender(path)
+        running = asyncio.create_task(other.run())
+        for each in (sender, other):
+            each.send(hit(1))
+        await until(lambda: len(recorder.hits) == 2)
+        one, two = recorder.deliveries
+        assert (one.number, two.number) == (1, 1)
+        assert one.sender != two.sender
+        await other.close()
+        await running
+
+    with_recorder(body, path)
+
+
+@pytest.mark.parametrize("keeps", [True, False])
+def test_whoever_ends_waits_a_moment_for_what_it_handed_over_to_be_kept(
+    path: str, keeps: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("vestibule.link.sending.END_PATIENCE", 0.3)
+
+    async def run() -> None:
+        recorder = Recorder(keeps=False)
+        receiver = await recorder.serve(path)
+        sender = Sender(path)
+        running = asyncio.create_task(sender.run())
+        await sender.call("echo")
+        await asyncio.sleep(0.05)
+        sender.send(hit(1))
+        await sender.close()
+        await until(lambda: any(delivery.last for delivery in recorder.deliveries))
+        assert not running.done()
+        if keeps:
+            recorder.keep()
+        await asyncio.wait_for(running, 5)
+        assert bool(len(sender._unkept)) is not keeps
+        await receiver.close()
+
+    asyncio.run(run())
+
+
+def test_whoever_is_told_to_end_while_the_recorder_is_away_looks_for_it_once_more(
+    path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("vestibule.link.sending.TRY_AGAIN", 60.0)
+
+    async def run() -> None:
+        recorder, sender = Recorder(), Sender(path)
+        running = asyncio.create_task(sender.run())
+        sender.send(hit(1))
+        await asyncio.sleep(0.1)
+        receiver = await recorder.serve(path)
+        await sender.close()
+        await asyncio.wait_for(running, 5)
+        assert recorder.hits == [hit(1)]
+        await receiver.close()
+
+    asyncio.run(run())
+
+
+def test_what_is_held_is_bounded(path: str) -> None:
+    held = Unkept(limit=100)
+    for number in range(1, 31):
+        held.add(number, b"x" * 10)
+    assert held.frames() == [(number, b"x" * 10) for number in range(21, 31)]
+    held.kept(25)
+    held.kept(1)
+    assert 25 not in held
+    held.add(31, b"x" * 10)
+    assert len(held) == 10
+    held.add(32, b"x" * 500)
+    assert held.frames() == [(32, b"x" * 500)]
+
+
 def test_records_are_acknowledged_and_late_ones_refused(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("vestibule.link.sending.ASK_TIMEOUT", 0.2)
 
@@ -273,6 +398,9 @@ def frame(data: bytes) -> bytes:
         frame(b"[1, 2]"),
         frame(b'{"hits": 3}'),
         frame(b'{"hits": [], "refusals": 3, "dropped": "x", "meter": []}'),
+        frame(b'{"hits": [], "from": "x y", "number": 1}'),
+        frame(b'{"hits": [], "from": "0123456789abcdef", "number": 9223372036854775808, "last": 3}'),
+        frame(b'{"hits": [], "from": ["0123456789abcdef"], "number": true}'),
         frame('{"hits": [], "refusals": {"²²²": 1}}'.encode()),
         frame(b"[" * 100_000),
         frame(b'{"hits": ' + b"[" * 100_000),

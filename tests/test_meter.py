@@ -30,7 +30,7 @@ from vestibule.core.errors import LinkError
 from vestibule.core.meter import API, ASSET, BOUNDS, CLASSES, KINDS, OTHER, PAGE, Meter, kind_of
 from vestibule.core.visit import Hit
 from vestibule.dashboard.health import exposition
-from vestibule.link import METER_EVERY, Receiver, Sender
+from vestibule.link import METER_EVERY, Delivery, Receiver, Sender
 
 # -- the meter ---------------------------------------------------------------------------------------------------------
 
@@ -175,7 +175,7 @@ class Other:
         async def nothing(*_: Any) -> None:
             raise LinkError("not here")
 
-        async def hits(_: Sequence[Hit], __: int) -> None:
+        async def hits(_: Sequence[Hit], __: int, ___: Delivery | None) -> None:
             return
 
         receiver = Receiver()

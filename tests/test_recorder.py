@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -23,14 +23,15 @@ from vestibule.core.cells import Accumulator, Partial
 from vestibule.core.errors import LinkError, StoreError
 from vestibule.core.visit import DIMENSIONS, Hit, Settings
 from vestibule.journal import Journal
-from vestibule.link import call
-from vestibule.recorder import pipeline, service
+from vestibule.link import Delivery, call
+from vestibule.recorder import pipeline, service, writing
 from vestibule.recorder.backend import Backend, Calls, RequestError
 from vestibule.recorder.lookups import Tables
 from vestibule.recorder.service import Plan, Recorder
 from vestibule.recorder.sessions import IDLE, Sessions
-from vestibule.recorder.spool import Spool
+from vestibule.recorder.spool import Spool, SpoolError
 from vestibule.recorder.storing import StoreThread
+from vestibule.recorder.writing import Counted
 from vestibule.store import Store
 
 pytest.importorskip("chdb", reason='the extra "embedded" is not installed')
@@ -280,7 +281,7 @@ def test_a_batch_that_cannot_be_encoded_is_given_up(
         keys = recorder._keyring.keys[SITE, DAY.isoformat()]
         cells = Accumulator()
         cells.add(SITE, day, keys, "view", moment, {"page": ("/secret",)}, bytes(16))
-        await recorder._writing.write(cells, {})
+        await recorder._writing.write(Counted(cells, {}))
         await recorder._spool.do(Spool.freeze)
         await recorder.hits(views({"/": 12}))
         await recorder.flush()
@@ -293,6 +294,70 @@ def test_a_batch_that_cannot_be_encoded_is_given_up(
     (told,) = [record.getMessage() for record in caplog.records if record.name == "vestibule.recorder"]
     assert told.endswith("2 cells are given up")
     assert "secret" not in told
+
+
+def test_a_message_counts_once(site: Site) -> None:
+    """However often it comes, also to the recorder that comes after one that was killed: the spool knows."""
+    one, two = "0123456789abcdef", "fedcba9876543210"
+
+    async def first(recorder: Recorder, calls: Calls) -> None:
+        async def take(number: int, sender: str = one) -> asyncio.Future[None]:
+            kept = await recorder.hits(views({"/": 12}), 1, Delivery(sender, number))
+            assert kept is not None
+            return kept
+
+        kept = [await take(1), await take(2), await take(2), await take(1), await take(1, two)]
+        assert not any(each.done() for each in kept)
+        await recorder.flush()
+        assert all(each.done() for each in kept)
+        assert recorder.dropped == 3
+        again = await take(2)
+        assert not again.done()  # it is not looked up where it is; the next write says that all before is there
+        await recorder.flush()
+        assert again.done()
+        await recorder.ship()
+        assert await total(calls) == 36
+        await take(3)  # nobody writes it
+        recorder._intake.swap()
+
+    async def second(recorder: Recorder, calls: Calls) -> None:
+        for sender, number in ((one, 2), (one, 3), (two, 1), (two, 2), (one, 3)):
+            await recorder.hits(views({"/": 12}), 0, Delivery(sender, number))
+        await recorder.flush()
+        await recorder.ship()
+        assert await total(calls) == 60
+
+    site.run(first)
+    site.run(second)
+
+
+def test_a_message_is_not_kept_before_it_can_be_written(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The oldest of those that wait for a disk that stays full are told no more; nothing is counted twice for that."""
+    real, full = Spool.append, [True]
+
+    def append(spool: Spool, partial: Partial, reached: Mapping[str, int]) -> int:
+        if full:
+            raise SpoolError("spool: database or disk is full")
+        return real(spool, partial, reached)
+
+    monkeypatch.setattr(Spool, "append", append)
+    monkeypatch.setattr(writing, "_MOST_WAITING", 3)
+
+    async def body(recorder: Recorder, calls: Calls) -> None:
+        kept = []
+        for number in range(1, 6):
+            kept.append(await recorder.hits(views({"/": 12}), 0, Delivery("0123456789abcdef", number)))
+            await recorder.flush()
+        assert [each.cancelled() for each in kept if each is not None] == [True, True, False, False, False]
+        full.clear()
+        await recorder.flush()
+        assert all(each.done() for each in kept if each is not None)
+        await recorder.hits(views({"/": 12}), 0, Delivery("0123456789abcdef", 1))
+        await recorder.flush()
+        await recorder.ship()
+        assert await total(calls) == 60
+
+    site.run(body)
 
 
 def test_a_batch_that_the_store_refuses_is_kept(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -385,8 +450,8 @@ def test_an_import_is_written_and_sent_while_it_goes_on(
         for number in range(30):
             hits = [view(visitor, f"/page-{number % 3}", yesterday + number) for visitor in range(7)]
             await calls("count", {"hits": [hit.to_json() for hit in hits], "first": "a line", "lines": 7 * number + 7})
-            if number % 10 == 9 and not away and recorder._sending is not None:
-                await recorder._sending
+            if number % 10 == 9 and not away and recorder.importing._sending is not None:
+                await recorder.importing._sending
         before = len(set(sent))
         assert before == 0 if away else before > 1
         finishing.append(True)

@@ -38,6 +38,7 @@ from vestibule.core.consent import State
 from vestibule.core.errors import ConfigError, LinkError, VestibuleError
 from vestibule.core.sign_in import Keeper
 from vestibule.counting.counting import Counting
+from vestibule.link import Delivery
 from vestibule.live import Follower, Live
 from vestibule.middleware import ConsentMiddleware
 from vestibule.privacy.policy import SitePolicy, build_rules
@@ -597,6 +598,20 @@ class TestLeaving:
             for name in ("old", "new"):
                 await sites.remove(name)
             assert len(list(sites)) == 1
+
+        with_sites_of(tmp_path, run)
+
+    def test_a_message_about_two_sites_counts_once_for_each(self, tmp_path: Path) -> None:
+        async def run(sites: Sites, made: Callable[[str, str], Recorder]) -> None:
+            await sites.add("shop", made("shop", "shop.example"))
+            hits = [views({"/": 1})[0]._replace(site=site, host=site) for site in ("first.example", "shop.example")]
+            one, two = Delivery("0123456789abcdef", 1), Delivery("0123456789abcdef", 2, last=True)
+            kept = [await sites.hits(hits, 1, one), await sites.hits(hits, 1, one), await sites.hits([], 0, two)]
+            for recorder in sites:
+                assert not any(each.done() for each in kept if each is not None)
+                await recorder.flush()
+            await asyncio.wait_for(asyncio.gather(*(each for each in kept if each is not None)), 5)
+            assert [recorder._pipeline.facts["view"] for recorder in sites] == [1, 1]
 
         with_sites_of(tmp_path, run)
 

@@ -13,7 +13,7 @@ from tests.frameworks import django_app
 from tests.servers import exchange, serve_asgi, wait_until
 from tests.sites import SITE, configured
 from vestibule.core.visit import Hit
-from vestibule.link import SOCKET, Receiver
+from vestibule.link import SOCKET, Delivery, Receiver
 from vestibule.middleware import ConsentMiddleware
 
 PAGE = (
@@ -27,7 +27,7 @@ def test_the_last_facts_are_told_when_the_app_ends(app: str, tmp_path: Path) -> 
     """In an app, too, that knows no lifespan."""
     told: list[Hit] = []
 
-    async def hits(found: Sequence[Hit], dropped: int) -> None:
+    async def hits(found: Sequence[Hit], dropped: int, _: Delivery | None) -> None:
         assert dropped == 0
         told.extend(found)
 

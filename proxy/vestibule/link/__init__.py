@@ -2,18 +2,22 @@
 
 A Unix stream socket, mode 0600. Messages are JSON behind four bytes of length, big-endian, at most ``MAX_FRAME`` bytes:
 
-    {"hits": [[…], …], "dropped": 3, "refusals": {"400": 2}, "meter": {…}}
-                                             what was seen, what was not even read, and, once a second, what was
+    {"hits": [[…], …], "from": "…", "number": 17, "last": false}
+    {"kept": 17}                             what was seen; answered once it is on disk
+    {"hits": [], "dropped": 3, "refusals": {"400": 2}, "meter": {…}}
+                                             what was dropped, what was not even read, and, once a second, what was
                                              measured since the last time; no answer
     {"id": 7, "record": {…}}                 a consent record or a revocation; answered once it is on disk
     {"id": 8, "call": "breakdown", "with": {…}}
     {"id": 8, "result": …}                   or  {"id": 8, "error": "one line"}
     {"id": 9, "call": "revocations", "with": {"epoch": "…", "after": 0}}
 
-Hits are fire-and-forget: a worker keeps at most ``capacity`` of them while the recorder is away, then drops the newest
+Nobody waits for hits: a worker keeps at most ``capacity`` of them while the recorder is away, then drops the newest
 and counts what it dropped; rows that are no hits to the recorder, as of a worker of another version, count as dropped.
-What was written to a recorder that dies before its next write to disk is lost: at most a
-second of hits. Consent records and calls have their own connection, so that they never wait behind hits; so have the
+A worker holds what it handed over until the recorder says that it is on disk, and hands it to the next one where that
+dies before; ``from`` (a name that each sender makes up) and ``number`` say what the spool has already. So what is lost
+with a recorder is nothing, and with a worker what it has not handed over.
+Consent records and calls have their own connection, so that they never wait behind hits; so have the
 revocations, for which every worker asks each second.
 """
 
@@ -24,6 +28,7 @@ from vestibule.link.frames import MAX_FRAME
 from vestibule.link.mirror import ASK_EVERY, STALE, Mirror
 from vestibule.link.receiving import Receiver
 from vestibule.link.sending import FLUSH_EVERY, METER_EVERY, TRY_AGAIN, Sender
+from vestibule.link.unkept import Delivery
 
 __all__ = [
     "ASK_EVERY",
@@ -33,6 +38,7 @@ __all__ = [
     "SOCKET",
     "STALE",
     "TRY_AGAIN",
+    "Delivery",
     "Mirror",
     "Receiver",
     "Sender",

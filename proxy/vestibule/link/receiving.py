@@ -7,6 +7,7 @@ import contextlib
 import os
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +15,17 @@ from vestibule.core.errors import LinkError, VestibuleError
 from vestibule.core.visit import Hit
 from vestibule.link.asking import hang_up
 from vestibule.link.frames import SEND_TIMEOUT, Message, pack, read
+from vestibule.link.unkept import Delivery
 
 _CLOSE_TIMEOUT = 3.0
 _STATUS = re.compile("[0-9]{3}")
+_SENDER = re.compile("[0-9a-f]{16}")
 _MOST = 1 << 32
 """What a worker can have counted at most between two messages."""
 
-OnHits = Callable[[Sequence[Hit], int], Awaitable[None]]
+OnHits = Callable[[Sequence[Hit], int, Delivery | None], Awaitable["asyncio.Future[Any] | None"]]
+"""Takes hits, how many were dropped, and which message it was. What it returns is done once they are on disk, and
+cancelled where nobody will tell."""
 OnRefusals = Callable[[Mapping[int, int]], None]
 OnMeter = Callable[[Mapping[str, Any]], None]
 OnRecord = Callable[[Mapping[str, Any]], Awaitable[None]]
@@ -61,13 +66,17 @@ class Receiver:
                         if on_meter is not None and isinstance(message.get("meter"), dict):
                             on_meter(message["meter"])
                         hits, unread = _hits(message["hits"])
-                        await on_hits(hits, _number(message.get("dropped")) + unread)
+                        delivery = _delivery(message)
+                        kept = await on_hits(hits, _number(message.get("dropped")) + unread, delivery)
+                        if delivery is not None and kept is not None:
+                            kept.add_done_callback(partial(_acknowledge, writer, delivery.number))
                     elif "record" in message:
                         await _answer(writer, message, on_record(message["record"]))
                     elif "call" in message:
                         await _answer(writer, message, on_call(str(message["call"]), message.get("with") or {}))
-            except (OSError, LinkError, TimeoutError):
-                # Whoever speaks otherwise is no worker of ours; the connection ends.
+            except (OSError, VestibuleError, TimeoutError):
+                # Whoever speaks otherwise is no worker of ours, and what cannot be taken now comes again with the next
+                # connection: this one ends.
                 pass
             finally:
                 await hang_up(writer)
@@ -102,6 +111,19 @@ async def _answer(writer: asyncio.StreamWriter, message: Message, doing: Awaitab
         frame = pack({"id": message.get("id"), "error": f"the recorder failed: {type(error).__name__}"})
     writer.write(frame)
     await asyncio.wait_for(writer.drain(), SEND_TIMEOUT)
+
+
+def _acknowledge(writer: asyncio.StreamWriter, number: int, kept: asyncio.Future[Any]) -> None:
+    if not kept.cancelled() and kept.exception() is None and not writer.transport.is_closing():
+        writer.write(pack({"kept": number}))
+
+
+def _delivery(message: Message) -> Delivery | None:
+    """Which message it is, where its sender wants to know that it is kept."""
+    sender, number = message.get("from"), message.get("number")
+    if not isinstance(sender, str) or not _SENDER.fullmatch(sender) or type(number) is not int:
+        return None
+    return Delivery(sender, number, message.get("last") is True) if 0 < number < 1 << 63 else None
 
 
 def _hits(rows: Any) -> tuple[list[Hit], int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import secrets
 import time
 from collections import Counter, deque
 from collections.abc import Iterator, Mapping
@@ -13,8 +14,9 @@ from vestibule.core.errors import LinkError
 from vestibule.core.meter import Meter
 from vestibule.core.visit import Hit
 from vestibule.link.asking import ASK_TIMEOUT, CALL_TIMEOUT, Asking, connect, hang_up
-from vestibule.link.frames import SEND_TIMEOUT, Message, pack
+from vestibule.link.frames import SEND_TIMEOUT, Message, pack, read
 from vestibule.link.mirror import Mirror
+from vestibule.link.unkept import Unkept
 
 FLUSH_EVERY = 0.2
 """Seconds that a hit waits at most before it is sent."""
@@ -23,6 +25,8 @@ METER_EVERY = 1.0
 TRY_AGAIN = 0.2
 """Seconds between two tries to reach a recorder that is away. To ask for a socket in a folder costs next to nothing,
 and whatever waits here is lost with the worker: so it must go out as soon as there is somebody to take it."""
+END_PATIENCE = 1.0
+"""Seconds that a worker that ends waits for what it handed over to be on disk."""
 BATCH = 64
 """Hits in a message: to write them down takes a third of a millisecond, in which no request goes on."""
 
@@ -30,13 +34,19 @@ BATCH = 64
 class Sender:
     """A worker's end.
 
-    path: the recorder's socket. capacity: hits that are kept while the recorder is away.
+    path: the recorder's socket. capacity: hits that are kept while the recorder is away. What was handed over is held
+    until it is on the recorder's disk, and handed over once more to a recorder that comes after one that died; it tells
+    by the sender's name and the message's number what it has counted already.
     """
 
     def __init__(self, path: str, *, capacity: int = 20_000) -> None:
         self._path = path
         self._capacity = capacity
         self._hits: deque[Hit] = deque()
+        self._name = secrets.token_hex(8)
+        self._number = 0
+        self._unkept = Unkept()
+        self._news = asyncio.Event()
         self._told = 0
         self._refusals: Counter[int] = Counter()
         self._metered = 0.0
@@ -71,7 +81,10 @@ class Sender:
             await asyncio.gather(learning, return_exceptions=True)
 
     async def _send_all(self) -> None:
-        while not self._closing.is_set():
+        last = False
+        while not last:
+            # Whoever is told to end while the recorder is away looks for it once more.
+            last = self._closing.is_set()
             try:
                 reader, writer = await connect(self._path)
             except OSError:
@@ -79,6 +92,7 @@ class Sender:
                 continue
             try:
                 await self._pump(reader, writer)
+                return
             except (OSError, TimeoutError):
                 await self._rest(TRY_AGAIN)
             finally:
@@ -103,49 +117,89 @@ class Sender:
             await asyncio.wait_for(self._closing.wait(), seconds)
 
     async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        while True:
-            last = self._closing.is_set()
-            while self._hits or self._refusals or self._is_due(last=last):
-                # A recorder that has hung up would take what is written now with it.
-                if reader.at_eof() or writer.transport.is_closing():
+        hearing = asyncio.create_task(self._hear(reader))
+        try:
+            for number, frame in self._unkept.frames():
+                if number in self._unkept:
+                    await self._write(writer, hearing, frame)
+            while True:
+                last = self._closing.is_set()
+                if self.dropped > self._told or self._refusals or self._is_due(last=last):
+                    await self._write(writer, hearing, pack(self._told_of_others(last=last)))
+                while self._hits:
+                    for frame in self._frames():
+                        await self._write(writer, hearing, frame)
+                if last:
+                    await self._end(writer, hearing)
+                    return
+                if hearing.done():
                     raise ConnectionResetError
-                for frame in self._frames(self._batch(last=last)):
-                    writer.write(frame)
-                    await asyncio.wait_for(writer.drain(), SEND_TIMEOUT)
-                    await asyncio.sleep(0)
-            if last:
-                return
-            if reader.at_eof() or writer.transport.is_closing():
-                raise ConnectionResetError
-            await self._rest(FLUSH_EVERY)
+                await self._rest(FLUSH_EVERY)
+        finally:
+            hearing.cancel()
+            await asyncio.gather(hearing, return_exceptions=True)
+
+    async def _hear(self, reader: asyncio.StreamReader) -> None:
+        """Take note of what is on the recorder's disk, until it hangs up."""
+        with contextlib.suppress(LinkError, OSError):
+            while (message := await read(reader)) is not None:
+                number = message.get("kept")
+                if isinstance(number, int):
+                    self._unkept.kept(number)
+                self._news.set()
+
+    async def _end(self, writer: asyncio.StreamWriter, hearing: asyncio.Task[None]) -> None:
+        """Wait until all is on disk, for whoever stops the workers stops the recorder next."""
+        if not len(self._unkept):
+            return
+        await self._write(writer, hearing, self._numbered([], last=True))
+        hearing.add_done_callback(lambda _: self._news.set())
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(END_PATIENCE):
+                while len(self._unkept) and not hearing.done():
+                    self._news.clear()
+                    await self._news.wait()
+
+    async def _write(self, writer: asyncio.StreamWriter, hearing: asyncio.Task[None], frame: bytes) -> None:
+        # A recorder that has hung up would take what is written now with it.
+        if hearing.done() or writer.transport.is_closing():
+            raise ConnectionResetError
+        writer.write(frame)
+        await asyncio.wait_for(writer.drain(), SEND_TIMEOUT)
+        await asyncio.sleep(0)
 
     def _is_due(self, *, last: bool) -> bool:
         """Whether what was measured is to be told."""
         return self.meter.counted and (last or time.monotonic() - self._metered >= METER_EVERY)
 
-    def _frames(self, message: Message) -> Iterator[bytes]:
-        """A message as it is sent: each hit for itself where together they are too long. One that alone is so is
-        dropped: whoever asks may write what they like into their fields, and must not end the counting of others."""
+    def _frames(self) -> Iterator[bytes]:
+        """The next hits as they are sent, held until they are kept: each for itself where together they are too long.
+        One that alone is so is dropped: whoever asks may write what they like into their fields, and must not end the
+        counting of others."""
+        hits = [self._hits.popleft().to_json() for _ in range(min(BATCH, len(self._hits)))]
         try:
-            yield pack(message)
-            return
+            yield self._numbered(hits)
         except LinkError:
-            hits, message["hits"] = message["hits"], []
-        yield pack(message)
-        for hit in hits:
-            try:
-                frame = pack({"hits": [hit]})
-            except LinkError:
-                self.dropped += 1
-            else:
-                yield frame
+            for hit in hits:
+                try:
+                    yield self._numbered([hit])
+                except LinkError:
+                    self.dropped += 1
 
-    def _batch(self, *, last: bool) -> Message:
-        batch = [self._hits.popleft() for _ in range(min(BATCH, len(self._hits)))]
+    def _numbered(self, hits: list[Any], *, last: bool = False) -> bytes:
+        """Raises LinkError where the message is too long."""
+        message: Message = {"hits": hits, "from": self._name, "number": self._number + 1}
+        frame = pack({**message, "last": True} if last else message)
+        self._number += 1
+        self._unkept.add(self._number, frame)
+        return frame
+
+    def _told_of_others(self, *, last: bool) -> Message:
+        """What else there is to tell; it is told once, whoever hears it."""
         dropped, self._told = self.dropped - self._told, self.dropped
         refusals, self._refusals = self._refusals, Counter()
         message: Message = {
-            "hits": [hit.to_json() for hit in batch],
+            "hits": [],
             "dropped": dropped,
             "refusals": {str(status): count for status, count in refusals.items()},
         }

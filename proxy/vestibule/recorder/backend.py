@@ -212,12 +212,14 @@ class Calls:
             hits = [Hit.from_json(row) for row in rows]
         except (TypeError, ValueError):
             raise RequestError("hits: not as a recorder takes them") from None
-        source = self._recorder.import_source(_text(given, "first")) if given.get("first") else ""
-        await self._recorder.import_hits(hits, source, int(given.get("lines") or 0))
+        importing = self._recorder.importing
+        source = importing.source(_text(given, "first")) if given.get("first") else ""
+        await importing.hits(hits, source, int(given.get("lines") or 0))
         return len(hits)
 
     async def _counted(self, given: Mapping[str, Any]) -> int:
-        return await self._recorder.import_position(self._recorder.import_source(_text(given, "first")))
+        importing = self._recorder.importing
+        return await importing.position(importing.source(_text(given, "first")))
 
     async def _close_day(self, given: Mapping[str, Any]) -> list[str]:
         if not given.get("day"):

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import hashlib
 import logging
 import secrets
 import time
@@ -19,14 +18,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
-from vestibule.core.cells import Accumulator
 from vestibule.core.errors import StoreError
 from vestibule.core.meter import Meter
 from vestibule.core.visit import Hit, Lookups
+from vestibule.link import Delivery
 from vestibule.recorder.days import Days
+from vestibule.recorder.importing import Importing
+from vestibule.recorder.intake import Intake
 from vestibule.recorder.keyring import Keyring
 from vestibule.recorder.pipeline import Pipeline, day_of
 from vestibule.recorder.plan import Plan
@@ -59,7 +59,6 @@ _LATE = 1.0
 _SURE = 600.0
 """Seconds that the clock must have said that a day is over, before the recorder closes it by itself."""
 
-_IMPORT_PATIENCE = 600.0
 _MAX_BACK_OFF = 60.0
 
 
@@ -80,10 +79,7 @@ class Recorder:
         self._plan = plan
         self._clock = clock
         self._keyring = Keyring(plan.secret)
-        self._pipeline = Pipeline(plan.site, plan.settings, lookups, self._keyring.keys)
-        self._import = Pipeline(plan.site, plan.settings, lookups, self._keyring.keys)
-        self._imported: set[str] = set()
-        self._import_seen = 0.0
+        self._pipeline, past = (Pipeline(plan.site, plan.settings, lookups, self._keyring.keys) for _ in range(2))
         self._spool = SpoolThread(state / "spool.sqlite", plan.spool)
         # Consent records have a connection of their own: who agreed waits for the disk, but never for a merge.
         self._consents = SpoolThread(state / "spool.sqlite", plan.spool)
@@ -105,6 +101,12 @@ class Recorder:
             lambda: self._plan, self._keyring, self._salting, self._spool, self._consents, self.store, clock
         )
         self._writing = Writing(self._spool)
+        self._intake, intake_of_past = (
+            Intake(pipeline, self._salting, self._spool, self._writing, self._wrote)
+            for pipeline in (self._pipeline, past)
+        )
+        self.importing = Importing(intake_of_past, self._spool, plan.secret, clock, self.ship)
+        """Counts logs of the past."""
         self._days = Days(
             lambda: self._plan,
             self._keyring,
@@ -114,17 +116,14 @@ class Recorder:
             clock=clock,
             passed=passed,
             empty=self._empty,
-            importing=self._importing,
+            importing=self.importing.adds_to,
         )
-        self._counted_lines: dict[str, int] = {}
         self._stopping = asyncio.Event()
         self._hurry = asyncio.Event()
         self._much = asyncio.Event()
         # Why the last shipping failed; empty where it did not.
         self._unsent = ""
         self._tasks: list[asyncio.Task[None]] = []
-        self._aside: asyncio.Task[None] | None = None
-        self._sending: asyncio.Task[None] | None = None
         self._released = 0.0
         self._resumed = False
         self.dropped = 0
@@ -168,13 +167,12 @@ class Recorder:
         self._stopping.set()
         self._hurry.set()
         # The first of the loops writes what there is and ends by itself.
-        for task in (*self._tasks[1:], *((self._sending,) if self._sending else ())):
+        for task in self._tasks[1:]:
             task.cancel()
-        aside = [task for task in (self._aside, self._sending) if task is not None]
-        await asyncio.gather(*self._tasks, *aside, return_exceptions=True)
-        for pipeline in (self._pipeline, self._import):
-            pipeline.end_visits()
-            await self._swap(pipeline)
+        await asyncio.gather(*self._tasks, *self.importing.stop(), return_exceptions=True)
+        for intake in self._intakes:
+            intake.pipeline.end_visits()
+            await intake.flush()
         if not self._borrows:
             await self.store.close()
         await self._spool.close()
@@ -192,17 +190,30 @@ class Recorder:
             prove_for=old.prove_for,
             spool=old.spool,
         )
-        self._pipeline.settings = self._import.settings = plan.settings
+        for intake in self._intakes:
+            intake.pipeline.settings = plan.settings
 
     # - intake
 
-    async def hits(self, hits: Sequence[Hit], dropped: int = 0) -> None:
-        """Count what workers saw. dropped: what they could not send."""
-        self.dropped += dropped
-        await self._take(self._pipeline, hits)
-        if hits and self._clock() - hits[0].time > _LATE:
-            # They waited for a recorder, as after a kill; another one must not cost more than the last second either.
+    async def hits(
+        self, hits: Sequence[Hit], dropped: int = 0, delivery: Delivery | None = None
+    ) -> asyncio.Future[None] | None:
+        """Count what workers saw. dropped: what they could not send. delivery: which message it was; one that was
+        counted before is not counted again. Returns, where there is one, what is done once its hits are on disk."""
+        kept, fresh = None, True
+        if delivery is None:
+            await self._intake.take(hits)
+        else:
+            kept, fresh = await self._intake.once(hits, delivery)
+        if fresh:
+            self.dropped += dropped
+        if self._pipeline.full:
+            await self._intake.flush()
+        late = bool(hits) and self._clock() - hits[0].time > _LATE
+        if late or (delivery is not None and delivery.last):
+            # They waited for a recorder, as after a kill, or their sender waits to end.
             self._hurry.set()
+        return kept
 
     def refuse(self, refusals: Mapping[int, int]) -> None:
         """Count messages that workers refused to read, by status."""
@@ -225,49 +236,20 @@ class Recorder:
             if is_revocation(record):
                 await self.revoking.take(record)
 
-    async def import_hits(self, hits: Sequence[Hit], source: str = "", lines: int = 0) -> None:
-        """Count hits of the past, in the order of their times. What came is on disk a second later.
-
-        source: the log they are from, as ``import_source`` names it; lines: up to which of its lines all have come.
-        That is written together with what was counted of them.
-        """
-        self._import_seen = self._clock()
-        self._imported |= self._import.days(hits)
-        await self._take(self._import, hits, {source: lines} if source else {})
-        if hits:
-            self._import.end_visits(max(hit.time for hit in hits))
-
-    def import_source(self, first: str) -> str:
-        """The name of a log by its first lines: a keyed hash, since these name a visitor."""
-        key = hashlib.sha256(f"vestibule import\n{self._plan.secret}".encode()).digest()
-        return hashlib.blake2b(first.encode("utf-8", "replace"), key=key, digest_size=16).hexdigest()
-
-    async def import_position(self, source: str) -> int:
-        """How many lines of a log were counted before, and are on disk. Raises SpoolError."""
-        return await self._spool.do(Spool.imported, source)
-
     async def finish_import(self) -> dict[str, Any]:
         """End an import: all it brought is stored and released, days that are over are closed. Raises StoreError."""
-        self._import.end_visits()
-        if self._aside is not None:
-            await self._aside
-        await self._swap(self._import)
-        await self.ship()
-        self._imported.clear()
+        await self.importing.finish()
         closed = await self.close_days()
         await self.snapshot()
-        figures = {"facts": dict(self._import.facts), "drops": dict(self._import.drops), "closed": closed}
-        self._import.facts.clear()
-        self._import.drops.clear()
-        return figures
+        return {**self.importing.figures(), "closed": closed}
 
     # - what the loops do; also at a command's wish
 
     async def flush(self) -> None:
         """Write what has been counted to disk."""
         self._pipeline.end_visits(self._clock())
-        for pipeline in (self._pipeline, self._import):
-            await self._swap(pipeline)
+        for intake in self._intakes:
+            await intake.flush()
 
     async def ship(self) -> None:
         """Send everything that waits to the store. Raises StoreError."""
@@ -388,48 +370,14 @@ class Recorder:
 
     # - inside
 
-    async def _take(
-        self, pipeline: Pipeline, hits: Sequence[Hit], imported: Mapping[str, int] = MappingProxyType({})
-    ) -> None:
-        for day in pipeline.days(hits):
-            await self._salting.ensure(date.fromisoformat(day))
-        # Nothing is waited for between these two, so that what is written of them is always of both.
-        pipeline.count(hits)
-        self._counted_lines.update(imported)
-        if not pipeline.full:
-            return
-        if pipeline is self._import:
-            await self._put_aside()
-        else:
-            await self._swap(pipeline)
+    @property
+    def _intakes(self) -> tuple[Intake, Intake]:
+        return self._intake, self.importing.intake
 
-    async def _put_aside(self) -> None:
-        """Write what an import has counted, and send what it wrote before, while it goes on."""
-        if self._aside is not None:
-            await self._aside
-        self._aside = asyncio.create_task(self._flush(*self._swapped(self._import)))
-        if self._sending is None or self._sending.done():
-            self._sending = asyncio.create_task(self._send_if_it_can())
-
-    async def _send_if_it_can(self) -> None:
-        with contextlib.suppress(StoreError, SpoolError):
-            await self.ship()
-
-    async def _swap(self, pipeline: Pipeline) -> None:
-        await self._flush(*self._swapped(pipeline))
-
-    def _swapped(self, pipeline: Pipeline) -> tuple[Accumulator, Mapping[str, int]]:
-        """What has been counted, and of which logs how many lines."""
-        lines: Mapping[str, int] = {}
-        if pipeline is self._import:
-            lines, self._counted_lines = self._counted_lines, {}
-        return pipeline.swap(), lines
-
-    async def _flush(self, cells: Accumulator, imported: Mapping[str, int]) -> None:
-        if await self._writing.write(cells, imported):
-            self._shipping.wrote()
-            if self._writing.waiting >= SHIP_AT:
-                self._much.set()
+    def _wrote(self) -> None:
+        self._shipping.wrote()
+        if self._writing.waiting >= SHIP_AT:
+            self._much.set()
 
     async def _empty(self) -> None:
         await self.flush()
@@ -440,6 +388,3 @@ class Recorder:
         await self._salting.forget_closed()
         await self._days.resume()
         self._resumed = True
-
-    def _importing(self, day: date) -> bool:
-        return day.isoformat() in self._imported and self._clock() - self._import_seen < _IMPORT_PATIENCE

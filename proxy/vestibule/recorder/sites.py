@@ -7,11 +7,13 @@ keyed by the site.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from vestibule.core.visit import Hit
+from vestibule.link import Delivery
 from vestibule.recorder.backend import Calls, RequestError
 from vestibule.recorder.revoking import is_revocation
 from vestibule.recorder.service import Recorder
@@ -86,17 +88,20 @@ class Sites:
 
     # - intake
 
-    async def hits(self, hits: Sequence[Hit], dropped: int = 0) -> None:
+    async def hits(
+        self, hits: Sequence[Hit], dropped: int = 0, delivery: Delivery | None = None
+    ) -> asyncio.Future[Any] | None:
         """See ``Recorder.hits``. What is of no site known here the first one drops, and counts that it did."""
         if len(self._of) == 1:
-            await self.first.hits(hits, dropped)
-            return
-        sorted_: dict[str, list[Hit]] = {}
+            return await self.first.hits(hits, dropped, delivery)
+        sorted_: dict[Recorder, list[Hit]] = {}
         for hit in hits:
-            sorted_.setdefault(hit.site, []).append(hit)
+            sorted_.setdefault(self._named.get(hit.site, self.first), []).append(hit)
+        if delivery is not None and delivery.last:
+            sorted_ = {recorder: sorted_.get(recorder, []) for recorder in self}
         self.first.dropped += dropped
-        for site, theirs in sorted_.items():
-            await self._named.get(site, self.first).hits(theirs)
+        kept = [await recorder.hits(theirs, 0, delivery) for recorder, theirs in sorted_.items()]
+        return asyncio.gather(*filter(None, kept))
 
     async def record(self, record: Mapping[str, Any]) -> None:
         """See ``Recorder.record``."""

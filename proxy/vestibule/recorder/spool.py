@@ -39,7 +39,9 @@ _BYTES = 5
 _CONSENTS = 1000
 _SPARE_PAGES = 4096
 
-# pending.level: the place of ``merging`` that a part lies at.
+# pending.level: the place of ``merging`` that a part lies at. imports: how many lines of a log have been counted, and,
+# where there is a space in `source`, how many messages of a worker; of these, of which each start makes another, the
+# newest are enough.
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS pending (
     id INTEGER PRIMARY KEY AUTOINCREMENT, level INTEGER NOT NULL, hashes INTEGER NOT NULL, pairs INTEGER NOT NULL,
@@ -51,6 +53,8 @@ CREATE TABLE IF NOT EXISTS consents (id INTEGER PRIMARY KEY AUTOINCREMENT, batch
 CREATE TABLE IF NOT EXISTS revocations (mark TEXT PRIMARY KEY, time INTEGER NOT NULL, sent INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS salts (site TEXT, day TEXT, salt BLOB NOT NULL, PRIMARY KEY (site, day));
 CREATE TABLE IF NOT EXISTS imports (source TEXT PRIMARY KEY, lines INTEGER NOT NULL);
+DELETE FROM imports WHERE source GLOB '* *'
+    AND rowid NOT IN (SELECT rowid FROM imports WHERE source GLOB '* *' ORDER BY rowid DESC LIMIT 1000);
 CREATE TABLE IF NOT EXISTS facts_about (name TEXT PRIMARY KEY, value TEXT NOT NULL);
 """
 
@@ -98,18 +102,17 @@ class Spool:
 
     # - counting
 
-    def append(self, partial: Partial, imported: Mapping[str, int] = MappingProxyType({})) -> int:
+    def append(self, partial: Partial, reached: Mapping[str, int] = MappingProxyType({})) -> int:
         """Write a partial; it is on disk when this returns. Returns how many hashes wait now.
 
-        imported: by log how many of its lines are in it, and in what was written before.
+        reached: by source how far it has been counted with this, and with what was written before.
         """
-        if not len(partial) and not imported:
+        if not len(partial) and not reached:
             return self.waiting
         with self._transaction() as database:
             if len(partial):
                 _put(database, partial, ROOT)
-            for source, lines in imported.items():
-                row = (source, lines)
+            for row in reached.items():
                 database.execute("INSERT OR REPLACE INTO imports (source, lines) VALUES (?, ?)", row).close()
         waiting = 0
         # It is written: what goes wrong with the rest may not have it written once more.
@@ -154,10 +157,10 @@ class Spool:
         if int(self._one("PRAGMA freelist_count") or 0) > _SPARE_PAGES:
             self._all("PRAGMA incremental_vacuum")
 
-    # - logs that were imported
+    # - what was counted
 
-    def imported(self, source: str) -> int:
-        """How many lines of a log have been counted."""
+    def reached(self, source: str) -> int:
+        """How far a source has been counted: lines of a log, messages of a worker; 0 for one that is not known."""
         return int(self._one("SELECT lines FROM imports WHERE source = ?", source) or 0)
 
     # - consent records
