@@ -59,6 +59,40 @@ def test_of_a_store_that_is_away_nobody_else_speaks() -> None:
     assert lines == ["vestibule: worker 7: the store is away"]
 
 
+@pytest.mark.parametrize("machine", ["", "unheard-of"], ids=["here", "where slices cannot be asked for"])
+def test_a_process_that_steps_back_gets_less_at_a_time_where_the_system_knows_how(machine: str) -> None:
+    """Threads that it starts later, too."""
+    code = dedent(f"""\
+        import os, threading
+        from pathlib import Path
+        from vestibule import process
+        if {machine!r}:
+            process._SCHED_SETATTR = {{}}
+        def tell():
+            sched = Path(f"/proc/self/task/{{threading.get_native_id()}}/sched")
+            lines = sched.read_text().splitlines() if sched.exists() else []
+            slices = [line.split()[-1] for line in lines if line.startswith("se.slice")]
+            print(os.getpriority(os.PRIO_PROCESS, 0), *slices)
+        tell()
+        process.step_back(7)
+        thread = threading.Thread(target=tell)
+        tell()
+        thread.start()
+        thread.join()
+        process.step_back(3)
+        tell()
+    """)
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60).stdout
+    before, *after = told.splitlines()
+    assert before.split()[0] == "0"
+    assert [line.split()[0] for line in after] == ["7"] * 3
+    default = before.split()[1:]
+    major, minor = map(int, os.uname().release.split(".")[:2])
+    if default and (major, minor) >= (6, 12):
+        asked = default[0] if machine else str(process.LONGEST_SLICE)
+        assert [line.split()[1] for line in after] == [asked] * 3
+
+
 @pytest.mark.parametrize(
     ("name", "expected"),
     [

@@ -17,13 +17,12 @@ from vestibule.config import Config
 from vestibule.core import secret
 from vestibule.core.errors import VestibuleError
 from vestibule.live import Live
-from vestibule.process import ADMIN, AGAIN, start_log
+from vestibule.process import ADMIN, AGAIN, start_log, step_back
 
 log = logging.getLogger("vestibule.recorder")
 
 NICE = 15
-"""How much later than the workers the recorder gets the processor, where there is not enough for both: pages go first.
-With 5 a page waited for a whole slice of its (some 3 ms)."""
+"""How much later than workers the recorder gets the processor, where there is not enough for both: pages go first."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -33,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--state", type=Path, required=True)
     options = parser.parse_args(arguments)
     start_log("recorder")
-    os.nice(NICE)
+    step_back(NICE)
     descriptors = [int(part) for part in os.environ.get(ADMIN, "").split(",") if part.isdigit()]
     try:
         live = Live(options.config, os.environ, options.state)
