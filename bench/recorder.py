@@ -121,6 +121,7 @@ def recorder_process(folder: str, pipe: Any, live_every: int, cores: int) -> Non
     from vestibule.recorder.backend import Backend, Calls
     from vestibule.recorder.lookups import Tables
     from vestibule.recorder.service import Plan, Recorder
+    from vestibule.recorder.sites import Sites
     from vestibule.store import Store
 
     worst = [0.0]
@@ -154,7 +155,7 @@ def recorder_process(folder: str, pipe: Any, live_every: int, cores: int) -> Non
         recorder.run()
         receiver = Receiver()
         calls = Calls(recorder, Backend(recorder))
-        await receiver.serve(str(state / "recorder.sock"), recorder.hits, recorder.record, calls)
+        await receiver.serve(str(state / "recorder.sock"), Sites(recorder).hits, recorder.record, calls)
         watching = asyncio.create_task(watch())
         pipe.send("ready")
         while (command := await asyncio.get_running_loop().run_in_executor(None, pipe.recv)) != "stop":

@@ -16,6 +16,7 @@ import pytest
 from vestibule.core.errors import LinkError, StoreError
 from vestibule.core.visit import Hit
 from vestibule.link import MAX_FRAME, Delivery, Receiver, Sender, call
+from vestibule.link.frames import read
 from vestibule.link.unkept import Unkept
 
 
@@ -324,13 +325,145 @@ def test_what_is_held_is_bounded(path: str) -> None:
     for number in range(1, 31):
         held.add(number, b"x" * 10)
     assert held.frames() == [(number, b"x" * 10) for number in range(21, 31)]
-    held.kept(25)
+    fullness = [held.full]
     held.kept(1)
-    assert 25 not in held
+    held.kept(25)
+    assert [number for number, _ in held.frames()] == [26, 27, 28, 29, 30], "all before it are kept too"
+    fullness.append(held.full)
     held.add(31, b"x" * 10)
-    assert len(held) == 10
+    fullness.append(held.full)
+    assert fullness == [True, False, True]
     held.add(32, b"x" * 500)
     assert held.frames() == [(32, b"x" * 500)]
+    held.kept(99)
+    assert (len(held), held.full) == (0, False)
+
+
+def test_a_backlog_waits_for_the_disk_and_nothing_is_lost_with_a_recorder_that_took_it(
+    path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It comes faster than any disk takes it, and is more than what a worker can hold."""
+    monkeypatch.setattr("vestibule.link.sending.HELD_PATIENCE", 60.0, raising=False)
+
+    async def run() -> None:
+        first, second = Recorder(keeps=False), Recorder()
+        sender = Sender(path)
+        sender._unkept = Unkept(limit=100_000)
+        for number in range(5000):
+            sender.send(hit(number))
+        receiver = await first.serve(path)
+        running = asyncio.create_task(sender.run())
+        await until(lambda: len(first.hits) > 300)
+        await asyncio.sleep(0.2)
+        await receiver.close()
+        receiver = await second.serve(path)
+        await until(lambda: len(second.hits) >= 5000)
+        assert second.hits == [hit(number) for number in range(5000)]
+        assert len(first.hits) < 1000
+        assert sender.dropped == 0
+        await sender.close()
+        await running
+        await receiver.close()
+
+    asyncio.run(run())
+
+
+def test_a_recorder_that_cannot_write_is_given_all_there_is(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is waited for once; what it has in memory is more than what a worker can hold."""
+    monkeypatch.setattr("vestibule.link.sending.HELD_PATIENCE", 0.3)
+
+    async def run() -> None:
+        recorder, sender = Recorder(keeps=False), Sender(path)
+        sender._unkept = Unkept(limit=20_000)
+        for number in range(3000):
+            sender.send(hit(number))
+        receiver = await recorder.serve(path)
+        running = asyncio.create_task(sender.run())
+        await until(lambda: len(recorder.hits) == 3000)
+        assert recorder.hits == [hit(number) for number in range(3000)]
+        recorder.keep()
+        await until(lambda: not len(sender._unkept))
+        await sender.close()
+        await running
+        await receiver.close()
+
+    asyncio.run(run())
+
+
+def test_of_hits_that_are_too_long_together_none_is_lost_with_the_connection(path: str) -> None:
+    long = [hit(number)._replace(query="x" * 300_000) for number in range(40)]
+
+    async def run() -> None:
+        heard: list[Any] = []
+
+        async def dies(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            """As a recorder that is killed with the first that it hears."""
+            heard.append(await read(reader))
+            writer.transport.abort()
+
+        server = await asyncio.start_unix_server(dies, path)
+        recorder, sender = Recorder(), Sender(path)
+        for each in long:
+            sender.send(each)
+        running = asyncio.create_task(sender.run())
+        await until(lambda: len(heard) > 1)
+        server.close()
+        receiver = await recorder.serve(path)
+        await until(lambda: len(recorder.hits) >= 40)
+        assert recorder.hits == long
+        await sender.close()
+        await running
+        await receiver.close()
+
+    asyncio.run(run())
+
+
+def test_processes_that_are_forked_have_names_of_their_own(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server may load the app before it forks its workers, or run it once before."""
+
+    async def body(recorder: Recorder, _: Sender, path: str) -> None:
+        forked = Sender(path)
+        made = forked._name
+        forked._number = 7
+        forked._unkept.add(7, b"another's")
+        monkeypatch.setattr("os.getpid", lambda: -1)
+        for number in (1, 2):  # of a second run it is the same one
+            forked.send(hit(number))
+            running = asyncio.create_task(forked.run())
+            await until(lambda number=number: len(recorder.hits) == number)  # type: ignore[misc]
+            running.cancel()
+            await asyncio.gather(running, return_exceptions=True)
+        one, two = recorder.deliveries
+        assert one.sender == two.sender != made
+        assert (one.number, two.number) == (1, 2)
+
+    with_recorder(body, path)
+
+
+def test_whoever_ends_looks_for_a_recorder_once_more_where_one_dies_meanwhile(path: str) -> None:
+    async def run() -> None:
+        async def dies(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            while (message := await read(reader)) is not None:
+                if message.get("last"):
+                    server.close()
+                    receivers.append(await recorder.serve(path))
+                    break
+            writer.transport.abort()
+
+        receivers: list[Receiver] = []
+        recorder, sender = Recorder(), Sender(path)
+        server = await asyncio.start_unix_server(dies, path)
+        for number in range(40):
+            sender.send(hit(number))
+        running = asyncio.create_task(sender.run())
+        await asyncio.sleep(0.3)
+        await sender.close()
+        await asyncio.wait_for(running, 5)
+        assert recorder.hits == [hit(number) for number in range(40)]
+        assert not len(sender._unkept)
+        await receivers[0].close()
+
+    asyncio.run(run())
 
 
 def test_records_are_acknowledged_and_late_ones_refused(path: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -93,6 +93,20 @@ def test_a_process_that_steps_back_gets_less_at_a_time_where_the_system_knows_ho
         assert [line.split()[1] for line in after] == [asked] * 3
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="of Linux")
+@pytest.mark.parametrize("policy", ["SCHED_BATCH", "SCHED_IDLE"])
+def test_a_process_that_steps_back_keeps_the_policy_that_somebody_gave_it(policy: str) -> None:
+    code = dedent(f"""\
+        import os
+        from vestibule import process
+        os.sched_setscheduler(0, os.{policy}, os.sched_param(0))
+        process.step_back(7)
+        print(os.sched_getscheduler(0) == os.{policy}, os.getpriority(os.PRIO_PROCESS, 0))
+    """)
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60).stdout
+    assert told.split() == ["True", "7"]
+
+
 @pytest.mark.parametrize(
     ("name", "expected"),
     [

@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -19,7 +20,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from vestibule import journal, link
-from vestibule.core.cells import Accumulator, Partial
+from vestibule.core.cells import Accumulator, Partial, empty
 from vestibule.core.errors import LinkError, StoreError
 from vestibule.core.visit import DIMENSIONS, Hit, Settings
 from vestibule.journal import Journal
@@ -29,9 +30,9 @@ from vestibule.recorder.backend import Backend, Calls, RequestError
 from vestibule.recorder.lookups import Tables
 from vestibule.recorder.service import Plan, Recorder
 from vestibule.recorder.sessions import IDLE, Sessions
-from vestibule.recorder.spool import Spool, SpoolError
+from vestibule.recorder.spool import WORKER, Spool, SpoolError
 from vestibule.recorder.storing import StoreThread
-from vestibule.recorder.writing import Counted
+from vestibule.recorder.writing import Counted, Writing
 from vestibule.store import Store
 
 pytest.importorskip("chdb", reason='the extra "embedded" is not installed')
@@ -302,14 +303,16 @@ def test_a_message_counts_once(site: Site) -> None:
 
     async def first(recorder: Recorder, calls: Calls) -> None:
         async def take(number: int, sender: str = one) -> asyncio.Future[None]:
-            kept = await recorder.hits(views({"/": 12}), 1, Delivery(sender, number))
-            assert kept is not None
-            return kept
+            fresh.append(await recorder.hits(views({"/": 12}), 1, Delivery(sender, number)))
+            return recorder.kept()
+
+        fresh: list[bool] = []
 
         kept = [await take(1), await take(2), await take(2), await take(1), await take(1, two)]
         assert not any(each.done() for each in kept)
         await recorder.flush()
         assert all(each.done() for each in kept)
+        assert fresh == [True, True, False, False, True]
         assert recorder.dropped == 3
         again = await take(2)
         assert not again.done()  # it is not looked up where it is; the next write says that all before is there
@@ -346,18 +349,207 @@ def test_a_message_is_not_kept_before_it_can_be_written(site: Site, monkeypatch:
     async def body(recorder: Recorder, calls: Calls) -> None:
         kept = []
         for number in range(1, 6):
-            kept.append(await recorder.hits(views({"/": 12}), 0, Delivery("0123456789abcdef", number)))
+            assert await recorder.hits(views({"/": 12}), 0, Delivery("0123456789abcdef", number))
+            kept.append(recorder.kept())
             await recorder.flush()
-        assert [each.cancelled() for each in kept if each is not None] == [True, True, False, False, False]
+        assert [each.cancelled() for each in kept] == [True, True, False, False, False]
         full.clear()
         await recorder.flush()
-        assert all(each.done() for each in kept if each is not None)
+        assert all(each.done() for each in kept)
         await recorder.hits(views({"/": 12}), 0, Delivery("0123456789abcdef", 1))
         await recorder.flush()
         await recorder.ship()
         assert await total(calls) == 60
 
     site.run(body)
+
+
+def test_a_write_goes_on_where_the_caller_is_cancelled(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the loop is that closes a day, when the recorder is told to end."""
+    real, begun = writing._gather, threading.Event()
+
+    def slow(*given: Any) -> Partial:
+        begun.set()
+        time.sleep(0.3)
+        return real(*given)
+
+    async def first(recorder: Recorder, _: Calls) -> None:
+        await recorder.hits(views({"/": 12}), 0, Delivery("0123456789abcdef", 1))
+        kept = recorder.kept()
+        with monkeypatch.context() as patched:
+            patched.setattr(writing, "_gather", slow)
+            flushing = asyncio.create_task(recorder.flush())
+            await asyncio.to_thread(begun.wait)
+            flushing.cancel()
+            await asyncio.gather(flushing, return_exceptions=True)
+            assert flushing.cancelled()
+            assert not kept.done()
+            await asyncio.wait_for(asyncio.shield(kept), 10)
+
+    async def second(recorder: Recorder, calls: Calls) -> None:
+        assert not await recorder.hits(views({"/": 12}), 0, Delivery("0123456789abcdef", 1))
+        await recorder.flush()
+        await recorder.ship()
+        assert await total(calls) == 12
+
+    site.run(first)
+    site.run(second)
+
+
+def test_a_write_that_fails_whatever_for_is_made_up_for(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    real, failing = Partial.to_bytes, [True]
+
+    def to_bytes(partial: Partial) -> bytes:
+        if failing:
+            raise MemoryError("198.51.0.7")
+        return real(partial)
+
+    async def body(recorder: Recorder, calls: Calls) -> None:
+        await recorder.hits(views({"/": 12}), 0, Delivery("0123456789abcdef", 1))
+        kept = recorder.kept()
+        monkeypatch.setattr(Partial, "to_bytes", to_bytes)
+        await recorder.flush()
+        assert not kept.done()
+        assert (await recorder.figures())["spool"]["error"] == "MemoryError"
+        assert await recorder._spool.do(Spool.reached, WORKER + "0123456789abcdef") == 0
+        failing.clear()
+        await recorder.flush()
+        assert kept.result() is None
+        assert "error" not in (await recorder.figures())["spool"]
+        await recorder.ship()
+        assert await total(calls) == 12
+
+    site.run(body)
+
+
+def test_what_cannot_even_be_gathered_is_not_said_to_be_kept(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    def failing(*_: Any) -> Partial:
+        raise MemoryError
+
+    async def body(recorder: Recorder, _: Calls) -> None:
+        await recorder.hits(views({"/": 12}), 0, Delivery("0123456789abcdef", 1))
+        kept = recorder.kept()
+        with monkeypatch.context() as patched:
+            patched.setattr(writing, "_gather", failing)
+            with pytest.raises(MemoryError):
+                await recorder.flush()
+        assert kept.cancelled()
+        await recorder.flush()
+        assert await recorder._spool.do(Spool.reached, WORKER + "0123456789abcdef") == 0
+
+    site.run(body)
+
+
+def test_what_was_written_is_kept_whatever_becomes_of_the_merging(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    def failing(*_: Any) -> None:
+        raise MemoryError
+
+    async def body(recorder: Recorder, calls: Calls) -> None:
+        await recorder.hits(views({"/": 12}), 0, Delivery("0123456789abcdef", 1))
+        kept = recorder.kept()
+        with monkeypatch.context() as patched:
+            patched.setattr(Spool, "_merge", failing)
+            await recorder.flush()
+        assert kept.result() is None
+        await recorder.flush()
+        await recorder.ship()
+        assert await total(calls) == 12
+
+    site.run(body)
+
+
+def test_a_message_that_cannot_be_counted_costs_itself_only(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its connection ends, and its sender gives it again with all the others that it holds."""
+    sender = "0123456789abcdef"
+
+    async def body(recorder: Recorder, calls: Calls) -> None:
+        real = recorder._pipeline._count
+
+        def count(hit: Hit, day: str) -> None:
+            if hit.path == "/bad":
+                raise ZeroDivisionError
+            real(hit, day)
+
+        monkeypatch.setattr(recorder._pipeline, "_count", count)
+        assert await recorder.hits(views({"/": 12}), 0, Delivery(sender, 1))
+        with pytest.raises(ZeroDivisionError):
+            await recorder.hits(views({"/": 12, "/bad": 1}), 0, Delivery(sender, 2))
+        for number in (1, 2):
+            assert not await recorder.hits(views({"/": 12, "/bad": 1}), 0, Delivery(sender, number))
+        assert await recorder.hits(views({"/": 12}), 0, Delivery(sender, 3))
+        await settle(recorder)
+        assert await recorder._spool.do(Spool.reached, WORKER + sender) == 3
+        assert await total(calls) == 36
+
+    site.run(body)
+
+
+def test_halves_of_characters_in_any_field_are_counted(site: Site) -> None:
+    async def body(recorder: Recorder, _: Calls) -> None:
+        fields = ("agent", "path", "query", "host", "referrer", "language", "accept", "content_type", "purpose")
+        for number, field in enumerate(fields, 1):
+            odd: dict[str, Any] = {field: "\ud800x"}
+            assert await recorder.hits([view(1, "/")._replace(**odd)], 0, Delivery("0123456789abcdef", number))
+        await recorder.flush()
+
+    site.run(body)
+
+
+def test_of_workers_that_wrote_long_ago_the_spool_keeps_nothing(tmp_path: Path) -> None:
+    """Each start of one makes another; logs are kept for ever. A full disk keeps no spool from being opened."""
+    path = tmp_path / "spool.sqlite"
+    spool = Spool(path)
+    spool.append(empty(), {"0123": 9})
+    for number in range(0, 1100, 100):
+        spool.append(empty(), {f"{WORKER}{each:016x}": 1 for each in range(number, number + 100)})
+    spool.append(empty(), {f"{WORKER}{0:016x}": 2})
+    rows = "SELECT count(*) FROM imports"
+    assert spool._one(rows) == 1101
+    spool.sent("none")
+    assert spool._one(rows) == 1001
+    assert [spool.reached(f"{WORKER}{each:016x}") for each in (0, 1, 100, 101, 1099)] == [2, 0, 0, 1, 1]
+    assert spool.reached("0123") == 9
+    spool.append(empty(), {f"{WORKER}{each:016x}": 1 for each in range(5000, 6000)})
+    spool._all("PRAGMA wal_checkpoint(TRUNCATE)")
+    spool.close()
+    # Nothing can be written: no byte may be added to any file.
+    code = (
+        "import resource, signal, sys; from pathlib import Path; from vestibule.recorder.spool import Spool\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (32768, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))\n"
+        "spool = Spool(Path(sys.argv[1])); print(spool._one('SELECT count(*) FROM imports')); spool.close()"
+    )
+    told = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=True)
+    assert int(told.stdout) == 2001
+    spool = Spool(path)
+    assert spool._one(rows) == 1001
+    spool.close()
+
+
+def test_a_recorder_that_ends_takes_no_more(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And does not leave those waiting for its disk who gave it something before."""
+    real, kept = Writing.write, []
+
+    async def body(recorder: Recorder, _: Calls) -> None:
+        async def write(self: Writing, counted: Counted) -> bool:
+            with pytest.raises(SpoolError):
+                await recorder.hits(views({"/": 1}), 0, Delivery("0123456789abcdef", 2))
+            with pytest.raises(SpoolError):
+                await recorder.hits(views({"/": 1}))
+            with pytest.raises(SpoolError):
+                recorder.kept()
+            return await real(self, counted)
+
+        await recorder.hits(views({"/": 12}), 0, Delivery("0123456789abcdef", 1))
+        kept.append(recorder.kept())
+        monkeypatch.setattr(Writing, "write", write)
+        monkeypatch.setattr(Spool, "append", refused)
+
+    def refused(*_: Any) -> int:
+        raise SpoolError("spool: database or disk is full")
+
+    site.run(body)
+    assert kept[0].cancelled()
 
 
 def test_a_batch_that_the_store_refuses_is_kept(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -420,11 +612,12 @@ def test_what_comes_late_is_on_disk_at_once(site: Site, monkeypatch: pytest.Monk
 
 
 def test_a_kill_costs_less_than_a_second() -> None:
-    """A fact is in memory only: while its worker holds it back, which it does as long as it looks for a recorder, and
-    until the recorder's next write. A write of a second's facts takes a tenth of one, on a slow disk."""
+    """That of a worker: what it has not handed over, as long as it waits for more of it or looks for a recorder. Of
+    both together: what the worker holds, too, until the recorder has written it. A write of a second's facts takes a
+    tenth of one, on a slow disk."""
     writing = 0.1
-    assert link.FLUSH_EVERY + service.FLUSH_EVERY + writing <= 1
     assert link.TRY_AGAIN + link.FLUSH_EVERY <= 1
+    assert link.FLUSH_EVERY + service.FLUSH_EVERY + writing <= 1
 
 
 @pytest.mark.parametrize("away", [False, True], ids=["", "the store is away meanwhile"])

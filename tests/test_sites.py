@@ -612,6 +612,36 @@ class TestLeaving:
                 await recorder.flush()
             await asyncio.wait_for(asyncio.gather(*(each for each in kept if each is not None)), 5)
             assert [recorder._pipeline.facts["view"] for recorder in sites] == [1, 1]
+            assert sites.first.dropped == 1
+
+        with_sites_of(tmp_path, run)
+
+    def test_a_message_is_kept_with_all_before_it_whatever_site_they_are_of(self, tmp_path: Path) -> None:
+        async def run(sites: Sites, made: Callable[[str, str], Recorder]) -> None:
+            await sites.add("shop", made("shop", "shop.example"))
+            one, two = (views({"/": 1})[0]._replace(site=site, host=site) for site in ("first.example", "shop.example"))
+            await sites.hits([one], 0, Delivery("0123456789abcdef", 1))
+            kept = await sites.hits([two], 0, Delivery("0123456789abcdef", 2))
+            assert kept is not None
+            await sites["shop"].flush()
+            await asyncio.sleep(0)
+            assert not kept.done()
+            await sites.first.flush()
+            await asyncio.wait_for(kept, 5)
+
+        with_sites_of(tmp_path, run)
+
+    def test_of_a_site_that_goes_nothing_more_is_taken(self, tmp_path: Path) -> None:
+        async def run(sites: Sites, made: Callable[[str, str], Recorder]) -> None:
+            shop = made("shop", "shop.example")
+            await sites.add("shop", shop)
+            hit = views({"/": 1})[0]._replace(site="shop.example", host="shop.example")
+            await sites.remove("shop")
+            with pytest.raises(SpoolError):
+                await shop.hits([hit], 0, Delivery("0123456789abcdef", 1))
+            assert not shop._pipeline.facts
+            await sites.hits([hit], 0, Delivery("0123456789abcdef", 1))
+            assert (await sites.first.figures())["drops"] == {"site": 1}
 
         with_sites_of(tmp_path, run)
 

@@ -69,15 +69,19 @@ def step_back(nice: int, slice_: int = LONGEST_SLICE) -> None:
 
     nice: as for nice(2), by which others get more of it. slice_: nanoseconds that this process asks for at a time. Who
     asks for less is let in at once (sched_setattr(2), since Linux 6.12; ``PREEMPT_SHORT`` in kernel/sched/features.h),
-    where else it waits for the end of a slice that has begun, some 4 ms. Elsewhere only ``nice`` counts.
+    where else it waits for the end of a slice that has begun, some 4 ms. Elsewhere only ``nice`` counts, as it does for
+    a process that somebody gave another policy than the two that know slices.
     """
     nice = max(nice, os.getpriority(os.PRIO_PROCESS, 0))
     number = _SCHED_SETATTR.get(os.uname().machine)
-    if number is not None and sys.platform == "linux":
-        # struct sched_attr, of policy SCHED_OTHER
-        attributes = struct.pack("=IIQiIQQQ", 48, 0, 0, nice, 0, slice_, 0, 0)
+    # A process of 32 bits on such a machine numbers its system calls otherwise.
+    if number is not None and sys.platform == "linux" and struct.calcsize("P") == 8:
         with contextlib.suppress(AttributeError, OSError):
-            if ctypes.CDLL(None).syscall(number, 0, attributes, 0) == 0:
+            policy = os.sched_getscheduler(0)
+            # struct sched_attr
+            attributes = struct.pack("=IIQiIQQQ", 48, policy, 0, nice, 0, slice_, 0, 0)
+            knows = policy in {os.SCHED_OTHER, os.SCHED_BATCH}
+            if knows and ctypes.CDLL(None).syscall(number, 0, attributes, 0) == 0:
                 return
     with contextlib.suppress(OSError):
         os.setpriority(os.PRIO_PROCESS, 0, nice)

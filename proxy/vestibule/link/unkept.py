@@ -20,7 +20,7 @@ class Delivery(NamedTuple):
 
 class Unkept:
     """Messages by number, the oldest first. Beyond ``limit`` bytes the oldest are forgotten: a recorder that cannot
-    write has them in memory."""
+    write has them in memory. Numbers only grow."""
 
     def __init__(self, limit: int = MOST_UNKEPT) -> None:
         self._limit = limit
@@ -33,6 +33,12 @@ class Unkept:
     def __contains__(self, number: int) -> bool:
         return number in self._frames
 
+    @property
+    def full(self) -> bool:
+        """Whether so much is held that it is time to wait: more than half of the limit, for what comes next takes room
+        too."""
+        return self._bytes > self._limit // 2
+
     def add(self, number: int, frame: bytes) -> None:
         """Take a message along that is about to be handed over."""
         self._frames[number] = frame
@@ -41,8 +47,9 @@ class Unkept:
             self._bytes -= len(self._frames.popitem(last=False)[1])
 
     def kept(self, number: int) -> None:
-        """Forget a message: it is on the recorder's disk."""
-        self._bytes -= len(self._frames.pop(number, b""))
+        """Forget a message and all before it: they are on the recorder's disk."""
+        while self._frames and next(iter(self._frames)) <= number:
+            self._bytes -= len(self._frames.popitem(last=False)[1])
 
     def frames(self) -> list[tuple[int, bytes]]:
         """All there are, in the order in which they were handed over."""

@@ -12,13 +12,11 @@ from vestibule.core.visit import Hit
 from vestibule.link import Delivery
 from vestibule.recorder.pipeline import Pipeline
 from vestibule.recorder.salting import Salting
-from vestibule.recorder.spool import Spool, SpoolError
+from vestibule.recorder.spool import WORKER, Spool, SpoolError
 from vestibule.recorder.spooling import SpoolThread
 from vestibule.recorder.writing import Counted, Writing
 
-WORKER = "worker "
-"""What the sources that are workers begin with; a log's name has no space."""
-MOST_SENDERS = 1000
+MOST_SENDERS = 10_000
 """Workers whose messages are told apart; each start of one makes another."""
 
 
@@ -37,17 +35,24 @@ class Intake:
         self._reached: dict[str, int] = {}
         self._kept: asyncio.Future[None] | None = None
         self._numbers: dict[str, int] = {}
+        self._closed = False
+
+    def close(self) -> None:
+        """Take no more: what is written next is the last."""
+        self._closed = True
 
     async def take(self, hits: Sequence[Hit], reached: Mapping[str, int] = MappingProxyType({})) -> None:
-        """Count hits. reached: by source how far all of its hits have come with these."""
+        """Count hits. reached: by source how far all of its hits have come with these. Raises SpoolError where nobody
+        will write them."""
         await self._see_to_keys(hits)
+        self._check()
         # Nothing is waited for between these two, so that what is written of them is always of both.
         self.pipeline.count(hits)
         self._reached.update(reached)
 
-    async def once(self, hits: Sequence[Hit], delivery: Delivery) -> tuple[asyncio.Future[None], bool]:
-        """Count the hits of a message unless it was counted before; return what is done once they are on disk, and
-        whether they were counted now. A sender's messages are numbered as they come."""
+    async def once(self, hits: Sequence[Hit], delivery: Delivery) -> bool:
+        """Count the hits of a message unless it was counted before; return whether they were counted now. A sender's
+        messages are numbered as they come. Raises SpoolError where nobody will write them."""
         source = WORKER + delivery.sender
         await self._see_to_keys(hits)
         if source not in self._numbers:
@@ -55,17 +60,27 @@ class Intake:
             with contextlib.suppress(SpoolError):  # better twice than not at all
                 known = await self._spool.do(Spool.reached, source)
             self._numbers.setdefault(source, known)
+        self._check()
         number = self._numbers.pop(source)
-        fresh = delivery.number > number
-        if fresh:
-            self.pipeline.count(hits)
-            self._reached[source] = delivery.number
         # Those that said something last come last.
         self._numbers[source] = max(number, delivery.number)
         while len(self._numbers) > MOST_SENDERS:
             del self._numbers[next(iter(self._numbers))]
-        # One that was counted before may not be on disk yet, but is with what is written next.
-        return self._promise(), fresh
+        if delivery.number <= number:
+            return False
+        # First its number: a message that cannot be counted comes again, and would be counted in part each time.
+        self._reached[source] = delivery.number
+        self.pipeline.count(hits)
+        return True
+
+    def promise(self) -> asyncio.Future[None]:
+        """What is done once all that was counted until now is on disk, and cancelled where nobody will tell. It is
+        shared by many. Raises SpoolError where nothing more will be written."""
+        self._check()
+        # What was counted before may be under way to the disk, and is there with what is written next.
+        if self._kept is None:
+            self._kept = asyncio.get_running_loop().create_future()
+        return self._kept
 
     async def flush(self) -> None:
         """Write what has been counted to disk."""
@@ -82,10 +97,9 @@ class Intake:
         if await self._writing.write(counted):
             self._wrote()
 
-    def _promise(self) -> asyncio.Future[None]:
-        if self._kept is None:
-            self._kept = asyncio.get_running_loop().create_future()
-        return self._kept
+    def _check(self) -> None:
+        if self._closed:
+            raise SpoolError("spool: the recorder ends")
 
     async def _see_to_keys(self, hits: Sequence[Hit]) -> None:
         for day in self.pipeline.days(hits):

@@ -91,6 +91,9 @@ class Agents:
             self._crawlers = BestAvailableResolver(load_data((rules, [], [])))
 
     def __call__(self, text: str) -> Agent:
+        if not text.isascii():
+            # The native engine takes no halves of characters (lone surrogates).
+            text = text.encode("utf-8", "replace").decode()
         parsed = self._parser(text, Domain.ALL)
         read = FastUserAgent(text, parsed)
         family, version = agents.browser(

@@ -44,8 +44,8 @@ __all__ = ["Plan", "Recorder"]
 log = logging.getLogger("vestibule.recorder")
 
 FLUSH_EVERY = 0.6
-"""Seconds between two writes to the disk. What a worker holds back (``link.FLUSH_EVERY``) and the time that a write
-takes come on top; all of it is less than the second that a kill may cost."""
+"""Seconds between two writes to the disk. So long, and as long as a write takes, workers hold what they handed over:
+no kill of the recorder costs it, only one of both together."""
 SHIP_EVERY = 10.0
 SHIP_AT = 500_000
 """Hashes that wait for the store, with which it is not waited so long."""
@@ -171,8 +171,11 @@ class Recorder:
             task.cancel()
         await asyncio.gather(*self._tasks, *self.importing.stop(), return_exceptions=True)
         for intake in self._intakes:
+            intake.close()
+        for intake in self._intakes:
             intake.pipeline.end_visits()
             await intake.flush()
+        self._writing.give_up()
         if not self._borrows:
             await self.store.close()
         await self._spool.close()
@@ -195,25 +198,32 @@ class Recorder:
 
     # - intake
 
-    async def hits(
-        self, hits: Sequence[Hit], dropped: int = 0, delivery: Delivery | None = None
-    ) -> asyncio.Future[None] | None:
+    async def hits(self, hits: Sequence[Hit], dropped: int = 0, delivery: Delivery | None = None) -> bool:
         """Count what workers saw. dropped: what they could not send. delivery: which message it was; one that was
-        counted before is not counted again. Returns, where there is one, what is done once its hits are on disk."""
-        kept, fresh = None, True
+        counted before is not counted again. Returns whether it was counted now. Raises SpoolError where this one
+        ends."""
+        fresh = True
         if delivery is None:
             await self._intake.take(hits)
         else:
-            kept, fresh = await self._intake.once(hits, delivery)
+            fresh = await self._intake.once(hits, delivery)
         if fresh:
             self.dropped += dropped
         if self._pipeline.full:
             await self._intake.flush()
-        late = bool(hits) and self._clock() - hits[0].time > _LATE
-        if late or (delivery is not None and delivery.last):
-            # They waited for a recorder, as after a kill, or their sender waits to end.
-            self._hurry.set()
-        return kept
+        if hits and self._clock() - hits[0].time > _LATE:
+            # They waited for a recorder, as after a kill.
+            self.hurry()
+        return fresh
+
+    def kept(self) -> asyncio.Future[None]:
+        """What is done once all hits that came until now are on disk; see ``Intake.promise``. Raises SpoolError where
+        this one ends."""
+        return self._intake.promise()
+
+    def hurry(self) -> None:
+        """Write soon: somebody waits for it."""
+        self._hurry.set()
 
     def refuse(self, refusals: Mapping[int, int]) -> None:
         """Count messages that workers refused to read, by status."""

@@ -91,17 +91,25 @@ class Sites:
     async def hits(
         self, hits: Sequence[Hit], dropped: int = 0, delivery: Delivery | None = None
     ) -> asyncio.Future[Any] | None:
-        """See ``Recorder.hits``. What is of no site known here the first one drops, and counts that it did."""
-        if len(self._of) == 1:
-            return await self.first.hits(hits, dropped, delivery)
+        """Count what workers saw, each site its own; what is of no site known here the first one drops, and counts that
+        it did. dropped: what they could not send. delivery: which message it was; what was counted of it before is not
+        counted again. Returns, where there is one, what is done once this and all before it is on disk. Raises
+        SpoolError where a recorder ends."""
         sorted_: dict[Recorder, list[Hit]] = {}
         for hit in hits:
             sorted_.setdefault(self._named.get(hit.site, self.first), []).append(hit)
-        if delivery is not None and delivery.last:
-            sorted_ = {recorder: sorted_.get(recorder, []) for recorder in self}
-        self.first.dropped += dropped
-        kept = [await recorder.hits(theirs, 0, delivery) for recorder, theirs in sorted_.items()]
-        return asyncio.gather(*filter(None, kept))
+        fresh = [await recorder.hits(theirs, 0, delivery) for recorder, theirs in sorted_.items()]
+        if delivery is None or not hits or any(fresh):
+            self.first.dropped += dropped
+        if delivery is None:
+            return None
+        if delivery.last:
+            # Their sender waits to end.
+            for recorder in self:
+                recorder.hurry()
+        # All of them, though this message may be about one: it is said of those before it too, and of these some may
+        # wait for another's disk.
+        return asyncio.gather(*(recorder.kept() for recorder in self))
 
     async def record(self, record: Mapping[str, Any]) -> None:
         """See ``Recorder.record``."""

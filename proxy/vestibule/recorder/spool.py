@@ -38,10 +38,12 @@ _BYTES = 5
 """What a hash takes."""
 _CONSENTS = 1000
 _SPARE_PAGES = 4096
+WORKER = "worker "
+"""What the sources that are workers begin with; a log's name has no space."""
+_WORKERS = 1000
 
 # pending.level: the place of ``merging`` that a part lies at. imports: how many lines of a log have been counted, and,
-# where there is a space in `source`, how many messages of a worker; of these, of which each start makes another, the
-# newest are enough.
+# where `source` begins with WORKER, which message of a worker was the last one.
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS pending (
     id INTEGER PRIMARY KEY AUTOINCREMENT, level INTEGER NOT NULL, hashes INTEGER NOT NULL, pairs INTEGER NOT NULL,
@@ -53,9 +55,13 @@ CREATE TABLE IF NOT EXISTS consents (id INTEGER PRIMARY KEY AUTOINCREMENT, batch
 CREATE TABLE IF NOT EXISTS revocations (mark TEXT PRIMARY KEY, time INTEGER NOT NULL, sent INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS salts (site TEXT, day TEXT, salt BLOB NOT NULL, PRIMARY KEY (site, day));
 CREATE TABLE IF NOT EXISTS imports (source TEXT PRIMARY KEY, lines INTEGER NOT NULL);
-DELETE FROM imports WHERE source GLOB '* *'
-    AND rowid NOT IN (SELECT rowid FROM imports WHERE source GLOB '* *' ORDER BY rowid DESC LIMIT 1000);
 CREATE TABLE IF NOT EXISTS facts_about (name TEXT PRIMARY KEY, value TEXT NOT NULL);
+"""
+
+# Each start of a worker makes another source; those that wrote last are enough.
+_FORGET_WORKERS = """
+DELETE FROM imports WHERE source GLOB :worker AND rowid NOT IN
+    (SELECT rowid FROM imports WHERE source GLOB :worker ORDER BY rowid DESC LIMIT :most)
 """
 
 
@@ -94,6 +100,8 @@ class Spool:
             ).close()
             self.owner = str(self._one("SELECT value FROM facts_about WHERE name = 'owner'"))
             """What tells this spool from others that feed the same store."""
+            with contextlib.suppress(sqlite3.Error):  # a full disk must not keep it from being read
+                _forget_workers(self._database)
         except (sqlite3.Error, OSError) as error:
             raise SpoolError(f"{path}: {error}") from None
 
@@ -115,8 +123,8 @@ class Spool:
             for row in reached.items():
                 database.execute("INSERT OR REPLACE INTO imports (source, lines) VALUES (?, ?)", row).close()
         waiting = 0
-        # It is written: what goes wrong with the rest may not have it written once more.
-        with contextlib.suppress(SpoolError):
+        # It is written: what goes wrong with the rest, of whatever kind, may not have it written once more.
+        with contextlib.suppress(Exception):
             self._merge(len(partial.hashes))
             if self.size > self._limit:
                 self._shed()
@@ -154,6 +162,7 @@ class Spool:
         """Forget a batch that the store has."""
         with self._transaction() as database:
             database.execute("DELETE FROM batches WHERE id = ?", (batch,))
+            _forget_workers(database)
         if int(self._one("PRAGMA freelist_count") or 0) > _SPARE_PAGES:
             self._all("PRAGMA incremental_vacuum")
 
@@ -373,6 +382,10 @@ class _Transaction:
 def _put(database: sqlite3.Connection, partial: Partial, level: int) -> None:
     row = (level, len(partial.hashes), partial.pairs, partial.to_bytes())
     database.execute("INSERT INTO pending (level, hashes, pairs, data) VALUES (?, ?, ?, ?)", row).close()
+
+
+def _forget_workers(database: sqlite3.Connection) -> None:
+    database.execute(_FORGET_WORKERS, {"worker": f"{WORKER}*", "most": _WORKERS}).close()
 
 
 def _drop(database: sqlite3.Connection, numbers: Iterable[int]) -> None:

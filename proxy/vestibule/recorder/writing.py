@@ -16,7 +16,8 @@ log = logging.getLogger("vestibule.recorder")
 _MAX_UNWRITTEN = 5_000_000
 """Hashes that are kept in memory while nothing can be written; beyond these only singles are kept."""
 _MOST_WAITING = 100
-"""Failed writes in a row after which the first of those who wait is told no more."""
+"""Promises that wait through failed writes; of more the first are given up, for a later one that is fulfilled says the
+same of all that was counted before."""
 
 
 class Counted(NamedTuple):
@@ -36,6 +37,7 @@ class Writing:
         self._unwritten: Partial | None = None
         self._unwritten_reached: dict[str, int] = {}
         self._waiting: list[asyncio.Future[None]] = []
+        self._under_way: set[asyncio.Task[bool]] = set()
         self._flushing = asyncio.Lock()
         self.trouble = ""
         """Why nothing can be written; empty where it can."""
@@ -43,25 +45,49 @@ class Writing:
         """Hashes that waited for the store after the last write."""
 
     async def write(self, counted: Counted) -> bool:
-        """Write what was counted; return whether there was anything.
+        """Write what was counted; return whether there was anything. It is done to its end even where the caller is
+        cancelled: nobody else has what was counted.
 
         What cannot be written is written with what comes next.
         """
+        writing = asyncio.create_task(self._write(counted))
+        self._under_way.add(writing)
+        writing.add_done_callback(self._under_way.discard)
+        return await asyncio.shield(writing)
+
+    def give_up(self) -> None:
+        """Tell nobody any more: nothing will be written."""
+        for kept in self._waiting:
+            kept.cancel()
+        self._waiting.clear()
+
+    async def _write(self, counted: Counted) -> bool:
         async with self._flushing:
-            self._unwritten_reached.update(counted.reached)
-            if counted.kept is not None:
-                self._waiting.append(counted.kept)
-            if not counted.cells.facts and self._unwritten is None and not self._unwritten_reached:
+            if not (counted.cells.facts or counted.reached or self._unwritten is not None or self._unwritten_reached):
+                self._wait(counted)
                 self._done()
                 return False
-            partial = await self._spool.do(_gather, self._unwritten, counted.cells)
+            try:
+                partial = await self._spool.do(_gather, self._unwritten, counted.cells)
+            except BaseException:
+                # What was counted is lost: nothing may say that it is on disk.
+                if counted.kept is not None:
+                    counted.kept.cancel()
+                raise
+            # From here on it is in what waits, whatever becomes of this write; and only now are its numbers.
+            self._unwritten = partial
+            self._unwritten_reached.update(counted.reached)
+            self._wait(counted)
             try:
                 self.waiting = await self._spool.do(Spool.append, partial, dict(self._unwritten_reached))
-            except SpoolError as error:
-                if self._unwritten is None:
-                    log.warning("%s; what is counted stays in memory until it can be written", error)
-                self.trouble = str(error)
-                self._unwritten = partial if len(partial.hashes) <= _MAX_UNWRITTEN else partial.singles()
+            except Exception as error:
+                # Words that are not ours might tell what was counted.
+                trouble = str(error) if isinstance(error, SpoolError) else type(error).__name__
+                if not self.trouble:
+                    log.warning("%s; what is counted stays in memory until it can be written", trouble)
+                self.trouble = trouble
+                if len(partial.hashes) > _MAX_UNWRITTEN:
+                    self._unwritten = partial.singles()
                 while len(self._waiting) > _MOST_WAITING:
                     self._waiting.pop(0).cancel()
             else:
@@ -69,6 +95,10 @@ class Writing:
                 self._unwritten_reached.clear()
                 self._done()
             return True
+
+    def _wait(self, counted: Counted) -> None:
+        if counted.kept is not None:
+            self._waiting.append(counted.kept)
 
     def _done(self) -> None:
         for kept in self._waiting:
