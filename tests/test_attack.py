@@ -7,7 +7,7 @@ unknown to it, stands the truth: who caused which fact.
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import cache
 from itertools import combinations, permutations
 
@@ -397,9 +397,134 @@ def test_kinds_that_determine_each_other() -> None:
     assert tried > 30
 
 
-def test_kinds_that_leave_few_together() -> None:
+def consenting(views: Sequence[Fact], share: float) -> list[Fact]:
+    """A day of views, and of the beacons of as many visitors as agreed."""
+    day = list(views)
+    for fact in views:
+        if random.Random(fact.visitor).random() < share:
+            values = {name: fact.values[name] for name in ("page", "country", "device")}
+            day.append(
+                Fact(SITE, "client", fact.time, {**values, "timezone": ("tz " + values["country"][0],)}, fact.visitor)
+            )
+    return day
+
+
+def visits(*groups: tuple[str, str, int, int]) -> list[Fact]:
+    """Visitors of a page from a country, and how many of them agreed."""
+    day = []
+    for number, (page, country, count, agreed) in enumerate(groups):
+        for place in range(count):
+            chain = (page, "/blog/*") if page.startswith("/blog/") else (page,)
+            values = {"page": chain, "country": (country,)}
+            day.append(Fact(SITE, "view", 1795305600.0, values, f"{number}.{place}"))
+            if place < agreed:
+                more = {"timezone": ("tz " + country,)}
+                day.append(Fact(SITE, "client", 1795305600.0, {**values, **more}, f"{number}.{place}"))
+    return day
+
+
+@pytest.mark.parametrize(
+    "day",
+    [
+        pytest.param(lambda: consenting([f for f in month(1, 1000, 12)[0] if f.kind == "view"], 0.5), id="half agreed"),
+        pytest.param(lambda: consenting([f for f in month(1, 1000, 12)[0] if f.kind == "view"], 0.9), id="most agreed"),
+        pytest.param(
+            lambda: consenting([f for f in scattered(700, 1) if f.kind == "view"], 0.9), id="most agreed, scattered"
+        ),
+        pytest.param(
+            lambda: visits(
+                ("/a", "DE", 20, 10), ("/b", "DE", 20, 10), *((f"/r{n}", "DE", 1, n < 9) for n in range(10))
+            ),
+            id="what is left of both, by subtraction",
+        ),
+        pytest.param(
+            lambda: visits(("/", "DE", 20, 18), ("/", "FR", 20, 10), ("/", "IT", 20, 10)),
+            id="one value of three: what is withheld is known by name",
+        ),
+        pytest.param(
+            lambda: visits(*((f"/{n}", "DE", 20, 10) for n in "ab"), ("/c", "DE", 12, 10), ("/r", "DE", 1, 0)),
+            id="a value that only the kind within tells",
+        ),
+        pytest.param(
+            lambda: visits(
+                *((f"/{page}", country, 20, 10) for page in "xy" for country in ("DE", "FR")),
+                *(("/x", f"X{n}", 1, n < 19) for n in range(20)),
+                *(("/y", f"Y{n}", 1, n < 6) for n in range(20)),
+            ),
+            id="pairs of what is left",
+        ),
+        pytest.param(
+            lambda: visits(
+                ("/blog/a", "DE", 10, 10),
+                *((f"/blog/r{n}", "DE", 1, n < 8) for n in range(10)),
+                *((f"/{page}", "DE", 20, 10) for page in "xyz"),
+            ),
+            id="a folder",
+        ),
+    ],
+)
+def test_what_a_kind_leaves_of_the_whole(day: Callable[[], list[Fact]]) -> None:
+    """At every place that both tell, and in what is left there beside all that both tell below it, alone and in pairs:
+    none did not agree, or k."""
+    facts = day()
+    whole, part = Known(facts, "view", K), Known(facts, "client", K)
+    agreed = {fact.visitor for fact in facts if fact.kind == "client"}
+    left = [fact for fact in whole.facts if fact.visitor not in agreed]
+
+    def check(rest: list[Fact], *what: object) -> None:
+        assert not rest or len({fact.visitor for fact in rest}) >= K, what
+
+    shared = [name for name in part.dimensions if name in whole.dimensions]
+    told = {
+        name: {
+            row.a_value: row.path
+            for row in part.rows
+            if row.a == name and not row.b and row.part is not Part.REST and row.a_value in names_told(whole, name)
+        }
+        for name in shared
+    }
+    for name, values in told.items():
+        for value in values:
+            check([fact for fact in left if value in fact.values[name]], name, value)
+        for node in ("", *values) if values else ():
+            below = {value for value, path in values.items() if not node or node in path}
+            inside = [fact for fact in left if not node or node in fact.values[name]]
+            check([fact for fact in inside if not below & set(fact.values[name])] if below else [], name, node, "rest")
+    for a, b in combinations(shared, 2):
+        both = cells_told(whole, a, b) & cells_told(part, a, b)
+        for first, second in both:
+            check([fact for fact in left if first in fact.values[a] and second in fact.values[b]], first, second)
+        for mine, other, place in ((a, b, 0), (b, a, 1)):
+            for value in {cell[place] for cell in both}:
+                known = {cell[1 - place] for cell in both if cell[place] == value}
+                row = [fact for fact in left if value in fact.values[mine] and not known & set(fact.values[other])]
+                check(row, a, b, value, "rest")
+    # A time zone gives a country away.
+    for zone in names_told(part, "timezone"):
+        country = zone.removeprefix("tz ")
+        if country in names_told(whole, "country"):
+            check([fact for fact in left if fact.values["country"] == (country,)], zone)
+
+
+def names_told(known_: Known, name: str) -> set[str]:
+    return {row.a_value for row in known_.rows if row.a == name and not row.b and row.part is not Part.REST}
+
+
+def cells_told(known_: Known, a: str, b: str) -> set[tuple[str, str]]:
+    """Pairs of values, neither of them a remainder, that are told."""
+    leaves = [{row.a_value for row in known_.dimensions[name].buckets if row.part is Part.LEAF} for name in (a, b)]
+    return {
+        (row.a_value, row.b_value)
+        for row in known_.rows
+        if (row.a, row.b) == (a, b) and row.a_value in leaves[0] and row.b_value in leaves[1]
+    }
+
+
+@pytest.mark.parametrize("services", [("ga",), ("ga", "yt")], ids=["a service", "two services"])
+def test_kinds_that_leave_few_together(services: tuple[str, ...]) -> None:
     """Views less the beacons of those who agreed *and* less what was held back for those who did not: what is left are
-    those who agreed, but whose browser sent no beacon."""
+    those who agreed, but whose browser sent no beacon. What was held back is told by service, too, and the sum of all
+    that is told below a page is that page's."""
     views = [fact for fact in month(1, 1500, 12)[0] if fact.kind == "view"]
     said = {fact.visitor: random.Random(fact.visitor).random() for fact in views}
     day = list(views)
@@ -408,23 +533,43 @@ def test_kinds_that_leave_few_together() -> None:
             values = {name: fact.values[name] for name in ("page", "country", "device")}
             day.append(Fact(SITE, "client", fact.time, {**values, "screen": ("l",)}, fact.visitor))
         elif said[fact.visitor] < 0.96:
-            held = {"page": fact.values["page"], "service": ("google-analytics",), "purpose": ("statistics",)}
-            day.append(Fact(SITE, "blocked", fact.time, held, fact.visitor))
-    released = {kind: Known(day, kind, K) for kind in ("view", "client", "blocked")}
-    views_of, *others = (
-        {(row.a, row.a_value, row.b, row.b_value): row.count for row in known.rows if row.part is not Part.REST}
-        for known in released.values()
-    )
+            for service in services:
+                held = {"page": fact.values["page"], "service": (service,), "purpose": (f"for {service}",)}
+                day.append(Fact(SITE, "blocked", fact.time, held, fact.visitor))
+    whole, agreed, refused = (Known(day, kind, K) for kind in ("view", "client", "blocked"))
     tried = 0
-    for place, count in views_of.items():
-        parts = [numbers.get(place, 0) for numbers in others]
-        if not place[0] or not all(parts):
+    for page, by_service in sums_by(refused, "page", "service").items():
+        if page not in names_told(whole, "page") & names_told(agreed, "page"):
             continue
-        left = [fact for fact in views if said[fact.visitor] >= 0.96 and within(fact, place)]
-        assert len(left) == count - sum(parts), place
-        assert not left or len({fact.visitor for fact in left}) >= K, place
-        tried += 1
+        counts = [
+            next(
+                row.count
+                for row in one.rows
+                if (row.a, row.a_value, row.b) == ("page", page, "") and row.part is not Part.REST
+            )
+            for one in (whole, agreed)
+        ]
+        left = [fact for fact in views if said[fact.visitor] >= 0.96 and page in fact.values["page"]]
+        for count in by_service.values():
+            assert len(left) == counts[0] - counts[1] - count, page
+            assert not left or len({fact.visitor for fact in left}) >= K, page
+            tried += 1
     assert tried > 3
+
+
+def sums_by(found: Known, a: str, b: str) -> dict[str, dict[str, int]]:
+    """For each value that is told what all told pairs below it sum up to, by the other value, where all are told."""
+    matrix, true = found.dense(a, b), found.true_matrix(a, b)
+    others = [row.a_value for row in found.dimensions[b].buckets]
+    sums: dict[str, dict[str, int]] = {}
+    for row, buckets in found.dimensions[a].sets:
+        if row.part is Part.REST:
+            continue
+        for column, other in enumerate(others):
+            cells = [(matrix[bucket, column], true[bucket, column]) for bucket in buckets.tolist()]
+            if all(told >= 0 or not there for told, there in cells):
+                sums.setdefault(row.a_value, {})[other] = int(sum(there for _, there in cells))
+    return sums
 
 
 def within(fact: Fact, key: tuple[str, str, str, str]) -> bool:

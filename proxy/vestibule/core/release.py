@@ -1,14 +1,15 @@
 """Which numbers of a day may be told: singles with their trees, and pairs; none stands for fewer than k visitors.
 
-Three rules, each in a module of its own. *Singles* (``folding``): a value with fewer than ``k`` visitors is folded into
+Four rules, each in a module of its own. *Singles* (``folding``): a value with fewer than ``k`` visitors is folded into
 its ancestor, and remainders are never small. *Pairs* (``pairing``): two-way tables over the folded values are told so
 far as they cannot be solved. *Across dimensions* (``nesting``): what lies wholly within something else must not give
-away the rest of it, neither alone nor beside a third dimension.
+away the rest of it, neither alone nor beside a third dimension. *Across kinds* (``leaving``): what lies within another
+kind must not give away the rest of that.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from types import MappingProxyType
@@ -30,6 +31,7 @@ from vestibule.core.folding import (
     at_most,
     fold,
 )
+from vestibule.core.leaving import Left, Taken, Told, given_away, held_pairs, leave, small, taken, telling
 from vestibule.core.nesting import (
     Candidates,
     Nest,
@@ -90,15 +92,6 @@ class Row(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
-    """A number that is told. visitors, most: how many there are at least, and at the most."""
-
-    count: int
-    visitors: int
-    most: int
-
-
-@dataclass(frozen=True, slots=True)
 class KindSingles:
     """All singles of a kind: the kind as a whole, and by dimension its values and their ancestors."""
 
@@ -136,6 +129,10 @@ class Release:
         self._tables: dict[Names, Table] = {}
         self._seen: dict[Names, tuple[list[Nest], list[Candidates]]] = {}
         self._told: dict[str, dict[str, Told]] = {}
+        self._telling: dict[str, frozenset[str]] = {}
+        self._by_value: dict[str, dict[str, Single]] = {}
+        self._shown: dict[str, tuple[Taken, ...]] = {}
+        self._all: dict[str, Taken] = {}
         for dimension in self._values:
             self._fold(dimension)
 
@@ -251,6 +248,7 @@ class Release:
         singles, withheld = self._singles.dimensions[dimension], self._withheld[dimension]
         found = fold(dimension, self._singles.root, singles, self._k, withheld)
         self._folds[dimension] = found, self._values[dimension].buckets(found)
+        self._telling[dimension] = frozenset(telling(found))
         self._levels[dimension] = levels(found)
 
     def _table(self, names: Names) -> Table:
@@ -273,12 +271,63 @@ class Release:
     def _spare_the_rest_of_the_whole(self) -> set[str]:
         """Withhold values of which the other kinds leave only a few visitors; return the dimensions that changed."""
         changed: set[str] = set()
-        for dimension, (found, _) in self._folds.items() if self._whole else ():
-            for told in (*found.nodes, *found.buckets):
-                if told.part is not Part.REST and self._gives_away({dimension: told.value}, told.count, told.at_most):
-                    self._withheld[dimension].add(told.value)
-                    changed.add(dimension)
+        for dimension in self._shared:
+            left = self._left(dimension)
+            bad = given_away(left, self._telling[dimension], self._k)
+            own = self._taken(dimension)
+            for kind in self._beside:
+                for away in kind.shown(dimension, self._shared):
+                    bad |= self._given_away(dimension, (own, away))
+            if bad:
+                self._withheld[dimension] |= bad
+                changed.add(dimension)
+            for inner, values in self._inside_of(dimension, small(left, self._k)):
+                if fresh := values - self._withheld[inner]:
+                    self._withheld[inner] |= fresh
+                    changed.add(inner)
         return changed
+
+    @property
+    def _shared(self) -> list[str]:
+        """The dimensions that the whole has too."""
+        return [name for name in self._folds if self._whole is not None and self._whole.knows(name)]
+
+    def _left(self, dimension: str) -> Left:
+        """What is left of the whole when this kind is taken away."""
+        assert self._whole is not None
+        told = self._telling[dimension] & self._whole._telling[dimension]
+        theirs = self._whole._singles
+        return leave(dimension, theirs.root, theirs.dimensions[dimension], (self._taken(dimension),), told, self._k)
+
+    def _taken(self, dimension: str) -> Taken:
+        if dimension not in self._all:
+            self._all[dimension] = taken(self._singles.dimensions[dimension], self._singles.root)
+        return self._all[dimension]
+
+    def _given_away(self, dimension: str, away: Sequence[Taken], told: Collection[str] | None = None) -> set[str]:
+        """Of the values that all that is taken away tells those of which that leaves too few. told: what this kind
+        tells, if not all that its fold does."""
+        assert self._whole is not None
+        whole = self._whole
+        of_all = min((each.of.keys() for each in away), key=len) & whole._telling[dimension]
+        of_all &= self._telling[dimension] if told is None else set(told)
+        of_all = of_all.intersection(*(each.of for each in away))
+        if dimension not in whole._by_value:
+            whole._by_value[dimension] = {single.value: single for single in whole._singles.dimensions[dimension]}
+        singles = [whole._by_value[dimension][value] for value in sorted(of_all)]
+        return given_away(leave(dimension, whole._singles.root, singles, away, of_all, self._k), of_all, self._k)
+
+    def _inside_of(self, outer: str, values: Collection[str]) -> Iterator[tuple[str, set[str]]]:
+        """For each dimension that the whole has not what lies wholly in one of some values."""
+        number = {single.value: place for place, single in enumerate(self._singles.dimensions[outer], 1)}
+        chosen = np.array([number[value] for value in values if value in number], dtype=np.int64)
+        for inner in sorted(set(self._folds) - set(self._shared)) if len(chosen) else ():
+            pairs = self._pairs[_names(outer, inner)]
+            of_outer, of_inner = (pairs.a, pairs.b) if outer < inner else (pairs.b, pairs.a)
+            singles = self._singles.dimensions[inner]
+            counts = np.array([0, *(single.count for single in singles)], dtype=np.int64)
+            wholly = np.isin(of_outer, chosen) & (of_inner > 0) & (pairs.counts == counts[of_inner])
+            yield inner, {singles[place - 1].value for place in of_inner[wholly].tolist()}
 
     def _spare_the_rest_of_pairs(self, names: Names) -> None:
         """Hold back pairs of which the other kinds leave only a few visitors: as pairs, or as values where only one of
@@ -293,6 +342,79 @@ class Release:
             values = {name: told.value for name, told in zip(names, pair, strict=True) if told.part is not Part.REST}
             if self._gives_away(values, int(found.counts[place]), int(found.most[place])):
                 found.held[place] = True
+        shared = [name for name in names if name in self._shared]
+        if len(shared) == len(names):
+            self._spare_the_rest_of_both(names)
+        elif shared:
+            self._spare_the_rest_of_one(names, shared[0])
+
+    def _spare_the_rest_of_both(self, names: Names) -> None:
+        a, b = names
+        assert self._whole is not None
+        if names not in self._whole._pairs:
+            return
+        whole, mine = (
+            (kind._singles.dimensions[a], kind._singles.dimensions[b], kind._pairs[names])
+            for kind in (self._whole, self)
+        )
+        held = held_pairs((self._left(a), self._left(b)), whole, mine, self._k)
+        found = self._tables[names]
+        found.held[held.among((self._folds[a][0], self._folds[b][0]), found)] = True
+
+    def _spare_the_rest_of_one(self, names: Names, shared: str) -> None:
+        """Look at each column of values of a shared dimension, beside a value of the other one."""
+        found = self._tables[names] if shared == names[0] else self._tables[names].turned()
+        own = self._folds[shared][0].own
+        beside = [away for kind in self._beside for away in kind.shown(shared, self._shared)]
+        for column, away in self._columns(names, shared):
+            bad = self._given_away(shared, (away,), away.of)
+            for other in beside:
+                bad |= self._given_away(shared, (away, other), away.of)
+            found.held[
+                (found.columns == column) & np.isin(found.rows, [own[value] for value in bad if value in own])
+            ] = True
+
+    def shown(self, dimension: str, shared: Collection[str]) -> tuple[Taken, ...]:
+        """What is told of a dimension by itself, and beside each value of a dimension that is none of the shared; its
+        rows have been read."""
+        if dimension not in self._shown:
+            self._shown[dimension] = tuple(self._showing(dimension, shared)) if dimension in self._folds else ()
+        return self._shown[dimension]
+
+    def _showing(self, dimension: str, shared: Collection[str]) -> Iterator[Taken]:
+        self._told_single(dimension, "")
+        root = self._singles.root
+        yield Taken(Told(root.count, at_least(root.visitors), at_most(root.visitors)), self._told[dimension])
+        for names in self._tables:
+            if dimension in names and self._tells(names) and not set(names) - {dimension} & set(shared):
+                for _, away in self._columns(names, dimension):
+                    yield away
+
+    def _columns(self, names: Names, dimension: str) -> Iterator[tuple[int, Taken]]:
+        """What can be known of a dimension's values beside each bucket of another one, and the bucket's number: what is
+        told of them, and the sums of what is told of all that is below a value."""
+        (other,) = set(names) - {dimension}
+        found = self._tables[names] if dimension == names[0] else self._tables[names].turned()
+        buckets = self._folds[dimension][0].buckets
+        told: dict[int, dict[str, Told]] = {}
+        hidden: dict[int, set[str]] = {}
+        cells = zip(found.rows.tolist(), found.columns.tolist(), found.held.tolist(), strict=True)
+        for place, (row, column, held) in enumerate(cells):
+            bucket = buckets[row]
+            number = Told(int(found.counts[place]), int(found.visitors[place]), int(found.most[place]))
+            for value in (bucket.value, *bucket.path):
+                if held:
+                    hidden.setdefault(column, set()).add(value)
+                else:
+                    of = told.setdefault(column, {})
+                    before = of.get(value, Told(0, 0, 0))
+                    most = max(before.visitors, number.visitors)
+                    of[value] = Told(before.count + number.count, most, before.most + number.most)
+        values = self._telling[dimension]
+        for column, of in told.items():
+            beside = self._folds[other][0].buckets[column]
+            known = {value: of[value] for value in values & of.keys() - hidden.get(column, set())}
+            yield column, Taken(Told(beside.count, at_least(beside.visitors), beside.at_most), known)
 
     def _gives_away(self, values: Mapping[str, str], count: int, most: int) -> bool:
         """Whether a number tells, with what is told of the whole at the same place and of the kinds beside, of some
