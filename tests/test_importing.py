@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import json
 import os
+import random
+import re
 import subprocess
 import sys
 import time
@@ -14,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import zstandard
 
 from tests.test_cli import AGENT, SITE, combined
 from tests.test_recorder import Clock, Site, tables, views
@@ -22,7 +26,7 @@ from vestibule.cli.importing import MAX_DIRECTIVE
 from vestibule.config.models import Site as Site_
 from vestibule.core.visit import Hit
 from vestibule.link.frames import MAX_FRAME, pack
-from vestibule.recorder import comparing
+from vestibule.recorder import comparing, logs
 from vestibule.recorder.backend import Backend, Calls, RequestError
 from vestibule.recorder.logs import MAX_LINE
 from vestibule.recorder.lookups import Tables
@@ -43,7 +47,7 @@ def run(tmp_path: Path) -> Run:
     folder.mkdir()
     (folder / "site.yaml").write_text(f"{SITE}store: chdb://{tmp_path}/store\n")
 
-    def run(*arguments: str, kill_after: float = 0) -> Any:
+    def run(*arguments: str, kill_after: float = 0, fails: bool = False) -> Any:
         command = [
             sys.executable,
             "-m",
@@ -60,8 +64,8 @@ def run(tmp_path: Path) -> Run:
             time.sleep(kill_after)
             process.kill()
         out, err = process.communicate(timeout=100)
-        assert kill_after or process.returncode == 0, err
-        return out
+        assert kill_after or process.returncode == int(fails), err
+        return (out, err) if fails else out
 
     return run
 
@@ -189,6 +193,47 @@ def test_unreadable_lines_are_told_by_number_and_without_their_words(run: Run, t
     assert out.count("not a line of the combined format") == 5
     assert f"{path}:6: " in out
     assert "jane" not in out
+
+
+@pytest.mark.parametrize("compress", [gzip.compress, zstandard.compress])
+def test_a_log_that_breaks_off_costs_neither_its_lines_nor_the_others(
+    run: Run, tmp_path: Path, compress: Callable[[bytes], bytes]
+) -> None:
+    """Lines that are all different, so that a part of the packed log holds a part of them."""
+    some, day = random.Random(1), TODAY - timedelta(days=4)
+    lines = [combined(f"203.0.113.{number % 250}", day, f"/{some.getrandbits(64):x}") for number in range(1500)]
+    cut, other = tmp_path / "cut.log.gz", log(tmp_path / "other.log", range(30), TODAY - timedelta(days=3))
+    packed = compress("".join(lines).encode())
+    cut.write_bytes(packed[: -len(packed) // 5])
+    out, err = run("import", str(cut), str(other), fails=True)
+    (found,) = re.findall(r"cut.log.gz: ([\d,]+) lines", out)
+    read = int(found.replace(",", ""))
+    assert 500 < read < 1500
+    assert read % importing.BATCH, "the last of them fill no message"
+    assert "30 lines (combined): 30 looked at" in out
+    assert f"counted: view {read + 30:,}" in out
+    assert f"closed: {day}, " in out
+    warning, error = err.strip().splitlines()
+    assert warning.startswith(f"warning: {cut}: no more could be read after line {found}: the log ends in the middle")
+    assert error.startswith(f"import: could not be read to the end: {cut}; what came before is counted")
+    assert "203.0.113" not in out + err
+    assert views_of(run) == read + 30
+    cut.write_bytes(packed)
+    out = run("import", str(cut))
+    assert f"1,500 lines (combined): {found} counted before, {1500 - read:,} looked at" in out
+    assert "--again counts it whole" in out
+
+
+@pytest.mark.parametrize("before", [0, 4])
+def test_every_line_falls_in_one_category(before: int) -> None:
+    tally = importing.Tally(before=before)
+    site = Site_(name="example.test", hosts=("example.test",), upstream="http://127.0.0.1:1")
+    line = combined("203.0.113.7", TODAY, "/a").rstrip("\n")
+    lines = ["", line, "#x", line.replace("/a", "/a.css"), "", line, "#x", line.replace("/a", "/a.css"), "jane", line]
+    hits = list(importing._hits(logs.parser("combined", site.name), lines, tally, site))
+    assert len(hits) == tally.hits == (2 if before else 3)
+    assert (tally.skipped, tally.unreadable) == ((2, 2) if before else (4, 3))
+    assert tally.before + tally.hits + tally.skipped + tally.unreadable == tally.lines == len(lines)
 
 
 def test_an_import_that_is_killed_goes_on_where_it_ended(tmp_path: Path, tables: Tables) -> None:

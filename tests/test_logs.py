@@ -6,6 +6,7 @@ import bz2
 import gzip
 import json
 import lzma
+import random
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -274,6 +275,13 @@ NUMBERS = ["NaN", "Infinity", "-Infinity", "1e999", "-1", "9" * 5000, "9" * 19]
         COMBINED.replace("GET /blog/x?utm_source=a HTTP/1.1", "-"),
         COMBINED.replace("18/Nov", "18/Foo"),
         COMBINED.replace("18/Nov/2026:13:01:02 +0100", "x" * 26),
+        *(
+            COMBINED.replace("13:01:02 +0100", clock)
+            for clock in ("13:01:-5 +0100", "13:01:+5 +0100", "13:01: 2 +0100", "13:01:61 +0100", "13:01.02 +0100")
+        ),
+        *(COMBINED.replace("+0100", zone) for zone in ("*0100", " 0100", "+-100", "+01-0", "+ 1 0", "+01x0")),
+        COMBINED.replace("13:01:02", "13:-1:02"),
+        COMBINED.replace("13:01:02", "13:01:\u0660\u0661"),
         COMBINED.replace("GET /", "CONNECT "),
         NGINX.replace("2026-11-18T13", "yesterday"),
         CADDY.replace(str(TIME), "-5"),
@@ -299,6 +307,15 @@ NUMBERS = ["NaN", "Infinity", "-Infinity", "1e999", "-1", "9" * 5000, "9" * 19]
 def test_broken_fields_are_said_so(line: str) -> None:
     with pytest.raises(UnreadableError):
         ready("combined" if line.startswith("2") else "caddy" if "logger" in line else "nginx").parse(line)
+
+
+def test_a_line_of_the_same_minute_is_looked_at_as_closely() -> None:
+    found = ready("combined")
+    assert found.parse(COMBINED).time == TIME
+    assert found.parse(COMBINED.replace("13:01:02", "13:01:60")).time == TIME + 58
+    for broken in ("13:01:-5 +0100", "13:01:61 +0100", "13:01.02 +0100", "13:01:02 *0100"):
+        with pytest.raises(UnreadableError, match="no time"):
+            found.parse(COMBINED.replace("13:01:02 +0100", broken))
 
 
 def test_characters_outside_the_first_plane_are_whole_ones() -> None:
@@ -407,6 +424,19 @@ def test_a_file_cut_short_is_said_so(tmp_path: Path, compress: Callable[[bytes],
     path.write_bytes(compress(TEXT * 20)[:-30])
     with LogFile(path) as log, pytest.raises(ValueError, match="middle of compressed data"):
         list(log)
+
+
+def test_a_damaged_file_is_said_so(tmp_path: Path) -> None:
+    """Not cut, but other bytes in its middle: what came before them is read."""
+    path = tmp_path / "damaged.log"
+    packed = bytearray(gzip.compress(random.Random(1).randbytes(300_000).hex("\n", 50).encode()))
+    packed[200_000:200_400] = b"\xff" * 400
+    path.write_bytes(packed)
+    with LogFile(path) as log:
+        lines = iter(log)
+        assert len(next(lines)) == 100
+        with pytest.raises(ValueError, match="compressed data"):
+            list(lines)
 
 
 def test_bytes_that_are_no_utf_8_do_no_harm(tmp_path: Path) -> None:

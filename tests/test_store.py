@@ -135,6 +135,22 @@ def test_equal_batches_of_other_names_count_each(store: Store) -> None:
     assert store._client.query(singles).result_rows == [(102, 51)]
 
 
+def test_what_a_day_was_given_is_told_by_its_facts(store: Store) -> None:
+    """Of days until one, whatever the parts of the table are merged to; a day without cells has none."""
+    assert store.added(SITE, NEXT) == {}
+    add(store, views(NUMBERS))
+    add(store, views({("/", "DE"): 4}, NEXT), "b2")
+    (before,) = store.added(SITE, DAY).values()
+    assert store.added(SITE, NEXT).keys() == {DAY, NEXT}
+    assert store.added("other.example", NEXT) == {}
+    store._client.command("OPTIMIZE TABLE open_cells FINAL")
+    assert store.added(SITE, DAY) == {DAY: before}
+    add(store, views({("/", "DE"): 1}), "b3")
+    assert store.added(SITE, DAY)[DAY] > before
+    store.close_day(SITE, DAY, k=5, owner="o", now=LATER)
+    assert store.added(SITE, NEXT).keys() == {NEXT}
+
+
 def test_a_live_snapshot_is_rounded_and_marked(store: Store) -> None:
     add(store, views(NUMBERS))
     assert pages(store) == {"rare": 0}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import chain, islice
 from pathlib import Path
@@ -37,12 +37,15 @@ LOOK = 50
 MAX_DIRECTIVE = 1000
 """Characters of a directive by which a log is known."""
 
+_FAILURES = (ArithmeticError, LookupError, RecursionError, TypeError, ValueError)
+"""No parser means to raise these (but UnreadableError, which is one of them); a line is not worth the others."""
+
 
 @dataclass(slots=True)
 class Tally:
     """What became of a log's lines. before: were counted by an import that did not come to its end, or came to it and
-    the log has grown since. skipped: parts of pages and directives, which are not counted. elsewhere: hits of
-    hosts that are not the site's, which get no answer live either."""
+    the log has grown since. skipped: parts of pages, directives and empty lines, which are not counted. elsewhere: hits
+    of hosts that are not the site's, which get no answer live either. broken: why no more lines could be read."""
 
     lines: int = 0
     before: int = 0
@@ -50,6 +53,7 @@ class Tally:
     skipped: int = 0
     elsewhere: int = 0
     unreadable: int = 0
+    broken: str = ""
     samples: list[tuple[int, str]] = field(default_factory=list)
 
     def misread(self, reason: str) -> None:
@@ -65,7 +69,8 @@ def import_logs(
     """Count the logs one after the other, then close the days that are over; prints what became of the lines.
 
     A log is known by its first lines. Lines of it that were counted before are not counted twice, unless ``again``. of:
-    the further site that they are of.
+    the further site that they are of. Raises VestibuleError at the end where a log broke off: what could be read of it
+    is counted, and so are the others.
     """
     site = config.pick(config.load(directory, os.environ), of).site
     opened = list(files)
@@ -75,18 +80,26 @@ def import_logs(
     if format_ and format_ not in logs.FORMATS:
         raise VestibuleError(f"import: --format: must be one of {', '.join(logs.FORMATS)}; is {format_!r}")
     with recorder(directory, state, of) as call, _progress() as progress:
-        elsewhere = sum(_import(path, format_, site, call, progress, again=again) for path in opened)
+        tallies = [_import(path, format_, site, call, progress, again=again) for path in opened]
         figures = call("finish")
-    _report(figures, elsewhere)
+    _report(figures, sum(tally.elsewhere for tally in tallies))
+    broken = [str(path) for path, tally in zip(opened, tallies, strict=True) if tally.broken]
+    if broken:
+        raise VestibuleError(
+            f"import: could not be read to the end: {', '.join(broken)}; what came before is counted, and an import of"
+            " the whole log goes on from there, for days that are not closed"
+        )
 
 
-def _import(path: Path, format_: str, site: Site, call: Callable[..., Any], progress: Progress, *, again: bool) -> int:
-    """Return how many lines were of other hosts."""
+def _import(
+    path: Path, format_: str, site: Site, call: Callable[..., Any], progress: Progress, *, again: bool
+) -> Tally:
+    """Count one log, as far as it can be read."""
     tally = Tally()
     try:
         with logs.LogFile(path) as log:
             task = progress.add_task(path.name, total=log.size or None)
-            lines = iter(log)
+            lines = _until_broken(log, tally)
             first = list(islice(lines, LOOK))
             name = format_ or next(filter(None, map(logs.detect, first)), "")
             if not name and first:
@@ -110,9 +123,21 @@ def _import(path: Path, format_: str, site: Site, call: Callable[..., Any], prog
         f"{path}: {tally.lines:,} lines ({name or 'empty'}):{before} {tally.hits:,} looked at,"
         f" {tally.skipped:,} parts of pages, {tally.unreadable:,} unreadable"
     )
+    if tally.before:
+        print(f"{path}: known by its first lines; if it is another log that begins alike, --again counts it whole")
     for line, reason in tally.samples:
         print(f"{path}:{line}: {reason}")
-    return tally.elsewhere
+    if tally.broken:
+        print(f"warning: {path}: no more could be read after line {tally.lines:,}: {tally.broken}", file=sys.stderr)
+    return tally
+
+
+def _until_broken(log: Iterable[str], tally: Tally) -> Iterator[str]:
+    """The lines of a log, up to where it breaks off: what was read is to be counted, and further logs too."""
+    try:
+        yield from log
+    except ValueError as error:
+        tally.broken = str(error)
 
 
 def _known_by(lines: Iterable[str]) -> str:
@@ -130,16 +155,21 @@ def _hits(parser: logs.Parser, lines: Iterable[str], tally: Tally, site: Site) -
     hosts = frozenset(site.hosts)
     for line in lines:
         tally.lines += 1
-        # Directives name the columns of what follows; they are read however often a log is.
-        if not line or (tally.lines <= tally.before and not line.startswith("#")):
+        if tally.lines <= tally.before:
+            # Directives name the columns of what follows; they are read however often a log is.
+            if line.startswith("#"):
+                with suppress(*_FAILURES):
+                    parser.parse(line)
+            continue
+        if not line:
+            tally.skipped += 1
             continue
         try:
             hit = parser.parse(line)
         except logs.UnreadableError as error:
             tally.misread(str(error))
             continue
-        except (ArithmeticError, LookupError, RecursionError, TypeError, ValueError) as error:
-            # No parser means to raise these, but a line is not worth the others.
+        except _FAILURES as error:
             tally.misread(f"it cannot be read ({type(error).__name__})")
             continue
         if hit is None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Set
 from datetime import UTC, date, datetime, timedelta
 from datetime import time as clock_time
 from typing import Protocol
@@ -16,6 +16,11 @@ from vestibule.store import Store
 
 GRACE = timedelta(hours=2)
 """A day is closed so long after its end: facts of its last visits and of recorders that lag come until then."""
+OLD = timedelta(hours=24)
+"""Beyond the grace: only an import adds to a day that is over for longer."""
+QUIET = 3600.0
+"""Seconds without anything new after which such a day is closed by itself. Which days an import adds to is known to its
+own recorder alone, and to none after it was killed: others see that the days grow, and it may be resumed meanwhile."""
 _MIDNIGHT = clock_time()
 
 
@@ -47,6 +52,8 @@ class Days:
         self._plan, self._keyring, self._spool, self._store, self._shipping = plan, keyring, spool, store, shipping
         self._clock, self._passed, self._empty, self._importing = clock, passed, empty, importing
         self._over: dict[date, float] = {}
+        self._grown: dict[date, tuple[int, float]] = {}
+        """How many facts an old day's open cells count, and since when they are so many."""
         self.open = 0
         """How many days are open, as the store said last."""
         self.archived = 0.0
@@ -70,24 +77,38 @@ class Days:
         """Close the days that are over; return those that were closed now. Raises StoreError.
 
         only: close this day, even within the time of grace. patience: seconds for which the clock must have said that a
-        day is over, since a clock that jumped may be set right again. A day that an import is adding to stays open.
+        day is over, since a clock that jumped may be set right again. With any, a day that is ``OLD`` must have been
+        ``QUIET`` too. A day that an import is adding to stays open.
         """
         now, ours = datetime.fromtimestamp(self._clock(), UTC), self._plan().site
         closed = []
         over_before, self._over = self._over, {}
         there = await self._store.do(Store.open_days)
+        growing = await self._growing({day for site, day in there if site == ours}, now) if patience else frozenset()
         for site, day in there:
             over = self._end(day) + (timedelta() if day == only else GRACE) <= now
             if not over or site != ours:
                 continue
             since = self._over[day] = over_before.get(day, self._passed())
-            due = self._passed() - since >= patience and only in (None, day) and not self._importing(day)
-            if due and await self._close(day, now):
+            due = self._passed() - since >= patience and only in (None, day)
+            if due and day not in growing and not self._importing(day) and await self._close(day, now):
                 closed.append(day.isoformat())
         self.open = sum(site == ours for site, _ in there) - len(closed)
         if closed:
             await self.archive()
         return closed
+
+    async def _growing(self, days: Set[date], now: datetime) -> frozenset[date]:
+        """Those of our open days that are old, but have not been quiet yet. Days without cells are, and so are those
+        that take no more facts: what is left of them goes soon."""
+        site, passed = self._plan().site, self._passed()
+        old = {day for day in days if self._end(day) + GRACE + OLD < now and iso(site, day) not in self._keyring.closed}
+        before, self._grown = self._grown, {}
+        facts = await self._store.do(Store.added, site, max(old)) if old else {}
+        for day in old & facts.keys():
+            count, since = before.get(day, (-1, passed))
+            self._grown[day] = (facts[day], since if facts[day] == count else passed)
+        return frozenset(day for day, (_, since) in self._grown.items() if passed - since < QUIET)
 
     async def archive(self) -> None:
         """Put closed days where they are asked for fast. Raises StoreError."""

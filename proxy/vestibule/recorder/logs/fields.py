@@ -32,6 +32,9 @@ class Parser(Protocol):
 
 
 _MONTHS = {name: number for number, name in enumerate(calendar.month_abbr) if name}
+_SECONDS = {f":{number:02}": number for number in range(61)}
+"""What stands where the seconds are; the 61st is a leap second."""
+_CLF_TIME = re.compile(r"\d\d/[A-Za-z]{3}/\d{4}:\d\d:\d\d:\d\d [+-]\d{4}", re.ASCII)
 _IPV4 = re.compile(r"\d{1,3}(?:\.\d{1,3}){3}", re.ASCII)
 _ESCAPE = re.compile(r"\\(?:x([0-9A-Fa-f]{2})|u([0-9A-Fa-f]{4})|(.))")
 
@@ -89,18 +92,21 @@ class Clock:
             self._base = _clf_minute(text)
             self._minute = minute
         try:
-            return float(self._base + int(text[18:20]))
-        except ValueError:
+            return float(self._base + _SECONDS[text[17:20]])
+        except KeyError:
             raise UnreadableError("no time") from None
 
 
 def _clf_minute(text: str) -> int:
+    # What int() takes beside digits, such as signs and blanks, is in no time.
+    if _CLF_TIME.match(text) is None:
+        raise UnreadableError("no time")
     try:
         moment = datetime(
             int(text[7:11]), _MONTHS[text[3:6]], int(text[0:2]), int(text[12:14]), int(text[15:17]), tzinfo=UTC
         )
         sign, hours, minutes = text[21], int(text[22:24]), int(text[24:26])
-    except (KeyError, ValueError, IndexError):
+    except (KeyError, ValueError):
         raise UnreadableError("no time") from None
     offset = (hours * 60 + minutes) * (60 if sign == "+" else -60)
     return int(_kept(moment.timestamp() - offset))

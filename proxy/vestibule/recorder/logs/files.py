@@ -7,6 +7,7 @@ import gzip
 import io
 import lzma
 import sys
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any, cast
@@ -48,7 +49,7 @@ class LogFile:
                 if len(line) == MAX_LINE and not line.endswith(b"\n"):
                     self._skip()
                 yield line.decode("utf-8", "replace").rstrip("\r\n")
-        except (EOFError, OSError, lzma.LZMAError, zstandard.ZstdError) as error:
+        except (EOFError, OSError, lzma.LZMAError, zlib.error, zstandard.ZstdError) as error:
             raise ValueError(f"the log ends in the middle of compressed data: {error}") from error
 
     def _skip(self) -> None:
