@@ -120,6 +120,8 @@ class TestCheck:
             try:
                 wait_until(reads, "the check to read")
                 process.send_signal(signal.SIGINT)
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    process.wait(0.5)
                 os.close(writing.pop())  # a signal in the moment before a read does not interrupt it
                 assert process.communicate(timeout=30) == (b"", b"")
             finally:
