@@ -13,6 +13,7 @@ import pytest
 
 from vestibule.core.cells import Accumulator, Cell, Partial, merge
 from vestibule.core.keys import SALT_BYTES, day_keys, visitor_key
+from vestibule.recorder import merging
 from vestibule.recorder import spool as module
 from vestibule.recorder.spool import Spool, SpoolError
 
@@ -123,6 +124,44 @@ def test_a_full_spool_gives_up_pairs_first_and_says_so(path: Path) -> None:
     total = len(merge(parts))
     assert len(left) <= total - spool.shed + 30 * 8
     assert any(cell.a.value == "/29" for cell in left.cells())
+    spool.close()
+
+
+def test_what_was_merged_is_as_old_as_the_oldest_in_it(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Merging and cutting write old cells anew: the pairs of the last days are not to go before those."""
+    for name, value in (("HEAVY", 2_000), ("STEP", 4_000)):
+        monkeypatch.setattr(merging, name, value)
+    for name, value in (("HEAVY", 2_000), ("_HEAVY_ONES", 6_000), ("_MERGED_A_WRITE", 2_000)):
+        monkeypatch.setattr(module, name, value)
+    spool = Spool(path, limit=400_000)
+    days = [f"2026-11-{number:02}" for number in range(1, 13)]
+    for number in range(5 * len(days)):
+        day = days[number // 5]
+        cells, keys = Accumulator(), day_keys("secret", bytes(SALT_BYTES), SITE, day)
+        for visitor in range(150):
+            values = {"page": (f"/{visitor % 40}", "/*"), "country": (f"C{visitor % 17}",), "os": (f"O{visitor % 7}",)}
+            cells.add(SITE, day, keys, "view", 60.0, values, visitor_key(keys, str(visitor + number)))
+        spool.append(cells.take())
+    assert spool.shed > 0
+    found = sorted(spool._all("SELECT coalesce(since, id), pairs FROM pending"))
+    first = next(place for place, (_, pairs) in enumerate(found) if pairs)
+    assert 0 < first < len(found)
+    assert all(pairs for _, pairs in found[first:])
+    left = merge(drain(spool))
+    with_pairs = {cell.a.day for cell in left.cells() if cell.b is not None}
+    assert days[-1] in with_pairs
+    assert days[0] not in with_pairs
+    spool.close()
+
+
+def test_a_spool_of_before_is_read_on(path: Path) -> None:
+    spool = Spool(path)
+    spool.append(partial("/a", range(5)))
+    spool._database.execute("ALTER TABLE pending DROP COLUMN since")
+    spool.close()
+    spool = Spool(path)
+    spool.append(partial("/b", range(5)))
+    assert contents(drain(spool)) == contents([partial("/a", range(5)), partial("/b", range(5))])
     spool.close()
 
 

@@ -210,6 +210,21 @@ def test_what_lands_after_the_close_is_removed_and_counted(store: Store, owner: 
     assert told_of(store) == before
 
 
+def test_what_lands_between_the_exchange_and_the_end_is_counted(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    real, late = releasing.release, views({("/late", "DE"): 1})
+
+    def release(*given: Any, **more: Any) -> int | None:
+        made = real(*given, **more)
+        add(store, late, "late")
+        return made
+
+    add(store, views(NUMBERS))
+    monkeypatch.setattr(releasing, "release", release)
+    assert store.close_day(SITE, DAY, k=5, owner="o", now=LATER) == Closing(True, len(late))
+    assert store.open_days() == []
+    assert pages(store) == {"/": 35, "/blog/a": 9, "/blog/* (others)": 7, "rare": 0}
+
+
 def test_a_close_that_was_cut_short_is_finished(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     add(store, views(NUMBERS))
     with monkeypatch.context() as patched:

@@ -42,12 +42,13 @@ WORKER = "worker "
 """What the sources that are workers begin with; a log's name has no space."""
 _WORKERS = 1000
 
-# pending.level: the place of ``merging`` that a part lies at. imports: how many lines of a log have been counted, and,
+# pending.level: the place of ``merging`` that a part lies at. since: the id of the oldest of those that it was made of,
+# NULL where it is its own. imports: how many lines of a log have been counted, and,
 # where `source` begins with WORKER, which message of a worker was the last one.
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS pending (
     id INTEGER PRIMARY KEY AUTOINCREMENT, level INTEGER NOT NULL, hashes INTEGER NOT NULL, pairs INTEGER NOT NULL,
-    data BLOB NOT NULL
+    data BLOB NOT NULL, since INTEGER
 );
 CREATE INDEX IF NOT EXISTS pending_places ON pending (level, hashes);
 CREATE TABLE IF NOT EXISTS batches (id TEXT PRIMARY KEY, data BLOB NOT NULL);
@@ -95,6 +96,8 @@ class Spool:
             ):
                 self._database.execute(f"PRAGMA {pragma}").close()
             self._database.executescript(_SCHEMA)
+            if not self._all("SELECT 1 FROM pragma_table_info('pending') WHERE name = 'since'"):
+                self._database.execute("ALTER TABLE pending ADD COLUMN since INTEGER").close()
             self._database.execute(
                 "INSERT OR IGNORE INTO facts_about VALUES ('owner', ?)", (secrets.token_hex(8),)
             ).close()
@@ -303,31 +306,37 @@ class Spool:
         pieces = {place: whole}
         if len(numbers) == 1:
             pieces = {below(place, way): piece for way, piece in enumerate(whole.scatter(depth(place)))}
+        since = min(self._since(number) for number in numbers)
         with self._transaction() as database:
             _drop(database, numbers)
             for where, piece in pieces.items():
                 if len(piece):
-                    _put(database, piece, where)
+                    _put(database, piece, where, since)
 
     def _shed(self) -> None:
-        """Give up pairs, the oldest first, and only then whole partials, until there is a tenth to spare."""
+        """Give up pairs, of the parts with the oldest first, and only then whole partials, until there is a tenth to
+        spare."""
         while self.size > self._limit * 9 // 10:
-            found = self._all("SELECT id, level FROM pending WHERE pairs > 0 ORDER BY id LIMIT 1")
+            found = self._all("SELECT id, level FROM pending WHERE pairs > 0 ORDER BY coalesce(since, id), id LIMIT 1")
             if found:
                 number, level = found[0]
                 partial = self._pending(number)
                 singles = partial.singles()
                 self.shed += len(partial) - len(singles)
+                since = self._since(number)
                 with self._transaction() as database:
                     _drop(database, [number])
-                    _put(database, singles, level)
+                    _put(database, singles, level, since)
                 continue
-            number = self._one("SELECT min(id) FROM pending")
+            number = self._one("SELECT id FROM pending ORDER BY coalesce(since, id), id LIMIT 1")
             if number is None:
                 return
             self.shed += len(self._pending(number))
             with self._transaction() as database:
                 _drop(database, [number])
+
+    def _since(self, number: int) -> int:
+        return int(self._one("SELECT coalesce(since, id) FROM pending WHERE id = ?", number))
 
     def _pending(self, number: int) -> Partial:
         try:
@@ -379,9 +388,9 @@ class _Transaction:
             raise SpoolError(f"spool: {failure}") from None
 
 
-def _put(database: sqlite3.Connection, partial: Partial, level: int) -> None:
-    row = (level, len(partial.hashes), partial.pairs, partial.to_bytes())
-    database.execute("INSERT INTO pending (level, hashes, pairs, data) VALUES (?, ?, ?, ?)", row).close()
+def _put(database: sqlite3.Connection, partial: Partial, level: int, since: int | None = None) -> None:
+    row = (level, len(partial.hashes), partial.pairs, partial.to_bytes(), since)
+    database.execute("INSERT INTO pending (level, hashes, pairs, data, since) VALUES (?, ?, ?, ?, ?)", row).close()
 
 
 def _forget_workers(database: sqlite3.Connection) -> None:

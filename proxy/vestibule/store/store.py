@@ -46,7 +46,7 @@ class DayClosedError(StoreError):
 class Closing:
     """What closing a day came to; true where it was closed now.
 
-    refused: cells that had come for it after it was closed, and were removed.
+    refused: cells that had come for it after it was closed, or what was added to cells while it was, and were removed.
     """
 
     closed: bool
@@ -206,18 +206,20 @@ class Store:
         if not self._claim(site, day, owner, now, patience):
             return Closing(False)
         with refusals("a day cannot be closed"):
-            if releasing.open_facts(self._client, site, day) and not releasing.is_told(self._client, site, day):
+            facts = releasing.open_facts(self._client, site, day)
+            if facts and not releasing.is_told(self._client, site, day):
                 made = releasing.release(self._client, self._layout, site, day, k=k, provisional=False, owner=owner)
                 # A snapshot that stood still may have come between: what it was made of is still there.
                 if made is None or (made and not releasing.is_told(self._client, site, day)):
                     return Closing(False)
+            late = max(releasing.open_facts(self._client, site, day) - facts, 0)
             self._forget(site, day)
         self._note_closed(site, day, "done", owner, now)
         self._archive.changed()
         # What cannot be removed today may be tomorrow.
         with suppress(StoreError), refusals("what others left cannot be removed"):
             releasing.sweep(self._client, self._layout)
-        return Closing(True)
+        return Closing(True, late)
 
     def archive(self, site: str, now: datetime) -> bool:
         """Put closed days where years of them are asked for fast; return whether there are more to do."""
