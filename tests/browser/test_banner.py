@@ -312,22 +312,22 @@ PAINT = """() => new Promise((resolve) => {
         .observe({ type: "largest-contentful-paint", buffered: true });
     setTimeout(() => {
         const last = paints.at(-1)?.element;
-        resolve([shifts.reduce((sum, { value }) => sum + value, 0), last ? last.localName + "." + last.className : ""]);
+        resolve([shifts.reduce((sum, { value }) => sum + value, 0), last ? last.closest("#vestibule") !== null : null]);
     }, 1000);
 })"""
 
 
 @pytest.mark.parametrize("viewport", [DESK, {"width": 390, "height": 844}], ids=["desk", "phone"])
 def test_the_banner_moves_nothing_and_is_not_the_largest_paint(
-    new_context: NewContext, site: str, front: str, viewport: dict[str, int]
+    new_context: NewContext, front: str, viewport: dict[str, int]
 ) -> None:
     page = new_context(viewport=viewport).new_page()
-    page.goto(site)
-    _, alone = page.evaluate(PAINT)
     page.goto(front)
-    shift, element = page.evaluate(PAINT)
+    shift, is_ours = page.evaluate(PAINT)
     assert shift == 0
-    assert (element, page.query_selector("#vestibule") is not None) == (alone, True)
+    # Which of the page's own texts is the largest is for the browser to say, and not the same each time.
+    assert is_ours is False
+    assert page.query_selector("#vestibule") is not None
 
 
 def test_a_banner_that_is_not_whole_yet_is_not_shown(new_context: NewContext, front: str) -> None:
