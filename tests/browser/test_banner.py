@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import re
 import shutil
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -100,9 +101,10 @@ def test_nothing_stands_in_anyones_way(new_context: NewContext, announcing: str,
     assert violations(page, *OURS) == []
     open_layers(page)
     found = violations(page, *OURS)
-    # What is half behind the buttons at the end of the form can be scrolled out from there.
+    assert [each for each in found if not each.startswith("target-size: ")] == []
+    # What is half behind the buttons at the end of the form can be scrolled out from there, and is large enough then.
     page.evaluate("document.querySelector('#vestibule form').scrollBy({ top: 40, behavior: 'instant' })")
-    assert [each for each in violations(page, *OURS) if each in found] == []
+    assert [each for each in violations(page, *OURS) if each in found or not each.startswith("target-size: ")] == []
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), "nothing is cut off sideways"
     page.click("#vestibule [value=accept]")
     page.wait_for_selector("#vestibule-settings a")
@@ -312,22 +314,37 @@ PAINT = """() => new Promise((resolve) => {
         .observe({ type: "largest-contentful-paint", buffered: true });
     setTimeout(() => {
         const last = paints.at(-1)?.element;
-        resolve([shifts.reduce((sum, { value }) => sum + value, 0), last ? last.closest("#vestibule") !== null : null]);
+        resolve([shifts.reduce((sum, { value }) => sum + value, 0), last ? last.localName + "." + last.className : ""]);
     }, 1000);
 })"""
 
 
 @pytest.mark.parametrize("viewport", [DESK, {"width": 390, "height": 844}], ids=["desk", "phone"])
 def test_the_banner_moves_nothing_and_is_not_the_largest_paint(
-    new_context: NewContext, front: str, viewport: dict[str, int]
+    new_context: NewContext, site: str, front: str, viewport: dict[str, int]
 ) -> None:
     page = new_context(viewport=viewport).new_page()
+    page.goto(site)
+    _, alone = page.evaluate(PAINT)
     page.goto(front)
-    shift, is_ours = page.evaluate(PAINT)
+    shift, element = page.evaluate(PAINT)
     assert shift == 0
-    # Which of the page's own texts is the largest is for the browser to say, and not the same each time.
-    assert is_ours is False
-    assert page.query_selector("#vestibule") is not None
+    assert (element, page.query_selector("#vestibule") is not None) == (alone, True)
+
+
+def test_a_banner_that_is_whole_late_is_not_the_largest_paint(new_context: NewContext, front: str) -> None:
+    """As where the network or the machine is slow: it fades in from when it is shown, not from when it begins."""
+    page = new_context(viewport={"width": 390, "height": 844}).new_page()
+    whole = page.request.get(front, headers={"accept": "text/html"}).text()
+    (save,) = re.findall(r"<button[^>]*vestibule-save.*?</button>", whole)
+    page.route(front + "/", lambda route: route.fulfill(body=whole.replace(save, ""), content_type="text/html"))
+    page.goto(front)
+    page.wait_for_timeout(600)
+    assert not page.is_visible("#vestibule-form")
+    page.evaluate("(save) => document.querySelector('.vestibule-actions').insertAdjacentHTML('beforeend', save)", save)
+    page.wait_for_selector("#vestibule-form", state="visible")
+    _, element = page.evaluate(PAINT)
+    assert element == "h1."
 
 
 def test_a_banner_that_is_not_whole_yet_is_not_shown(new_context: NewContext, front: str) -> None:
