@@ -202,3 +202,23 @@ class Known:
                     inside = np.flatnonzero((together == sizes) & (sizes > 0))
                     if len(inside) and matrix[:, buckets].sum() < len(self.facts):
                         yield inner, outer, row.a_value, buckets, inside
+
+
+def check_reading(found: Known) -> None:
+    """See to it that what is told is true, and stands for k visitors."""
+    for name, dimension in found.dimensions.items():
+        truth = found.truth(name)
+        whole = len(dimension.buckets) == 1
+        for place, row in enumerate(dimension.buckets):
+            count, visitors = truth[place,]
+            assert row.count == count, (name, row)
+            assert (visitors >= found.k and row.visitors <= visitors) or whole, (name, row, visitors)
+        for row, buckets in dimension.sets:
+            inside = np.isin(dimension.of, buckets)
+            assert row.count == inside.sum()
+            assert found.visitors_in(inside) >= found.k or whole
+    for a, b in found.names:
+        true = found.truth(a, b)
+        for key, count in found.told(a, b).items():
+            assert count == true[key][0]
+            assert true[key][1] >= found.k, (a, b, key)

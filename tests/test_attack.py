@@ -7,7 +7,7 @@ unknown to it, stands the truth: who caused which fact.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from functools import cache
 from itertools import combinations, permutations
 
@@ -15,55 +15,18 @@ import numpy as np
 import pytest
 from scipy.optimize import linprog
 
-from bench.traffic import Traffic, agents
-from tests.released import SITE, Known, Numbers, partial_of, release_of, releasing
-from vestibule.catalogue import country_database
+from bench.traffic import agents
+from tests.days import NOON, month, scattered
+from tests.released import SITE, Known, Numbers, check_reading, partial_of, release_of, releasing
 from vestibule.core import nesting
 from vestibule.core.cells import Accumulator
-from vestibule.core.hits import Fact, Hit, Settings
+from vestibule.core.hits import Fact
 from vestibule.core.keys import SALT_BYTES, day_keys, visitor_key
 from vestibule.core.pairing import hold_back
 from vestibule.core.release import Part
-from vestibule.core.visit import facts
-from vestibule.recorder.lookups import Tables
-from vestibule.recorder.sessions import Sessions
 
-NOON = 1_795_305_600.0
 K = 5
 KINDS = ("view", "visit")
-
-
-@cache
-def tables() -> Tables:
-    return Tables(country_database())
-
-
-def month(days: int, views: int, seed: int) -> list[list[Fact]]:
-    """Days of a site whose visitors come back, and of which one in ten never does."""
-    traffic = Traffic(random.Random(seed), visitors=views // 3, pages=300)
-    return [counted(list(traffic.views(views, NOON + 86_400 * day)), seed + day) for day in range(days)]
-
-
-def scattered(views: int, seed: int) -> list[Fact]:
-    """A log in which hundreds of addresses occur once."""
-    traffic = Traffic(random.Random(seed), visitors=40, pages=60, once=0.7)
-    return counted(list(traffic.views(views, NOON)), seed)
-
-
-def counted(hits: Sequence[Hit], seed: int) -> list[Fact]:
-    """The facts of hits, spread over the hours of their day; visits included."""
-    chosen, settings, sessions = random.Random(seed), Settings(hosts=frozenset({SITE})), Sessions()
-    found: list[Fact] = []
-    for hit in sorted(
-        (hit._replace(time=hit.time + 3600 * chosen.randrange(-8, 8)) for hit in hits), key=lambda h: h.time
-    ):
-        for fact in facts(hit, settings, tables())[0]:
-            found.append(fact)
-            if fact.kind == "view":
-                for ended in sessions.view(SITE, "d", fact.visitor.encode(), fact.time, fact.values):
-                    found.append(Fact(SITE, "visit", ended.first, ended.values, ended.visitor.decode()))
-    found += [Fact(SITE, "visit", ended.first, ended.values, ended.visitor.decode()) for ended in sessions.all()]
-    return found
 
 
 SMALL = [("scattered", 700, 1), ("scattered", 500, 2), ("month", 1500, 3), ("month", 800, 4)]
@@ -86,25 +49,6 @@ def test_reading(day: Day, kind: str) -> None:
     found = known(*day, kind)
     assert len([row for row in found.rows if row.b]) > 20
     check_reading(found)
-
-
-def check_reading(found: Known) -> None:
-    for name, dimension in found.dimensions.items():
-        truth = found.truth(name)
-        whole = len(dimension.buckets) == 1
-        for place, row in enumerate(dimension.buckets):
-            count, visitors = truth[place,]
-            assert row.count == count, (name, row)
-            assert (visitors >= found.k and row.visitors <= visitors) or whole, (name, row, visitors)
-        for row, buckets in dimension.sets:
-            inside = np.isin(dimension.of, buckets)
-            assert row.count == inside.sum()
-            assert found.visitors_in(inside) >= found.k or whole
-    for a, b in found.names:
-        true = found.truth(a, b)
-        for key, count in found.told(a, b).items():
-            assert count == true[key][0]
-            assert true[key][1] >= found.k, (a, b, key)
 
 
 @days
@@ -342,239 +286,23 @@ def test_nothing_is_left_to_hold_back(day: Day, kind: str) -> None:
     facts_of = scattered(views, seed) if name == "scattered" else month(1, views, seed)[0]
     released = releasing(partial_of(facts_of), kind, K)
     assert list(released.rows())
-    for table in released._tables.values():
+    settled, inside = released.kind, released.inside()
+    for table in settled.tables.values():
         held = table.held.copy()
         hold_back(table, K)
         assert (table.held == held).all()
     looked = 0
-    for names in nesting.ordered(released._values):
-        for third in released._values.keys() - set(names):
+    for names in nesting.ordered(settled.values):
+        for third in settled.values.keys() - set(names):
             pairs = [(min(third, each), max(third, each)) for each in names]
-            inner, outer = (released._between(third, each) for each in names)
-            if inner is None or outer is None or not all(map(released._tells, pairs)):
+            inner, outer = (settled.between(third, each) for each in names)
+            if inner is None or outer is None or not all(map(settled.tells, pairs)):
                 continue
-            for nest in released._seen[names][0] if names in released._seen else ():
+            for nest in inside.get(names, ()):
                 assert not any(map(len, nesting.expose(inner, outer, nest, K)))
                 assert not len(nesting.limiting(inner, outer, nest, K))
                 looked += 1
     assert looked > 10
-
-
-def test_kinds_that_determine_each_other() -> None:
-    """Views less the beacons of those who agreed, and less what was held back for those who did not."""
-    views = [fact for fact in month(1, 1500, 12)[0] if fact.kind == "view"]
-    agreed = {fact.visitor: random.Random(fact.visitor).random() < 0.5 for fact in views}
-    shared = ("page", "country", "device")
-    day = list(views)
-    for fact in views:
-        values = {name: fact.values[name] for name in shared}
-        if agreed[fact.visitor]:
-            day.append(Fact(SITE, "client", fact.time, {**values, "screen": ("l",)}, fact.visitor))
-        else:
-            held = {"page": values["page"], "service": ("google-analytics",), "purpose": ("statistics",)}
-            day.append(Fact(SITE, "blocked", fact.time, held, fact.visitor))
-    whole, tried = Known(day, "view", K), 0
-    for kind in ("client", "blocked"):
-        part = Known(day, kind, K)
-        check_reading(part)
-        agreeing = np.array([agreed[fact.visitor] == (kind == "client") for fact in whole.facts])
-        numbers = {
-            (row.a, row.a_value, row.b, row.b_value): row for row in whole.rows if row.a and row.part is not Part.REST
-        }
-        for row in part.rows:
-            key = (row.a, row.a_value, row.b, row.b_value)
-            if row.b == "service":
-                key = (row.a, row.a_value, "", "")
-            if not row.a or row.part is Part.REST or key not in numbers or numbers[key].count == row.count:
-                continue
-            if row.b and any(
-                bucket.part is Part.REST and bucket.a_value in key for bucket in part.rows if not bucket.b
-            ):
-                continue
-            tried += 1
-            chosen = np.array([within(fact, key) for fact in whole.facts]) & ~agreeing
-            assert whole.visitors_in(chosen) >= K, (kind, key)
-    assert tried > 30
-
-
-def consenting(views: Sequence[Fact], share: float) -> list[Fact]:
-    """A day of views, and of the beacons of as many visitors as agreed."""
-    day = list(views)
-    for fact in views:
-        if random.Random(fact.visitor).random() < share:
-            values = {name: fact.values[name] for name in ("page", "country", "device")}
-            day.append(
-                Fact(SITE, "client", fact.time, {**values, "timezone": ("tz " + values["country"][0],)}, fact.visitor)
-            )
-    return day
-
-
-def visits(*groups: tuple[str, str, int, int]) -> list[Fact]:
-    """Visitors of a page from a country, and how many of them agreed."""
-    day = []
-    for number, (page, country, count, agreed) in enumerate(groups):
-        for place in range(count):
-            chain = (page, "/blog/*") if page.startswith("/blog/") else (page,)
-            values = {"page": chain, "country": (country,)}
-            day.append(Fact(SITE, "view", 1795305600.0, values, f"{number}.{place}"))
-            if place < agreed:
-                more = {"timezone": ("tz " + country,)}
-                day.append(Fact(SITE, "client", 1795305600.0, {**values, **more}, f"{number}.{place}"))
-    return day
-
-
-@pytest.mark.parametrize(
-    "day",
-    [
-        pytest.param(lambda: consenting([f for f in month(1, 1000, 12)[0] if f.kind == "view"], 0.5), id="half agreed"),
-        pytest.param(lambda: consenting([f for f in month(1, 1000, 12)[0] if f.kind == "view"], 0.9), id="most agreed"),
-        pytest.param(
-            lambda: consenting([f for f in scattered(700, 1) if f.kind == "view"], 0.9), id="most agreed, scattered"
-        ),
-        pytest.param(
-            lambda: visits(
-                ("/a", "DE", 20, 10), ("/b", "DE", 20, 10), *((f"/r{n}", "DE", 1, n < 9) for n in range(10))
-            ),
-            id="what is left of both, by subtraction",
-        ),
-        pytest.param(
-            lambda: visits(("/", "DE", 20, 18), ("/", "FR", 20, 10), ("/", "IT", 20, 10)),
-            id="one value of three: what is withheld is known by name",
-        ),
-        pytest.param(
-            lambda: visits(*((f"/{n}", "DE", 20, 10) for n in "ab"), ("/c", "DE", 12, 10), ("/r", "DE", 1, 0)),
-            id="a value that only the kind within tells",
-        ),
-        pytest.param(
-            lambda: visits(
-                *((f"/{page}", country, 20, 10) for page in "xy" for country in ("DE", "FR")),
-                *(("/x", f"X{n}", 1, n < 19) for n in range(20)),
-                *(("/y", f"Y{n}", 1, n < 6) for n in range(20)),
-            ),
-            id="pairs of what is left",
-        ),
-        pytest.param(
-            lambda: visits(
-                ("/blog/a", "DE", 10, 10),
-                *((f"/blog/r{n}", "DE", 1, n < 8) for n in range(10)),
-                *((f"/{page}", "DE", 20, 10) for page in "xyz"),
-            ),
-            id="a folder",
-        ),
-    ],
-)
-def test_what_a_kind_leaves_of_the_whole(day: Callable[[], list[Fact]]) -> None:
-    """At every place that both tell, and in what is left there beside all that both tell below it, alone and in pairs:
-    none did not agree, or k."""
-    facts = day()
-    whole, part = Known(facts, "view", K), Known(facts, "client", K)
-    agreed = {fact.visitor for fact in facts if fact.kind == "client"}
-    left = [fact for fact in whole.facts if fact.visitor not in agreed]
-
-    def check(rest: list[Fact], *what: object) -> None:
-        assert not rest or len({fact.visitor for fact in rest}) >= K, what
-
-    shared = [name for name in part.dimensions if name in whole.dimensions]
-    told = {
-        name: {
-            row.a_value: row.path
-            for row in part.rows
-            if row.a == name and not row.b and row.part is not Part.REST and row.a_value in names_told(whole, name)
-        }
-        for name in shared
-    }
-    for name, values in told.items():
-        for value in values:
-            check([fact for fact in left if value in fact.values[name]], name, value)
-        for node in ("", *values) if values else ():
-            below = {value for value, path in values.items() if not node or node in path}
-            inside = [fact for fact in left if not node or node in fact.values[name]]
-            check([fact for fact in inside if not below & set(fact.values[name])] if below else [], name, node, "rest")
-    for a, b in combinations(shared, 2):
-        both = cells_told(whole, a, b) & cells_told(part, a, b)
-        for first, second in both:
-            check([fact for fact in left if first in fact.values[a] and second in fact.values[b]], first, second)
-        for mine, other, place in ((a, b, 0), (b, a, 1)):
-            for value in {cell[place] for cell in both}:
-                known = {cell[1 - place] for cell in both if cell[place] == value}
-                row = [fact for fact in left if value in fact.values[mine] and not known & set(fact.values[other])]
-                check(row, a, b, value, "rest")
-    # A time zone gives a country away.
-    for zone in names_told(part, "timezone"):
-        country = zone.removeprefix("tz ")
-        if country in names_told(whole, "country"):
-            check([fact for fact in left if fact.values["country"] == (country,)], zone)
-
-
-def names_told(known_: Known, name: str) -> set[str]:
-    return {row.a_value for row in known_.rows if row.a == name and not row.b and row.part is not Part.REST}
-
-
-def cells_told(known_: Known, a: str, b: str) -> set[tuple[str, str]]:
-    """Pairs of values, neither of them a remainder, that are told."""
-    leaves = [{row.a_value for row in known_.dimensions[name].buckets if row.part is Part.LEAF} for name in (a, b)]
-    return {
-        (row.a_value, row.b_value)
-        for row in known_.rows
-        if (row.a, row.b) == (a, b) and row.a_value in leaves[0] and row.b_value in leaves[1]
-    }
-
-
-@pytest.mark.parametrize("services", [("ga",), ("ga", "yt")], ids=["a service", "two services"])
-def test_kinds_that_leave_few_together(services: tuple[str, ...]) -> None:
-    """Views less the beacons of those who agreed *and* less what was held back for those who did not: what is left are
-    those who agreed, but whose browser sent no beacon. What was held back is told by service, too, and the sum of all
-    that is told below a page is that page's."""
-    views = [fact for fact in month(1, 1500, 12)[0] if fact.kind == "view"]
-    said = {fact.visitor: random.Random(fact.visitor).random() for fact in views}
-    day = list(views)
-    for fact in views:
-        if said[fact.visitor] < 0.47:
-            values = {name: fact.values[name] for name in ("page", "country", "device")}
-            day.append(Fact(SITE, "client", fact.time, {**values, "screen": ("l",)}, fact.visitor))
-        elif said[fact.visitor] < 0.96:
-            for service in services:
-                held = {"page": fact.values["page"], "service": (service,), "purpose": (f"for {service}",)}
-                day.append(Fact(SITE, "blocked", fact.time, held, fact.visitor))
-    whole, agreed, refused = (Known(day, kind, K) for kind in ("view", "client", "blocked"))
-    tried = 0
-    for page, by_service in sums_by(refused, "page", "service").items():
-        if page not in names_told(whole, "page") & names_told(agreed, "page"):
-            continue
-        counts = [
-            next(
-                row.count
-                for row in one.rows
-                if (row.a, row.a_value, row.b) == ("page", page, "") and row.part is not Part.REST
-            )
-            for one in (whole, agreed)
-        ]
-        left = [fact for fact in views if said[fact.visitor] >= 0.96 and page in fact.values["page"]]
-        for count in by_service.values():
-            assert len(left) == counts[0] - counts[1] - count, page
-            assert not left or len({fact.visitor for fact in left}) >= K, page
-            tried += 1
-    assert tried > 3
-
-
-def sums_by(found: Known, a: str, b: str) -> dict[str, dict[str, int]]:
-    """For each value that is told what all told pairs below it sum up to, by the other value, where all are told."""
-    matrix, true = found.dense(a, b), found.true_matrix(a, b)
-    others = [row.a_value for row in found.dimensions[b].buckets]
-    sums: dict[str, dict[str, int]] = {}
-    for row, buckets in found.dimensions[a].sets:
-        if row.part is Part.REST:
-            continue
-        for column, other in enumerate(others):
-            cells = [(matrix[bucket, column], true[bucket, column]) for bucket in buckets.tolist()]
-            if all(told >= 0 or not there for told, there in cells):
-                sums.setdefault(row.a_value, {})[other] = int(sum(there for _, there in cells))
-    return sums
-
-
-def within(fact: Fact, key: tuple[str, str, str, str]) -> bool:
-    a, a_value, b, b_value = key
-    return a_value in fact.values[a] and (not b or b_value in fact.values[b])
 
 
 @days

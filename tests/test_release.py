@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from scipy.optimize import linprog
 
 from vestibule.core import pairing
+from vestibule.core.folding import fold
 from vestibule.core.release import (
     EXACT,
     RARE,
@@ -24,8 +25,8 @@ from vestibule.core.release import (
     Single,
     at_least,
     at_most,
-    fold,
 )
+from vestibule.core.values import Values
 
 K = 5
 
@@ -177,7 +178,8 @@ def test_estimates_are_not_trusted_to_a_visitor() -> None:
     assert at_least(EXACT) == at_most(EXACT) == EXACT
     assert at_least(number) < number < at_most(number)
     root = Single("", (), number + 2, number + 9)
-    shown = fold("page", root, [Single("/a", (), number, number), Single("/b", (), 2, 2)], K)
+    values = Values(root, [Single("/a", (), number, number), Single("/b", (), 2, 2)])
+    shown = fold("page", values, values.amounts, K)
     # Nine visitors more than /a has may be an error of the estimate: /b must not be told as the remainder.
     assert [bucket.value for bucket in shown.buckets] == [RARE]
 

@@ -6,6 +6,6 @@
 - what is held back: `services`, `trackers`, `tables`, `signatures`, `patterns`, `blocklist`, `filters`
 - what is counted: `hits`, `beacons`, `pixels`, `seen`, `visit`, `drops`, `dimensions`; and what that is looked up in:
   `agents`, `campaigns`, `networks`, `pages`, `referrers`, `trees`
-- what is told of it: `partials`, `cells`, `nesting`, `leaving`, `folding`, `pairing`, `release`
+- what is told of it: `partials`, `cells`, `values`, `folding`, `pairing`, `nesting`, `kind`, `leaving`, `release`
 - and of ourselves: `meter`, `memo`, `errors`; colours: `contrast`
 """

@@ -12,28 +12,22 @@ visitors the counts are estimates, and the bound allows for their error.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from operator import attrgetter
 
 import numpy as np
-from numpy.typing import NDArray
 
-Numbers = NDArray[np.int64]
-Flags = NDArray[np.bool_]
+from vestibule.core.values import Amounts, Flags, Numbers, Values, at_most, bounds
 
 RARE = "(rare)"
 """The name of the root's remainder: what is too rare to be told in any way."""
 
-EXACT = 4096
-"""Up to here the store counts visitors exactly."""
+ROOT = 0
+"""The root's number."""
 
-ERROR = 0.03
-"""How far an estimate above ``EXACT`` may be off, relatively: about ten standard deviations."""
-
-ROOT = ""
-"""The root's key in a fold map; no value of a dimension is empty."""
+OWN, PARENT, WITHIN = range(3)
+"""The rows of ``Fold.of``."""
 
 
 class Part(StrEnum):
@@ -46,16 +40,6 @@ class Part(StrEnum):
     LEAF = "leaf"
     NODE = "node"
     REST = "rest"
-
-
-@dataclass(frozen=True, slots=True)
-class Single:
-    """What was counted of one value, all below it included. path: its ancestors, nearest first, the root left out."""
-
-    value: str
-    path: tuple[str, ...]
-    count: int
-    visitors: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,17 +79,16 @@ def measures(buckets: Sequence[Bucket]) -> Measures:
 class Fold:
     """The fold map of one dimension, and its buckets. Bucket numbers are places in ``buckets``, -1 is none.
 
-    own: for each released value its bucket. parent: for each released value the bucket of its parent's remainder, which
-    it is not part of. within: for each value that is wholly inside one bucket, and largest there, that bucket.
-    measures: of the buckets.
+    kept: the values that are released; the root is. of: for each value, by number, three buckets: the one that it is if
+    it is released (of a node its remainder), the remainder that it is not part of then, and the one that it is wholly
+    within, and largest there. measures: of the buckets.
     """
 
     dimension: str
     nodes: tuple[Bucket, ...]
     buckets: tuple[Bucket, ...]
-    own: dict[str, int]
-    parent: dict[str, int]
-    within: dict[str, int]
+    kept: Flags
+    of: Numbers
     measures: Measures
 
     @property
@@ -114,107 +97,106 @@ class Fold:
         return any(bucket.part is Part.LEAF for bucket in self.buckets)
 
 
-def at_least(visitors: int) -> int:
-    """Return how many visitors there are at least, given the store's number."""
-    return visitors if visitors <= EXACT else int(visitors * (1 - ERROR))
+def tellable(values: Values, amounts: Amounts, told: Flags, k: int) -> Flags:
+    """Of values that would be told those that may be; the root is among them.
 
-
-def at_most(visitors: int) -> int:
-    """Return how many visitors there are at most, given the store's number."""
-    return visitors if visitors <= EXACT else int(visitors * (1 + ERROR)) + 1
-
-
-def bounds(visitors: Numbers) -> tuple[Numbers, Numbers]:
-    """Return ``at_least`` and ``at_most`` of many numbers."""
-    estimated = visitors > EXACT
-    if not estimated.any():
-        return visitors, visitors
-    low = np.where(estimated, (visitors * (1 - ERROR)).astype(np.int64), visitors)
-    high = np.where(estimated, (visitors * (1 + ERROR)).astype(np.int64) + 1, visitors)
-    return low, high
-
-
-def fold(
-    dimension: str, root: Single, singles: Iterable[Single], k: int, withheld: Collection[str] = frozenset()
-) -> Fold:
-    """Decide which values of one dimension are released.
-
-    root: all facts of the kind (its value and path don't matter). singles: each value and each ancestor once.
-    withheld: values that are folded however many visitors they have.
+    Not those with fewer than ``k`` visitors. And where what remains of a value (or of the root) beside the nearest
+    values that are told below it would be some, but too few, the smallest of these joins it. Either takes with it all
+    that is below: from that it could be summed up.
     """
-    by_value = {single.value: single for single in singles if single.value}
-    children: dict[str, list[Single]] = {}
-    for single in by_value.values():
-        parent = single.path[0] if single.path and single.path[0] in by_value else ROOT
-        children.setdefault(parent, []).append(single)
-    folding = _Folding(k, children, withheld)
-    folding.settle(ROOT, Single(RARE, (), root.count, root.visitors), -1)
-    return Fold(
-        dimension,
-        tuple(folding.nodes),
-        tuple(folding.buckets),
-        folding.own,
-        folding.parent,
-        folding.within,
-        measures(folding.buckets),
-    )
+    told = told & (amounts.counts > 0)
+    few = told & (amounts.lowest < k)
+    few[ROOT] = False
+    kept = told & ~values.below(few)
+    kept[ROOT] = True
+    above = values.above(kept)
+    counts, lowest = _remainders(values, amounts, kept, above)
+    lacking = (counts > 0) & (lowest < k)
+    kept[ROOT] = False
+    children = np.flatnonzero(kept & lacking[above])
+    if len(children):
+        # One is enough: it has k visitors itself.
+        of = (values.ranks, amounts.counts, amounts.visitors, above)
+        order = children[np.lexsort([column[children] for column in of])]
+        _, first = np.unique(above[order], return_index=True)
+        joining = np.zeros(len(values), dtype=bool)
+        joining[order[first]] = True
+        kept &= ~values.below(joining)
+    kept[ROOT] = True
+    return kept
 
 
-class _Folding:
+def _remainders(values: Values, amounts: Amounts, kept: Flags, above: Numbers) -> tuple[Numbers, Numbers]:
+    """For each value facts and least visitors of what remains of it beside the nearest kept values below it."""
+    # Of what is not kept itself, but has kept values below it, only a part remains.
+    children, folded = np.flatnonzero(kept)[1:], np.flatnonzero(values.lifted(kept.astype(np.int64)) == 0)
+
+    def without(totals: Numbers, taken: Numbers) -> Numbers:
+        return totals - np.bincount(above[children], weights=taken[children], minlength=len(kept)).astype(np.int64)
+
+    lowest = without(amounts.lowest, amounts.most)
+    np.maximum.at(lowest, above[folded], amounts.lowest[folded])
+    return without(amounts.counts, amounts.counts), lowest
+
+
+def fold(dimension: str, values: Values, amounts: Amounts, k: int, told: Flags | None = None) -> Fold:
+    """Decide which values of one dimension are released. told: those that may be, if not all."""
+    # What is folded takes with it all that is below.
+    folded = (amounts.lowest < k) | (amounts.counts <= 0)
+    if told is not None:
+        folded |= ~told
+    folded[ROOT] = False
+    kept = tellable(values, amounts, ~values.below(folded), k)
+    above = values.above(kept)
+    counts, lowest = _remainders(values, amounts, kept, above)
+    building = _Building(values, amounts, (counts, np.where(lowest >= k, lowest, 0)))
+    ranked = np.flatnonzero(kept)[1:]
+    ranked = ranked[np.lexsort((values.ranks[ranked], amounts.counts[ranked], amounts.visitors[ranked]))][::-1]
+    for number in ranked.tolist():
+        building.children.setdefault(int(above[number]), []).append(number)
+    building.settle(ROOT, -1)
+    # A folded value lies in the remainder of its parent; a leaf has none.
+    hidden = np.flatnonzero(~kept & kept[values.parents])
+    rest = building.of[OWN, values.parents[hidden]]
+    inside = building.of[WITHIN, values.parents[hidden]] < 0
+    building.of[WITHIN, hidden[inside]] = rest[inside]
+    buckets = tuple(building.buckets)
+    return Fold(dimension, tuple(building.nodes), buckets, kept, building.of, measures(buckets))
+
+
+class _Building:
     """One walk down one tree. Trees are at most a few levels deep, so recursion is safe."""
 
-    def __init__(self, k: int, children: dict[str, list[Single]], withheld: Collection[str]) -> None:
-        self.k, self.children, self.withheld = k, children, withheld
+    def __init__(self, values: Values, amounts: Amounts, remainders: tuple[Numbers, Numbers]) -> None:
+        self.children: dict[int, list[int]] = {}
         self.nodes: list[Bucket] = []
         self.buckets: list[Bucket] = []
-        self.own: dict[str, int] = {}
-        self.parent: dict[str, int] = {}
-        self.within: dict[str, int] = {}
+        self.of: Numbers = np.full((3, len(values)), -1, dtype=np.int64)
+        self._singles = values.singles
+        self._amounts = amounts.counts.tolist(), amounts.visitors.tolist()
+        self._rests = remainders[0].tolist(), remainders[1].tolist()
 
-    def settle(self, key: str, node: Single, above: int) -> None:
-        """Decide on the children of a released node; ``above`` is the bucket of its parent's remainder."""
-        released, folded = self._divide(node, self.children.get(key, []))
-        count = node.count - sum(child.count for child in released)
+    def settle(self, number: int, above: int) -> None:
+        """Make the buckets of a released value; ``above`` is the bucket of its parent's remainder."""
+        single = self._singles[number]
+        value, path = (single.value, single.path) if number else (RARE, ())
+        whole = (path, self._amounts[0][number], self._amounts[1][number])
+        children = self.children.get(number, [])
         bucket = -1
-        if not released and key != ROOT:
-            bucket = self._add(node, Part.LEAF, node.count, node.visitors)
-            self.within[key] = bucket
+        if number and not children:
+            bucket = self._add(Bucket(value, Part.LEAF, *whole))
+            self.of[WITHIN, number] = bucket
         else:
-            if key != ROOT:
-                self.nodes.append(Bucket(node.value, Part.NODE, node.path, node.count, node.visitors))
-            if count > 0:
-                visitors = _remainder(node, released, folded)
+            if number:
+                self.nodes.append(Bucket(value, Part.NODE, *whole))
+            if self._rests[0][number] > 0:
                 # The root as a whole is its kind's total, which may be told; how few visitors it has may not.
-                bucket = self._add(node, Part.REST, count, visitors if visitors >= self.k else 0)
-                for child in folded:
-                    self.within[child.value] = bucket
-        self.own[key] = bucket
-        self.parent[key] = above
-        for child in released:
-            self.settle(child.value, child, bucket)
+                bucket = self._add(Bucket(value, Part.REST, path, self._rests[0][number], self._rests[1][number]))
+        self.of[OWN, number] = bucket
+        self.of[PARENT, number] = above
+        for child in children:
+            self.settle(child, bucket)
 
-    def _divide(self, node: Single, children: list[Single]) -> tuple[list[Single], list[Single]]:
-        if not children:
-            return [], []
-        ranked = sorted(children, key=attrgetter("visitors", "count", "value"), reverse=True)
-        released: list[Single] = []
-        folded: list[Single] = []
-        for child in ranked:
-            told = at_least(child.visitors) >= self.k and child.value not in self.withheld
-            (released if told else folded).append(child)
-        while released and sum(child.count for child in released) < node.count:
-            if _remainder(node, released, folded) >= self.k:
-                break
-            folded.append(released.pop())
-        return released, folded
-
-    def _add(self, node: Single, part: Part, count: int, visitors: int) -> int:
-        self.buckets.append(Bucket(node.value, part, node.path, count, visitors))
+    def _add(self, bucket: Bucket) -> int:
+        self.buckets.append(bucket)
         return len(self.buckets) - 1
-
-
-def _remainder(node: Single, released: Sequence[Single], folded: Sequence[Single]) -> int:
-    """Return how many visitors at least the node's remainder has."""
-    largest = max((at_least(child.visitors) for child in folded), default=0)
-    left = at_least(node.visitors) - sum(at_most(child.visitors) for child in released) if released else node.visitors
-    return max(largest, left)

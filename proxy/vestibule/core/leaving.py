@@ -1,172 +1,224 @@
 """What kinds that lie within another kind leave of it: views less the beacons of those who agreed are the views of
 everybody else.
 
-Nobody is told that, but anyone can subtract. So it is folded as if it were a kind of its own (``folding``), by what is
-told of both: a value of which too few are left, or whose being told leaves too few elsewhere, is not told of the kind
-within.
+Nobody is told that, but anyone can subtract. So it is looked at as if it were a kind of its own, by what is told of
+both: a value of which too few are left, or whose being told leaves too few elsewhere, is not told of the kind within.
+The same is done with what is left beside what is told of each of the other kinds within, and of each of their values
+(a view may be blocked for one service and not for another, and is counted with each that it is blocked for).
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
-from typing import NamedTuple
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from vestibule.core.folding import ROOT, Flags, Fold, Numbers, Part, Single, at_least, at_most, bounds, fold
-from vestibule.core.pairing import Counted, Table, Values, hold_back, table
+from vestibule.core.folding import OWN, ROOT, Bucket, Fold, fold, tellable
+from vestibule.core.kind import Kind, Known, Names, paired
+from vestibule.core.pairing import Counted, hold_back, margins, table
+from vestibule.core.values import Amounts, Flags, Numbers, Values, at_most
 
 
-class Told(NamedTuple):
-    """A number that is told. visitors, most: how many there are at least, and at the most."""
+class Leaving:
+    """A kind that lies within another, the whole, beside kinds of which is settled what they tell."""
 
-    count: int  # type: ignore[assignment]  # hides the method of tuples
-    visitors: int
-    most: int
+    def __init__(self, kind: Kind, whole: Kind, beside: Sequence[Kind], k: int) -> None:
+        """No two dimensions that the kind shares with the whole are those of a kind beside it, too."""
+        self._kind, self._whole, self._k = kind, whole, k
+        self._shared = sorted(kind.values.keys() & whole.values.keys())
+        self._own = {dimension: _Seen(kind, whole, dimension) for dimension in self._shared}
+        self._beside = {dimension: list(self._shown(beside, dimension)) for dimension in self._shared}
+        self._looked: dict[str, bytes] = {}
+
+    def give_up(self) -> set[str]:
+        """Withhold values of which the kinds leave only a few visitors; return the dimensions that changed."""
+        changed: set[str] = set()
+        while fresh := {name for dimension in self._shared for name in self._give_up(dimension)}:
+            changed |= fresh
+        return changed
+
+    def hold_back(self, names: Names) -> None:
+        """Hold back pairs of which the kinds leave only a few visitors: as pairs, or as values where only one of the
+        dimensions is the whole's, too."""
+        shared = [name for name in names if name in self._own]
+        if not self._kind.tells(names):
+            return
+        if len(shared) == len(names):
+            self._hold_back_pairs(names)
+        elif shared:
+            self._hold_back_values(names, shared[0])
+
+    # - by values
+
+    def _give_up(self, dimension: str) -> Iterator[str]:
+        seen = self._own[dimension]
+        own = seen.known(self._kind.counted(dimension))
+        told = own.told & self._whole.folds[dimension].kept
+        if self._looked.get(dimension) == told.tobytes():
+            return
+        self._looked[dimension] = told.tobytes()
+        bad = self._given_away(dimension, own, told)
+        few = self._few(self._left(dimension, own))
+        if self._kind.withhold(dimension, seen.own(bad)):
+            yield dimension
+        for inner, values in self._inside_of(dimension, seen.own(few)):
+            if self._kind.withhold(inner, values):
+                yield inner
+
+    def _given_away(self, dimension: str, own: Known, told: Flags) -> Flags:
+        """Of the values that are told those of which too few are left, or that leave too few elsewhere: alone, and
+        with what is told of the kinds beside."""
+        bad = self._bad(dimension, self._left(dimension, own), told)
+        for away in self._beside[dimension]:
+            both = told & away.told
+            if both[1:].any():
+                bad |= self._bad(dimension, self._left(dimension, own, away), both)
+        return bad
+
+    def _left(self, dimension: str, *away: Known) -> Amounts:
+        """What is left of the whole's values. (Where facts of one visit are counted several times over, less than
+        nothing may be left of the whole: then it says nothing of its values, and these say nothing of each other.)"""
+        values = self._whole.values[dimension]
+        amounts = values.amounts
+        counts = np.maximum(amounts.counts - sum(each.counts for each in away), 0)
+        lowest = values.lifted(np.maximum(amounts.lowest - sum(each.most for each in away), 0))
+        return Amounts(counts, lowest, lowest, np.minimum(counts, amounts.most))
+
+    def _bad(self, dimension: str, left: Amounts, told: Flags) -> Flags:
+        if self._few(left)[ROOT]:
+            # That nothing is left of one value says that it is left of the others.
+            bad = told.copy()
+        else:
+            bad = told & (left.counts > 0) & ~tellable(self._whole.values[dimension], left, told, self._k)
+        bad[ROOT] = False
+        return bad
+
+    def _few(self, left: Amounts) -> Flags:
+        """The values of which some are left, but too few; all of them, where of the whole too few are left."""
+        few = (left.counts > 0) & (left.lowest < self._k)
+        return few if not few[ROOT] else left.counts > 0
+
+    def _inside_of(self, outer: str, values: Flags) -> Iterator[tuple[str, Flags]]:
+        """For each dimension that the whole has not what lies wholly in one of some values."""
+        values[ROOT] = False
+        for inner in sorted(self._kind.values.keys() - self._own.keys()) if values.any() else ():
+            pairs = self._kind.pairs[paired(outer, inner)]
+            of_outer, of_inner = (pairs.a, pairs.b) if outer < inner else (pairs.b, pairs.a)
+            wholly = values[of_outer] & (pairs.counts == self._kind.values[inner].amounts.counts[of_inner])
+            found = np.zeros(len(self._kind.values[inner]), dtype=bool)
+            found[of_inner[wholly]] = True
+            yield inner, found
+
+    def _shown(self, beside: Sequence[Kind], dimension: str) -> Iterator[Known]:
+        """What is told of a dimension by other kinds, by itself and beside each value of a dimension that this kind
+        does not share with the whole."""
+        for kind in beside:
+            if dimension in kind.values:
+                seen = _Seen(kind, self._whole, dimension)
+                yield seen.known(kind.counted(dimension))
+                for names in kind.tables:
+                    others = set(names) - {dimension}
+                    if len(others) == 1 and not others & set(self._shared) and kind.tells(names):
+                        for _, known in kind.beside(dimension, *others):
+                            yield seen.known(known)
+
+    # - by pairs
+
+    def _hold_back_values(self, names: Names, shared: str) -> None:
+        """Look at the values of the shared dimension beside each bucket of the other one."""
+        (other,) = set(names) - {shared}
+        found, seen = self._kind.between(shared, other), self._own[shared]
+        assert found is not None
+        for column, known in self._kind.beside(shared, other):
+            mine = seen.known(known)
+            bad = seen.own(self._given_away(shared, mine, mine.told & self._whole.folds[shared].kept))
+            if bad.any():
+                rows = self._kind.folds[shared].of[OWN, bad]
+                found.held[(found.columns == column) & np.isin(found.rows, rows)] = True
+
+    def _hold_back_pairs(self, names: Names) -> None:
+        """Hold back what could not be told of the pairs that are left."""
+        if names not in self._whole.pairs:
+            return
+        lefts: list[Amounts] = []
+        folds: list[Fold] = []
+        for dimension in names:
+            own = self._own[dimension].known(self._kind.counted(dimension))
+            lefts.append(self._left(dimension, own))
+            told = own.told & self._whole.folds[dimension].kept
+            folds.append(fold(dimension, self._whole.values[dimension], lefts[-1], self._k, told))
+        pairs = self._left_pairs(names, folds)
+        left = table(folds[0], folds[1], (*margins(lefts[0], lefts[1]), pairs), exact=False)
+        hold_back(left, self._k)
+        width = max(len(folds[1].buckets), 1)
+        hidden = (left.rows * width + left.columns)[left.held]
+        mine = self._kind.tables[names]
+        row, column = (
+            self._places(each, self._kind.folds[name].buckets)[cells]
+            for name, each, cells in zip(names, folds, (mine.rows, mine.columns), strict=True)
+        )
+        mine.held[(row >= 0) & (column >= 0) & np.isin(row * width + column, hidden)] = True
+
+    def _left_pairs(self, names: Names, folds: Sequence[Fold]) -> Counted:
+        """The pairs that are left, of values that could be told: of others not all pairs are known."""
+        width = len(folds[1].kept)
+        keys: list[Numbers] = []
+        counts: list[Numbers] = []
+        visitors: list[Numbers] = []
+        theirs, mine = self._whole.pairs[names], self._kind.pairs[names]
+        of_a, of_b = (self._own[name].of_own for name in names)
+        for sign, a, b, pairs in ((1, theirs.a, theirs.b, theirs), (-1, of_a[mine.a], of_b[mine.b], mine)):
+            known = (a >= 0) & (b >= 0) & folds[0].kept[a] & folds[1].kept[b]
+            keys.append(a[known] * width + b[known])
+            counts.append(sign * pairs.counts[known])
+            visitors.append(pairs.lowest[known] if sign > 0 else -pairs.most[known])
+        key, places = np.unique(np.concatenate(keys), return_inverse=True)
+        count, visitor = np.zeros((2, len(key)), dtype=np.int64)
+        np.add.at(count, places, np.concatenate(counts))
+        np.add.at(visitor, places, np.concatenate(visitors))
+        some = count > 0
+        return Counted(key[some] // width, key[some] % width, count[some], np.maximum(visitor[some], 0))
+
+    def _places(self, folded: Fold, buckets: Sequence[Bucket]) -> Numbers:
+        """For each bucket of the kind that one of what is left that it lies in; -1 for none."""
+        numbers = self._whole.values[folded.dimension].numbers
+
+        def place(bucket: Bucket) -> int:
+            chain = (numbers.get(value, ROOT) for value in (bucket.value, *bucket.path))
+            return int(folded.of[OWN, next((number for number in chain if number and folded.kept[number]), ROOT)])
+
+        return np.array([place(bucket) for bucket in buckets], dtype=np.int64)
 
 
-class Left(NamedTuple):
-    """What is left of one dimension: all of it, its values that have anything left, and what could be told of these."""
+class _Seen:
+    """A kind's dimension by the numbers of the whole's values. of_own: for each of its own numbers the whole's, -1 for
+    none."""
 
-    root: Single
-    singles: tuple[Single, ...]
-    folded: Fold
+    def __init__(self, kind: Kind, whole: Kind, dimension: str) -> None:
+        values, self._own = whole.values[dimension], kind.values[dimension]
+        self._numbers = _numbers(values, self._own)
+        self.of_own = _numbers(self._own, values)
+        # Of values that it leaves out, for they have few visitors, it has no number; but they have some.
+        few = {single.value: single for single in kind.singles[dimension] if single.value not in self._own.numbers}
+        there = [few.get(single.value) for single in values.singles]
+        self._few = (
+            np.array([single.count if single else 0 for single in there], dtype=np.int64),
+            np.array([at_most(single.visitors) if single else 0 for single in there], dtype=np.int64),
+        )
 
-    @property
-    def told(self) -> set[str]:
-        return telling(self.folded)
+    def known(self, found: Known) -> Known:
+        there = self._numbers >= 0
+        counts, most = (
+            np.where(there, each[self._numbers], few) for each, few in zip(found[1:], self._few, strict=True)
+        )
+        return Known(there & found.told[self._numbers], counts, most)
 
-
-class Taken(NamedTuple):
-    """What is taken away from a dimension: from all of it, and from its values."""
-
-    root: Told
-    of: Mapping[str, Told]
-
-
-def telling(found: Fold) -> set[str]:
-    """The values that a fold tells, remainders left out."""
-    return {bucket.value for bucket in (*found.nodes, *found.buckets) if bucket.part is not Part.REST}
-
-
-def taken(singles: Iterable[Single], root: Single) -> Taken:
-    """All that a kind counted of a dimension, whether it is told or not."""
-    return Taken(_told(root), {single.value: _told(single) for single in singles})
-
-
-def leave(
-    dimension: str, root: Single, singles: Iterable[Single], away: Iterable[Taken], told: Collection[str], k: int
-) -> Left:
-    """What is left of a kind's ``root`` and ``singles`` when others are taken ``away``; of ``told`` all numbers that it
-    takes are known. (Where facts of one visit are counted several times over, less than nothing may be left of the
-    whole: then it says nothing of its values, and these say nothing of each other.)"""
-    away = tuple(away)
-    remaining = tuple(
-        single
-        for each in singles
-        if (single := _less(each, [taken.of[each.value] for taken in away if each.value in taken.of])).count > 0
-    )
-    whole = _less(root, [taken.root for taken in away])
-    withheld = {single.value for single in remaining if single.value not in told}
-    return Left(whole, remaining, fold(dimension, whole, remaining, k, withheld))
+    def own(self, chosen: Flags) -> Flags:
+        """Some of the whole's values by the kind's own numbers; what it has not is left out."""
+        return (self.of_own >= 0) & chosen[self.of_own]
 
 
-def given_away(left: Left, told: Collection[str], k: int) -> set[str]:
-    """Of the values that are told those that must not be."""
-    if _few(left.root, k):
-        # That nothing is left of one value says that it is left of the others.
-        return set(told)
-    return {single.value for single in left.singles if single.value in told} - left.told
-
-
-def small(left: Left, k: int) -> set[str]:
-    """The values of which some are left, but too few; all of them, where of the whole too few are left."""
-    few = _few(left.root, k)
-    return {single.value for single in left.singles if few or at_least(single.visitors) < k}
-
-
-def held_pairs(
-    lefts: tuple[Left, Left],
-    whole: tuple[tuple[Single, ...], tuple[Single, ...], Counted],
-    within: tuple[tuple[Single, ...], tuple[Single, ...], Counted],
-    k: int,
-) -> Held:
-    """Which pairs of what is left cannot be told. whole, within: a kind's singles of both dimensions, and its pairs."""
-    values = [Values(left.singles) for left in lefts]
-    counted = _less_pairs(lefts, whole, within)
-    a, b = ((left.folded, each.buckets(left.folded)) for left, each in zip(lefts, values, strict=True))
-    root = lefts[0].root
-    found = table(a, b, root, (values[0].margin(first=True), values[1].margin(first=False), counted))
-    hold_back(found, k)
-    return Held((lefts[0].folded, lefts[1].folded), found)
-
-
-class Held:
-    """Pairs of buckets of two folds, and which of them are held back."""
-
-    def __init__(self, folds: tuple[Fold, Fold], found: Table) -> None:
-        self._folds = folds
-        self._width = max(len(folds[1].buckets), 1)
-        self._keys = (found.rows * self._width + found.columns)[found.held]
-
-    def among(self, folds: tuple[Fold, Fold], found: Table) -> Flags:
-        """Of the pairs of other folds those that lie in pairs that are held back here."""
-        rows, columns = (_places(mine, theirs) for mine, theirs in zip(self._folds, folds, strict=True))
-        row, column = rows[found.rows], columns[found.columns]
-        return (row >= 0) & (column >= 0) & np.isin(row * self._width + column, self._keys)
-
-
-def _places(mine: Fold, theirs: Fold) -> Numbers:
-    """For each bucket of another fold the one of mine that it lies in; -1 for none."""
-
-    def place(chain: Iterator[str]) -> int:
-        return next((mine.own[value] for value in chain if value in mine.own), mine.own[ROOT])
-
-    return np.array([place(iter((each.value, *each.path))) for each in theirs.buckets], dtype=np.int64)
-
-
-def _less_pairs(
-    lefts: tuple[Left, Left],
-    whole: tuple[tuple[Single, ...], tuple[Single, ...], Counted],
-    within: tuple[tuple[Single, ...], tuple[Single, ...], Counted],
-) -> Counted:
-    """The pairs that are left, of values that could be told: of others not all pairs are known."""
-    width = len(lefts[1].singles) + 1
-    keys: list[Numbers] = []
-    counts: list[Numbers] = []
-    visitors: list[Numbers] = []
-    for sign, (first, second, pairs) in ((1, whole), (-1, within)):
-        a, b = _numbers(lefts[0], first)[pairs.a], _numbers(lefts[1], second)[pairs.b]
-        known = (a >= 0) & (b >= 0)
-        low, high = bounds(pairs.visitors[known])
-        keys.append(a[known] * width + b[known])
-        counts.append(sign * pairs.counts[known])
-        visitors.append(low if sign > 0 else -high)
-    unique, places = np.unique(np.concatenate(keys), return_inverse=True)
-    count, visitor = np.zeros((2, len(unique)), dtype=np.int64)
-    np.add.at(count, places, np.concatenate(counts))
-    np.add.at(visitor, places, np.concatenate(visitors))
-    there = count > 0
-    return Counted(unique[there] // width, unique[there] % width, count[there], np.maximum(visitor[there], 0))
-
-
-def _numbers(left: Left, singles: tuple[Single, ...]) -> Numbers:
-    """For each value's number in a kind its number in what is left, -1 where that could not be told; the root is 0."""
-    told = left.told
-    known = {single.value: number for number, single in enumerate(left.singles, 1) if single.value in told}
-    return np.array([0, *(known.get(single.value, -1) for single in singles)], dtype=np.int64)
-
-
-def _few(single: Single, k: int) -> bool:
-    return single.count > 0 and at_least(single.visitors) < k
-
-
-def _told(single: Single) -> Told:
-    return Told(single.count, at_least(single.visitors), at_most(single.visitors))
-
-
-def _less(single: Single, taken: Iterable[Told]) -> Single:
-    count, visitors = single.count, at_least(single.visitors)
-    for each in taken:
-        count, visitors = count - each.count, visitors - each.most
-    return Single(single.value, single.path, max(count, 0), max(visitors, 0))
+def _numbers(values: Values, others: Values) -> Numbers:
+    """For each of some values the number that it has among others, -1 for none."""
+    found = [others.numbers.get(single.value, -1) for single in values.singles[1:]]
+    return np.array([ROOT, *found], dtype=np.int64)

@@ -15,8 +15,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vestibule.core.folding import Bucket, Flags, Fold, Measures, Numbers, Part, measures
+from vestibule.core.folding import Bucket, Fold, Measures, Part, measures
 from vestibule.core.pairing import Table, ranked
+from vestibule.core.values import Flags, Numbers
 
 Candidates = tuple[tuple[str, Sequence[Bucket]], ...]
 """Dimensions and buckets of them, in the order in which they are given up."""

@@ -10,12 +10,13 @@ exact.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 
-from vestibule.core.folding import ROOT, Flags, Fold, Numbers, Single, at_least, bounds
+from vestibule.core.folding import OWN, PARENT, WITHIN, Fold
+from vestibule.core.values import Amounts, Flags, Numbers, bounds
 
 _DENSE = 16
 """For each key that there is, how many there may be at most for all of these to get a place."""
@@ -34,35 +35,6 @@ class Pairs:
     visitors: Numbers
 
 
-class Values:
-    """One dimension's values, numbered: number 0 is the root, the others follow as the singles do."""
-
-    def __init__(self, singles: Sequence[Single]) -> None:
-        self._places = {value: place for place, value in enumerate((ROOT, *(single.value for single in singles)))}
-        self._counts = np.array([single.count for single in singles], dtype=np.int64)
-        self._visitors = np.array([single.visitors for single in singles], dtype=np.int64)
-
-    def known(self, k: int) -> Flags:
-        """For each number whether its value has ``k`` visitors; the root counts as if it had."""
-        return np.concatenate(([True], bounds(self._visitors)[0] >= k))
-
-    def margin(self, *, first: bool) -> Counted:
-        """Every value beside the other dimension's root."""
-        own = np.arange(1, len(self._counts) + 1, dtype=np.int64)
-        roots = np.zeros(len(own), dtype=np.int64)
-        return Counted(own if first else roots, roots if first else own, self._counts, self._visitors)
-
-    def buckets(self, folded: Fold) -> Numbers:
-        """For each value the bucket that it is, the one that it is taken from, and the one that it is within."""
-        table = np.full((3, len(self._places)), -1, dtype=np.int64)
-        for row, known in enumerate((folded.own, folded.parent, folded.within)):
-            for value, bucket in known.items():
-                place = self._places.get(value)
-                if place is not None:
-                    table[row, place] = bucket
-        return table
-
-
 @dataclass(frozen=True, slots=True)
 class Counted:
     """Pairs by their values' numbers."""
@@ -71,6 +43,16 @@ class Counted:
     b: Numbers
     counts: Numbers
     visitors: Numbers
+
+    @property
+    def lowest(self) -> Numbers:
+        """How many visitors there are at least."""
+        return bounds(self.visitors)[0]
+
+    @property
+    def most(self) -> Numbers:
+        """How many visitors there are at most."""
+        return bounds(self.visitors)[1]
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,38 +86,44 @@ class Table:
         )
 
 
-def table(a: tuple[Fold, Numbers], b: tuple[Fold, Numbers], root: Single, parts: Iterable[Counted]) -> Table:
-    """Work out each pair of buckets from the pairs of values. a, b: a fold, and ``Values.buckets`` of it.
+def margins(a: Amounts, b: Amounts) -> tuple[Counted, Counted]:
+    """Every value beside the other dimension's root."""
+    of_a, of_b = (np.arange(len(amounts.counts), dtype=np.int64) for amounts in (a, b))
+    first = Counted(of_a, np.zeros_like(of_a), a.counts, a.visitors)
+    # Both roots were among the first.
+    return first, Counted(np.zeros_like(of_b[1:]), of_b[1:], b.counts[1:], b.visitors[1:])
+
+
+def table(a: Fold, b: Fold, parts: Iterable[Counted], exact: bool = True) -> Table:
+    """Work out each pair of buckets from the pairs of values and the margins. exact: whether their visitors are what
+    the store counted; else there are so many at least.
 
     A remainder is its node less the released children, so a pair of values counts, with alternating signs, towards the
     buckets of its values and those of their parents. For visitors only what is certain is used: a pair of values that
     lies wholly within the pair of buckets, and the node's own pair less all that was released below it.
     """
-    size = max(len(b[0].buckets), 1)
+    size = max(len(b.buckets), 1)
     pairs = _joined(parts)
-    low, high = bounds(pairs.visitors)
-    of_a, of_b = a[1].take(pairs.a, axis=1), b[1].take(pairs.b, axis=1)
+    # But nobody counts without a fact.
+    low, high = (pairs.lowest, pairs.most) if exact else (pairs.visitors, pairs.counts)
+    of_a, of_b = a.of.take(pairs.a, axis=1), b.of.take(pairs.b, axis=1)
     in_a, in_b, before = of_a >= 0, of_b >= 0, of_a * size
     keys: list[Numbers] = []
     counts: list[Numbers] = []
     lowest: list[Numbers] = []
     for first, second, count, bound in (
-        (0, 0, pairs.counts, low),
-        (1, 0, -pairs.counts, -high),
-        (0, 1, -pairs.counts, -high),
-        (1, 1, pairs.counts, np.zeros_like(low)),
+        (OWN, OWN, pairs.counts, low),
+        (PARENT, OWN, -pairs.counts, -high),
+        (OWN, PARENT, -pairs.counts, -high),
+        (PARENT, PARENT, pairs.counts, np.zeros_like(low)),
     ):
-        known = np.flatnonzero(in_a[first] & in_b[second])
-        keys.append(before[first, known] + of_b[second, known])
-        counts.append(count[known])
-        lowest.append(bound[known])
-    inside = np.flatnonzero(in_a[2] & in_b[2])
-    if a[0].own[ROOT] >= 0 and b[0].own[ROOT] >= 0:
-        keys.append(np.array([a[0].own[ROOT] * size + b[0].own[ROOT]], dtype=np.int64))
-        counts.append(np.array([root.count], dtype=np.int64))
-        lowest.append(np.array([at_least(root.visitors)], dtype=np.int64))
-    within = before[2, inside] + of_b[2, inside]
-    key, place, wholly = ranked(np.concatenate(keys), within, len(a[0].buckets) * size)
+        there = np.flatnonzero(in_a[first] & in_b[second])
+        keys.append(before[first, there] + of_b[second, there])
+        counts.append(count[there])
+        lowest.append(bound[there])
+    inside = np.flatnonzero(in_a[WITHIN] & in_b[WITHIN])
+    within = before[WITHIN, inside] + of_b[WITHIN, inside]
+    key, place, wholly = ranked(np.concatenate(keys), within, len(a.buckets) * size)
     count, visitors = (_sums(place, np.concatenate(values), len(key)) for values in (counts, lowest))
     found = wholly >= 0
     np.maximum.at(visitors, wholly[found], low[inside[found]])
@@ -143,11 +131,11 @@ def table(a: tuple[Fold, Numbers], b: tuple[Fold, Numbers], root: Single, parts:
     key, count = key[some], count[some]
     visitors = np.clip(visitors[some], 0, count)
     rows, columns = key // size, key % size
-    # What a remainder's pairs have is a lower bound only; but nobody counts without a fact.
-    exact = ~(a[0].measures.rests[rows] | b[0].measures.rests[columns])
-    most = np.where(exact, np.minimum(bounds(visitors)[1], count), count)
+    # What a remainder's pairs have is a lower bound only.
+    known = ~(a.measures.rests[rows] | b.measures.rests[columns])
+    most = np.where(known, np.minimum(bounds(visitors)[1], count), count) if exact else count
     held = np.zeros(len(key), dtype=bool)
-    return Table(rows, columns, count, visitors, most, held, a[0].measures.lowest, b[0].measures.lowest)
+    return Table(rows, columns, count, visitors, most, held, a.measures.lowest, b.measures.lowest)
 
 
 def _joined(parts: Iterable[Counted]) -> Counted:
