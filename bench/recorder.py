@@ -29,7 +29,7 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
-from bench.traffic import SITE, Traffic
+from bench.traffic import SITE, Traffic, answered
 from vestibule.core.visit import Settings
 from vestibule.link.sending import BATCH
 
@@ -127,11 +127,12 @@ def recorder_process(folder: str, pipe: Any, live_every: int, cores: int) -> Non
     worst = [0.0]
 
     async def fill(recorder: Recorder) -> int:
-        """Count views of many pages by many visitors, until there are a million open cells."""
+        """Count views of many pages by many visitors, beacons of those who agreed, and what was held back for others,
+        until there are a million open cells."""
         traffic = Traffic(random.Random(2), visitors=200_000, pages=20_000, once=0.3, tail=0.3)
         while (cells := await recorder.store.do(open_cells)) < CELLS:
             for _ in range(4):
-                await recorder.hits(list(traffic.views(5_000, time.time())))
+                await recorder.hits(list(answered(traffic.views(5_000, time.time()))))
                 await recorder.flush()
             await recorder.ship()
         return cells

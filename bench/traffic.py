@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from random import Random
 
 from vestibule.core.visit import Hit
@@ -18,6 +18,11 @@ _SOURCES = (
     "https://news.ycombinator.com/item",
 )
 _LANGUAGES = ("de-DE,de;q=0.9", "de-AT", "en-US,en;q=0.9", "en-GB", "fr-FR", "pt-BR", "es", "pl-PL", "nl")
+_ZONES = ("Europe/Berlin", "Europe/Paris", "Europe/Vienna", "Europe/Madrid", "America/New_York", "Asia/Tokyo")
+_SCREENS = ("1920x1080", "1440x900", "390x844", "1280x720", "2560x1440", "360x800")
+_SERVICES = (
+    ("google-analytics", "statistics"), ("youtube", "media"), ("meta-pixel", "marketing"), ("hotjar", "statistics")
+)  # fmt: skip
 _SECTIONS = ("blog", "docs", "pricing", "features", "customers", "integrations", "help", "jobs")
 
 
@@ -86,6 +91,21 @@ class Traffic:
             accept="text/html,application/xhtml+xml,*/*;q=0.8", fetch_dest="document", fetch_mode="navigate",
             fetch_site="same-origin" if inside else "none", fetch_user="?1",
         )  # fmt: skip
+
+
+def answered(views: Iterable[Hit], agree: float = 0.45, beacons: float = 0.96) -> Iterator[Hit]:
+    """Views as they are where visitors are asked: some agreed, and nearly all of their browsers send a beacon; from the
+    others' pages four services are held back."""
+    for hit in views:
+        visitor = Random(hit.address + hit.agent)
+        if visitor.random() >= agree:
+            yield hit._replace(blocked=tuple((service, purpose, "", "list") for service, purpose in _SERVICES))
+            continue
+        yield hit
+        if Random(f"{hit.address}{hit.time}{hit.path}").random() < beacons:
+            zone, screen = (each[min(int(visitor.paretovariate(1)) - 1, 5)] for each in (_ZONES, _SCREENS))
+            event = (("timezone", zone), ("screen", screen), ("page", hit.path))
+            yield hit._replace(kind="client", event=event, fetch_dest="empty", fetch_mode="cors")
 
 
 def _letters(number: int) -> str:
