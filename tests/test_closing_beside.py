@@ -67,7 +67,7 @@ class Host:
 
 
 async def add(recorder: Recorder, page: str, lines: int, moment: float = NOON) -> None:
-    await recorder.importing.hits(views({page: 10}, moment), "log", lines)
+    await recorder.importing.hits(views({page: 10}, moment), ["log"], lines)
     await recorder.flush()
     await recorder.ship()
 

@@ -11,7 +11,8 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -21,9 +22,10 @@ import zstandard
 
 from tests.test_cli import AGENT, SITE, combined
 from tests.test_recorder import Clock, Site, tables, views
-from vestibule.cli import importing
-from vestibule.cli.importing import MAX_DIRECTIVE
+from vestibule.cli import importing, reading
+from vestibule.cli.asking import recorder
 from vestibule.config.models import Site as Site_
+from vestibule.core.errors import StoreError
 from vestibule.core.visit import Hit
 from vestibule.link.frames import MAX_FRAME, pack
 from vestibule.recorder import comparing, logs
@@ -139,19 +141,153 @@ def test_each_day_s_log_of_a_server_that_writes_directives_first_is_another_one(
     assert views_of(run) == 31
 
 
+def test_logs_that_begin_alike_are_told_apart(run: Run, tmp_path: Path) -> None:
+    """Two servers that are asked for their health in the same second, by whoever shares the load between them."""
+    day = TODAY - timedelta(days=4)
+    paths = [log(tmp_path / f"{name}.log", range(1), day) for name in ("one", "other")]
+    log(paths[0], range(100, 140), day)
+    log(paths[1], range(200, 230), day)
+    out = run("import", *map(str, paths))
+    assert "counted before" not in out
+    assert views_of(run) == 41 + 31
+    for path in paths:
+        log(path, range(300, 310), TODAY - timedelta(days=3))
+    out = run("import", *map(str, paths))
+    assert "51 lines (combined): 41 counted before, 10 looked at" in out
+    assert "41 lines (combined): 31 counted before, 10 looked at" in out
+    assert views_of(run) == 92
+
+
+@pytest.mark.parametrize("together", [False, True], ids=["two logs", "put together"])
+def test_days_are_closed_as_it_goes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *, together: bool
+) -> None:
+    """Each once all of it is counted, in whatever order logs come and whatever is in them."""
+    folder = tmp_path / "config"
+    folder.mkdir()
+    (folder / "site.yaml").write_text(f"{SITE}store: chdb://{tmp_path}/store\n")
+    monkeypatch.setenv("VESTIBULE_SECRET", "a secret that is long enough")
+    monkeypatch.setattr(importing, "BATCH", 10)
+    days = [TODAY - timedelta(days=9 - number) for number in range(5)]
+    late, early = tmp_path / "late.log", tmp_path / "early.log"
+    for number, day in enumerate(days):
+        if number:
+            log(late, range(40), day)
+        if number < 4:
+            log(early, range(100, 130), day)
+    paths = [late, early]
+    if together:
+        late.write_text(late.read_text() + early.read_text())
+        paths = [late]
+    closed: list[str] = []
+    counted: list[int] = []
+    last: list[Any] = []
+
+    @contextmanager
+    def watched(*given: Any) -> Iterator[Any]:
+        with recorder(*given) as call:
+
+            def ask(name: str, **params: Any) -> Any:
+                answer = call(name, **params)
+                if name == "count":
+                    counted.append(len(params["hits"]))
+                elif name == "done":
+                    closed.extend(answer)
+                    counted.append(0)
+                elif name == "finish":
+                    last.extend(answer["closed"])
+                return answer
+
+            yield ask
+
+    monkeypatch.setattr(importing, "recorder", watched)
+    importing.import_logs(folder, tmp_path / "state", paths, "")
+    # Put together, all of the last day comes before the first day does.
+    assert closed == [str(day) for day in ((days[4], *days[:4]) if together else days)]
+    assert last == []
+    assert sum(counted[: counted.index(0)]) == (160 if together else 30)
+    out = capsys.readouterr().out
+    assert f"closed: {', '.join(map(str, days))}" in out
+    assert "not counted: nothing" in out
+    assert "view 280" in out
+
+
+def test_a_day_that_two_imports_add_to_is_closed_when_both_have_ended(tmp_path: Path, tables: Tables) -> None:
+    """And visits of a day end with it, though nothing later has come."""
+    site = Site(tmp_path, tables)
+
+    async def run() -> None:
+        recorder = Recorder(site.plan, site.folder, tables, clock=Clock(Clock().now + 5 * 86_400))
+        await recorder.start()
+        calls = Calls(recorder, Backend(recorder))
+        for name in ("one", "other"):
+            rows = [hit.to_json() for hit in views({f"/{name}": 10})]
+            await calls("count", {"hits": rows, "known_by": [name], "lines": 10, "import": name})
+        day = "2026-11-22"
+        assert await calls("done", {"days": [day], "import": "one"}) == []
+        assert await calls("finish", {"import": "one"}) | {"facts": {}} == {"facts": {}, "drops": {}, "closed": []}
+        assert await calls("done", {"days": ["2026-11-21"], "import": "other"}) == []
+        assert await calls("done", {"days": [day], "import": "other"}) == [day]
+        answer = await calls("breakdown", {"kind": "visit", "by": "entry", "from": day, "to": day})
+        assert {row["value"]: row["count"] for row in answer["rows"]} == {"/one": 10}
+        for wrong in ("2026-11-22", [1], ["yesterday"]):
+            with pytest.raises(RequestError):
+                await calls("done", {"days": wrong})
+        await recorder.stop()
+
+    asyncio.run(run())
+
+
+def test_while_the_store_is_away_days_wait_for_the_end(
+    tmp_path: Path, tables: Tables, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site = Site(tmp_path, tables)
+
+    async def run() -> None:
+        recorder = Recorder(site.plan, site.folder, tables, clock=Clock(Clock().now + 5 * 86_400))
+        await recorder.start()
+        calls, tried = Calls(recorder, Backend(recorder)), []
+
+        async def away() -> None:
+            tried.append(1)
+            raise StoreError("store: away")
+
+        await calls("count", {"hits": [hit.to_json() for hit in views({"/": 10})]})
+        with monkeypatch.context() as patch:
+            patch.setattr(recorder._shipping, "ship", away)
+            for _ in range(3):
+                assert await calls("done", {"days": ["2026-11-22"]}) == []
+            with pytest.raises(StoreError):
+                await calls("finish", {})
+        assert len(tried) == 2, "who knows that it is away does not try again for each day"
+        assert (await calls("finish", {}))["closed"] == ["2026-11-22"]
+        await recorder.stop()
+
+    asyncio.run(run())
+
+
 @pytest.mark.parametrize(
-    ("lines", "known_by"),
+    ("lines", "numbers"),
     [
-        (["one", "two"], "one"),
-        (["", "one"], "\none"),
-        (["#a", "#b", "one", "two"], "#a\n#b\none"),
-        (["#" * 5000, "one"], "#" * MAX_DIRECTIVE + "\none"),
-        (["#a"] * 3, "#a\n#a\n#a"),
-        ([""], "\n"),
+        (["one"], [1]),
+        (["one", "two"], [1, 2]),
+        (["one", "two", "three"], [1, 2]),
+        (["one"] * 9, [1, 2, 4, 8]),
+        (["", "one", "", "two"], [2, 4]),
+        (["#a", "#b", "one", "#c", "two"], [3, 5]),
+        (["#a"] * 3, [3]),
+        ([""], [1]),
+        ([], [0]),
     ],
 )
-def test_what_a_log_is_known_by(lines: list[str], known_by: str) -> None:
-    assert importing._known_by(lines) == known_by
+def test_what_a_log_is_known_by(lines: list[str], numbers: list[int]) -> None:
+    """Its first line, its first two, four and so on; directives are no line of their own."""
+    found = reading.known_by(lines)
+    assert [number for number, _ in found] == numbers
+    assert [reading.known_by(lines[:number])[-1] for number in numbers] == found
+    for place in range(numbers[0]):
+        other = [*lines[:place], "other", *lines[place + 1 :]]
+        assert not {digest for _, digest in reading.known_by(other)} & {digest for _, digest in found}
 
 
 @pytest.mark.parametrize("error", [OverflowError, RecursionError, KeyError, TypeError, UnicodeEncodeError])
@@ -164,10 +300,10 @@ def test_a_parser_that_fails_costs_one_line(error: type[Exception]) -> None:
                 raise error("utf-8", "jane", 0, 1, "jane") if error is UnicodeEncodeError else error("jane")
             return Hit("example.test", 1.8e9, host=line)
 
-    tally = importing.Tally()
+    tally = reading.Tally()
     site = Site_(name="example.test", hosts=("www.example.test", "192.0.2.1"), upstream="http://127.0.0.1:1")
     lines = ["example.test", "bad", "WWW.example.test:443", "192.0.2.1:443", "other.test", "www.other.test:80"]
-    hits = list(importing._hits(Broken(), lines, tally, site))
+    hits = list(reading.hits(Broken(), lines, tally, site))
     assert [hit.host for hit in hits] == [lines[0], lines[2], lines[3]]
     assert (tally.hits, tally.elsewhere, tally.unreadable) == (5, 2, 1)
     assert tally.samples == [(2, f"it cannot be read ({error.__name__})")]
@@ -226,11 +362,11 @@ def test_a_log_that_breaks_off_costs_neither_its_lines_nor_the_others(
 
 @pytest.mark.parametrize("before", [0, 4])
 def test_every_line_falls_in_one_category(before: int) -> None:
-    tally = importing.Tally(before=before)
+    tally = reading.Tally(before=before)
     site = Site_(name="example.test", hosts=("example.test",), upstream="http://127.0.0.1:1")
     line = combined("203.0.113.7", TODAY, "/a").rstrip("\n")
     lines = ["", line, "#x", line.replace("/a", "/a.css"), "", line, "#x", line.replace("/a", "/a.css"), "jane", line]
-    hits = list(importing._hits(logs.parser("combined", site.name), lines, tally, site))
+    hits = list(reading.hits(logs.parser("combined", site.name), lines, tally, site))
     assert len(hits) == tally.hits == (2 if before else 3)
     assert (tally.skipped, tally.unreadable) == ((2, 2) if before else (4, 3))
     assert tally.before + tally.hits + tally.skipped + tally.unreadable == tally.lines == len(lines)
@@ -240,7 +376,7 @@ def test_an_import_that_is_killed_goes_on_where_it_ended(tmp_path: Path, tables:
     """What was acknowledged but not written when the recorder died is asked for again; the rest is not."""
     site = Site(tmp_path, tables)
     hits = [hit._replace(time=hit.time + number) for number, hit in enumerate(views({"/": 30, "/a": 30, "/b": 30}))]
-    first = "the first line"
+    known_by = [[1, "one line"], [2, "two lines"], [4, "four lines"]]
 
     async def life(body: Callable[[Recorder, Calls], Any], *, stop: bool) -> None:
         recorder = Recorder(site.plan, site.folder, tables, clock=Clock())
@@ -255,27 +391,31 @@ def test_an_import_that_is_killed_goes_on_where_it_ended(tmp_path: Path, tables:
             await recorder._consents.close()
 
     def given(some: list[Hit], lines: int) -> dict[str, Any]:
-        return {"hits": [hit.to_json() for hit in some], "first": first, "lines": lines}
+        return {"hits": [hit.to_json() for hit in some], "known_by": [digest for _, digest in known_by], "lines": lines}
 
     async def before(recorder: Recorder, calls: Calls) -> None:
-        assert await calls("counted", {"first": first}) == 0
+        assert await calls("counted", {"known_by": known_by}) == 0
         await calls("count", given(hits[:30], 30))
         await recorder.flush()
         await calls("count", given(hits[30:60], 60))
 
     async def after(recorder: Recorder, calls: Calls) -> None:
-        done = await calls("counted", {"first": first})
+        done = await calls("counted", {"known_by": known_by})
         assert done == 30
         await calls("count", given(hits[done:], 90))
         await calls("finish", {})
-        assert await calls("counted", {"first": first}) == 90
-        assert await calls("counted", {"first": "of another log"}) == 0
+        assert await calls("counted", {"known_by": known_by}) == 90
+        assert await calls("counted", {"known_by": known_by[:1]}) == 90
+        assert await calls("counted", {"known_by": [*known_by, [8, "others"]]}) == 0
+        assert await calls("counted", {"known_by": [known_by[0], [2, "others"]]}) == 0
+        assert await calls("counted", {"known_by": [[1, "of another log"]]}) == 0
         answer = await calls("timeseries", {"interval": "day", "from": "2026-11-22", "to": "2026-11-22"})
         assert answer["points"][0]["count"] == 90
 
     asyncio.run(life(before, stop=False))
     asyncio.run(life(after, stop=True))
-    assert first.encode() not in (tmp_path / "spool.sqlite").read_bytes()
+    for _, digest in known_by:
+        assert str(digest).encode() not in (tmp_path / "spool.sqlite").read_bytes()
 
 
 # -- earlier periods ---------------------------------------------------------------------------------------------------

@@ -26,6 +26,9 @@ from vestibule.link import SOCKET
 
 Call = Callable[..., Any]
 
+PATIENCE = 900.0
+"""Seconds that a command waits for an answer: closing many days takes minutes."""
+
 
 def breakdown(
     directory: Path,
@@ -75,7 +78,7 @@ def recorder(directory: Path, state: Path, of: str = "") -> Iterator[Call]:
     """
     if running(state):
         named: dict[str, Any] = {"site": config.pick(config.load(directory, os.environ), of).profile} if of else {}
-        yield partial(link.call, str(state / SOCKET), **named)
+        yield partial(link.call, str(state / SOCKET), timeout=PATIENCE, **named)
         return
     from vestibule import process
     from vestibule.counting.local import local

@@ -129,7 +129,8 @@ class Calls:
             "consent_record": lambda given: self._backend.consent_record(_text(given, "id")),
             "count": self._count,
             "counted": self._counted,
-            "finish": lambda _: self._recorder.finish_import(),
+            "done": self._done,
+            "finish": lambda given: self._recorder.finish_import(_import(given)),
             "close_day": self._close_day,
             "purge": lambda _: self._recorder.store.do(Store.purge),
             "migrate": lambda _: self._recorder.store.do(Store.migrate),
@@ -212,14 +213,20 @@ class Calls:
             hits = [Hit.from_json(row) for row in rows]
         except (TypeError, ValueError):
             raise RequestError("hits: not as a recorder takes them") from None
-        importing = self._recorder.importing
-        source = importing.source(_text(given, "first")) if given.get("first") else ""
-        await importing.hits(hits, source, int(given.get("lines") or 0))
+        known_by = _texts(given, "known_by")
+        await self._recorder.importing.hits(hits, known_by, int(given.get("lines") or 0), _import(given))
         return len(hits)
 
     async def _counted(self, given: Mapping[str, Any]) -> int:
-        importing = self._recorder.importing
-        return await importing.position(importing.source(_text(given, "first")))
+        try:
+            known_by = [(int(lines), str(digest)) for lines, digest in given.get("known_by") or ()]
+        except (TypeError, ValueError):
+            raise RequestError("known_by: not as a recorder takes it") from None
+        return await self._recorder.importing.position(known_by)
+
+    async def _done(self, given: Mapping[str, Any]) -> list[str]:
+        days = [_day({"day": day}, "day").isoformat() for day in _texts(given, "days")]
+        return await self._recorder.close_imported(days, _import(given))
 
     async def _close_day(self, given: Mapping[str, Any]) -> list[str]:
         if not given.get("day"):
@@ -253,6 +260,17 @@ def _text(given: Mapping[str, Any], name: str, default: str = "") -> str:
     if not isinstance(value, str) or not value:
         raise RequestError(f"{name}: a text is needed")
     return value
+
+
+def _texts(given: Mapping[str, Any], name: str) -> list[str]:
+    values = given.get(name) or []
+    if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
+        raise RequestError(f"{name}: a list of texts is needed")
+    return values
+
+
+def _import(given: Mapping[str, Any]) -> str:
+    return str(given.get("import") or "")
 
 
 def _number(given: Mapping[str, Any], name: str, default: int) -> int:

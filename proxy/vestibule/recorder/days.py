@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Set
+from collections.abc import Awaitable, Callable, Collection, Set
 from datetime import UTC, date, datetime, timedelta
 from datetime import time as clock_time
 from typing import Protocol
@@ -73,12 +73,14 @@ class Days:
             self._shipping.changed.discard(day)
         self.snapshot_made = self._clock()
 
-    async def close(self, only: date | None = None, *, patience: float = 0) -> list[str]:
+    async def close(
+        self, only: date | None = None, *, patience: float = 0, among: Collection[date] | None = None
+    ) -> list[str]:
         """Close the days that are over; return those that were closed now. Raises StoreError.
 
-        only: close this day, even within the time of grace. patience: seconds for which the clock must have said that a
-        day is over, since a clock that jumped may be set right again. With any, a day that is ``OLD`` must have been
-        ``QUIET`` too. A day that an import is adding to stays open.
+        only: close this day, even within the time of grace; among: none but these. patience: seconds for which the
+        clock must have said that a day is over, since a clock that jumped may be set right again. With any, a day that
+        is ``OLD`` must have been ``QUIET`` too. A day that an import is adding to stays open.
         """
         now, ours = datetime.fromtimestamp(self._clock(), UTC), self._plan().site
         closed = []
@@ -90,7 +92,7 @@ class Days:
             if not over or site != ours:
                 continue
             since = self._over[day] = over_before.get(day, self._passed())
-            due = self._passed() - since >= patience and only in (None, day)
+            due = self._passed() - since >= patience and only in (None, day) and (among is None or day in among)
             if due and day not in growing and not self._importing(day) and await self._close(day, now):
                 closed.append(day.isoformat())
         self.open = sum(site == ours for site, _ in there) - len(closed)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
 
@@ -17,6 +18,14 @@ from vestibule.recorder.spooling import SpoolThread
 
 _PATIENCE = 600.0
 """Seconds after which an import that brings nothing more is taken for ended."""
+
+
+@dataclass(slots=True)
+class _Import:
+    """days: that it adds to, ISO 8601. seen: when it brought something last, in seconds since the epoch."""
+
+    days: set[str] = field(default_factory=set)
+    seen: float = 0.0
 
 
 class Importing:
@@ -33,42 +42,50 @@ class Importing:
         self.intake = intake
         self._pipeline = intake.pipeline
         self._spool, self._secret, self._clock, self._ship = spool, secret, clock, ship
-        self._days: set[str] = set()
-        self._seen = 0.0
+        self._imports: dict[str, _Import] = {}
         self._aside: asyncio.Task[None] | None = None
         self._sending: asyncio.Task[None] | None = None
 
-    async def hits(self, hits: Sequence[Hit], source: str = "", lines: int = 0) -> None:
+    async def hits(self, hits: Sequence[Hit], known_by: Sequence[str] = (), lines: int = 0, name: str = "") -> None:
         """Count hits of the past, in the order of their times. What came is on disk a second later.
 
-        source: the log they are from, as ``source`` names it; lines: up to which of its lines all have come. That is
-        written together with what was counted of them.
+        known_by: digests of the first lines of the log that they are from; lines: up to which of its lines all have
+        come. That is written together with what was counted of them. name: the import's.
         """
-        self._seen = self._clock()
-        self._days |= self._pipeline.days(hits)
-        await self.intake.take(hits, {source: lines} if source else {})
+        found = self._import(name)
+        found.days |= self._pipeline.days(hits)
+        await self.intake.take(hits, dict.fromkeys(map(self._source, known_by), lines))
         if self._pipeline.full:
             await self._put_aside()
         if hits:
             self._pipeline.end_visits(max(hit.time for hit in hits))
 
-    def source(self, first: str) -> str:
-        """The name of a log by its first lines: a keyed hash, since these name a visitor."""
-        key = hashlib.sha256(f"vestibule import\n{self._secret}".encode()).digest()
-        return hashlib.blake2b(first.encode("utf-8", "replace"), key=key, digest_size=16).hexdigest()
+    async def position(self, known_by: Sequence[tuple[int, str]]) -> int:
+        """How many lines of a log were counted before, and are on disk. Raises SpoolError.
 
-    async def position(self, source: str) -> int:
-        """How many lines of a log were counted before, and are on disk. Raises SpoolError."""
-        return await self._spool.do(Spool.reached, source)
+        known_by: digests of its first lines, the fewest first, each with how many that are. A log of which more was
+        counted than its first lines, as which this one begins, but that goes on in another way, is another one.
+        """
+        counted = 0
+        for lines, digest in known_by:
+            found = await self._spool.do(Spool.reached, self._source(digest))
+            if not found and counted >= lines:
+                return 0
+            counted = found or counted
+        return counted
 
-    async def finish(self) -> None:
+    async def done(self, days: Collection[str], name: str = "") -> None:
+        """Write and send all that came of some days (ISO 8601), of which an import brings nothing more. Raises
+        StoreError."""
+        self._import(name).days -= set(days)
+        self._pipeline.end_visits_of(days)
+        await self._send_all()
+
+    async def finish(self, name: str = "") -> None:
         """Write and send all that came. Raises StoreError."""
         self._pipeline.end_visits()
-        if self._aside is not None:
-            await self._aside
-        await self.intake.flush()
-        await self._ship()
-        self._days.clear()
+        await self._send_all()
+        self._imports.pop(name, None)
 
     def figures(self) -> dict[str, Any]:
         """What was counted since the last time, by kind, and what was not, by reason."""
@@ -79,13 +96,33 @@ class Importing:
 
     def adds_to(self, day: date) -> bool:
         """Whether an import is adding to a day."""
-        return day.isoformat() in self._days and self._clock() - self._seen < _PATIENCE
+        return any(day.isoformat() in each.days for each in self._imports.values() if self._goes_on(each))
 
     def stop(self) -> list[asyncio.Task[None]]:
         """Send no more; return what is still to end."""
         if self._sending is not None:
             self._sending.cancel()
         return [task for task in (self._aside, self._sending) if task is not None]
+
+    def _import(self, name: str) -> _Import:
+        self._imports = {known: each for known, each in self._imports.items() if known == name or self._goes_on(each)}
+        found = self._imports.setdefault(name, _Import())
+        found.seen = self._clock()
+        return found
+
+    def _goes_on(self, one: _Import) -> bool:
+        return self._clock() - one.seen < _PATIENCE
+
+    def _source(self, digest: str) -> str:
+        """The name of a log by its first lines: a keyed hash, since these name a visitor."""
+        key = hashlib.sha256(f"vestibule import\n{self._secret}".encode()).digest()
+        return hashlib.blake2b(digest.encode("utf-8", "replace"), key=key, digest_size=16).hexdigest()
+
+    async def _send_all(self) -> None:
+        if self._aside is not None:
+            await self._aside
+        await self.intake.flush()
+        await self._ship()
 
     async def _put_aside(self) -> None:
         """Write what has been counted, and send what was written before, while it goes on."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from datetime import UTC, date, datetime, tzinfo
 
 from vestibule.core.cells import Accumulator
@@ -66,6 +66,11 @@ class Pipeline:
     def end_visits(self, now: float | None = None) -> None:
         """Count the visits that have ended by ``now`` (seconds since the epoch); with None all of them."""
         for session in self._sessions.all() if now is None else self._sessions.ended(now):
+            self._end(session)
+
+    def end_visits_of(self, days: Collection[str]) -> None:
+        """Count the visits of some days (ISO 8601), whether they have ended or not."""
+        for session in self._sessions.of(days):
             self._end(session)
 
     def swap(self) -> Accumulator:

@@ -14,7 +14,7 @@ import logging
 import secrets
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -246,9 +246,20 @@ class Recorder:
             if is_revocation(record):
                 await self.revoking.take(record)
 
-    async def finish_import(self) -> dict[str, Any]:
+    async def close_imported(self, days: Collection[str], name: str = "") -> list[str]:
+        """Close those of some days (ISO 8601) that are over, of which an import brings nothing more; return which were.
+        While the store is away they wait for the import's end."""
+        try:
+            if self._unsent:
+                return []
+            await self.importing.done(days, name)
+            return await self._days.close(among=frozenset(map(date.fromisoformat, days)))
+        except (StoreError, SpoolError):
+            return []
+
+    async def finish_import(self, name: str = "") -> dict[str, Any]:
         """End an import: all it brought is stored and released, days that are over are closed. Raises StoreError."""
-        await self.importing.finish()
+        await self.importing.finish(name)
         closed = await self.close_days()
         await self.snapshot()
         return {**self.importing.figures(), "closed": closed}

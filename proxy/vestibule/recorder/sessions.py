@@ -7,7 +7,7 @@ past midnight, when everyone gets another key. At ``MAX_SESSIONS`` the ones that
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 from vestibule.core.visit import depth, duration
@@ -85,6 +85,11 @@ class Sessions:
                 return
             del self._sessions[key]
             yield session
+
+    def of(self, days: Collection[str]) -> Iterator[Session]:
+        """Take out the visits of some days."""
+        for key in [key for key, session in self._sessions.items() if session.day in days]:
+            yield self._sessions.pop(key)
 
     def all(self) -> Iterator[Session]:
         """Take out every visit."""
