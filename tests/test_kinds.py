@@ -289,6 +289,32 @@ def test_folders_of_which_only_the_sum_is_known(seed: int) -> None:
     assert check_overlap(muddled(seed))
 
 
+def test_what_must_hide_is_hidden_with_all_that_it_could_be_summed_up_from() -> None:
+    """Of the pages, one visitor's is left of what remains beside the folder's; so the folder, whose only page that is
+    told leaves nothing, must not be known."""
+    day: list[Fact] = []
+
+    def visit(page: str, held: bool) -> None:
+        time = NOON + len(day)
+        values = {"page": (page, "/blog/*") if page.startswith("/blog/") else (page,)}
+        day.append(Fact(SITE, "view", time, values, str(len(day))))
+        for service in ("ga", "yt") if held else ("yt",):
+            more = {"service": (service,), "purpose": (f"for {service}",)}
+            day.append(Fact(SITE, "blocked", time, {**values, **more}, day[-1].visitor))
+
+    for number in range(20):
+        visit("/x", number < 10)
+        visit("/y", number < 10)
+    for number in range(10):
+        visit("/blog/a", held=True)
+    for number in range(6):
+        visit(f"/blog/rare-{number}", held=False)
+    for number in range(7):
+        visit(f"/rare-{number}", number < 6)
+    day.append(Fact(SITE, "client", NOON, {"page": ("/x",), "screen": ("s",)}, "0"))
+    assert check_overlap(day)
+
+
 def check_overlap(day: Sequence[Fact]) -> int:
     """Return how many numbers were looked at."""
     kinds = {name: [fact for fact in day if fact.kind == name] for name in ("view", "client", "blocked")}

@@ -88,10 +88,12 @@ class Leaving:
         if self._few(left)[ROOT]:
             # That nothing is left of one value says that it is left of the others.
             bad = told.copy()
-        else:
-            bad = told & (left.counts > 0) & ~tellable(self._whole.values[dimension], left, told, self._k)
-        bad[ROOT] = False
-        return bad
+            bad[ROOT] = False
+            return bad
+        values = self._whole.values[dimension]
+        bad = told & (left.counts > 0) & ~tellable(values, left, told, self._k)
+        # Also what leaves nothing, but could be summed up.
+        return told & values.below(bad)
 
     def _few(self, left: Amounts) -> Flags:
         """The values of which some are left, but too few; all of them, where of the whole too few are left."""
