@@ -305,7 +305,7 @@ def test_what_must_hide_is_hidden_with_all_that_it_could_be_summed_up_from() -> 
     for number in range(20):
         visit("/x", number < 10)
         visit("/y", number < 10)
-    for number in range(10):
+    for _ in range(10):
         visit("/blog/a", held=True)
     for number in range(6):
         visit(f"/blog/rare-{number}", held=False)
