@@ -11,11 +11,12 @@ import numpy as np
 import pytest
 
 from tests.days import NOON, month, scattered
-from tests.released import SITE, Known, check_reading
+from tests.released import SITE, Known, check_reading, partial_of, release_of
 from vestibule.core.hits import Fact
 from vestibule.core.release import Part
 
 K = 5
+FACT = {"page": ("/a",), "country": ("DE",), "device": ("desktop",)}
 
 When = tuple[str, float]
 """A visitor and a time: what facts of one view have in common."""
@@ -335,6 +336,130 @@ def check_overlap(day: Sequence[Fact]) -> int:
         left = [fact for fact in kinds["view"] if (fact.visitor, fact.time) not in of]
         looked += check_left(told & names_told(whole, "page"), left, paths)
     return looked
+
+
+def by_purposes(seed: int) -> list[Fact]:
+    """A day on which who agreed to beacons has other things held back, on pages in folders of folders."""
+    chosen = random.Random(seed)
+    pages = ("/x", "/y", "/blog/a", "/blog/b", "/blog/c", "/blog/s/w", "/blog/s/x")
+    weights = [chosen.random() ** 2 + 0.03 for _ in pages]
+    there = {page: ["ga", *(each for each in ("yt", "fb") if chosen.random() < 0.6)] for page in pages}
+    agreeing, often = chosen.choice([0.3, 0.5, 0.7]), chosen.choice([1, 1, 3])
+    shares = {page: min(0.98, max(0.02, agreeing + chosen.uniform(-0.4, 0.4))) for page in pages}
+    day: list[Fact] = []
+    for visitor in map(str, range(chosen.choice([60, 120, 250, 500]))):
+        says, more = chosen.random(), chosen.random() < 0.3
+        for _ in range(max(1, int(chosen.expovariate(1 / often)))):
+            (page,) = chosen.choices(pages, weights)
+            parts = page.strip("/").split("/")
+            folders = tuple("/" + "/".join(parts[:depth]) + "/*" for depth in range(len(parts) - 1, 0, -1))
+            values, time, agreed = {"page": (page, *folders)}, NOON + len(day), says < shares[page]
+            day.append(Fact(SITE, "view", time, values, visitor))
+            if agreed:
+                day.append(Fact(SITE, "client", time, {**values, "screen": (chosen.choice("sl"),)}, visitor))
+            for service in there[page]:
+                if not agreed or (service != "ga" and not more):
+                    held = {**values, "service": (service,), "purpose": (f"for {service}",)}
+                    day.append(Fact(SITE, "blocked", time, held, visitor))
+    return day
+
+
+@pytest.mark.parametrize("seeds", [range(start, start + 40) for start in range(0, 160, 40)], ids=str)
+def test_sums_of_what_is_told_below_a_folder(seeds: Sequence[int]) -> None:
+    """Views of a folder, less its beacons, less what is told to have been held back on some of its pages: a number of
+    visitors who did not agree and were on the other pages. None, or k."""
+    looked = 0
+    for day in map(by_purposes, seeds):
+        whole, agreed, refused = (Known(day, kind, K) for kind in ("view", "client", "blocked"))
+        beacons = {(fact.visitor, fact.time) for fact in agreed.facts}
+        leaves = {row.a_value for row in refused.dimensions["page"].buckets if row.part is Part.LEAF}
+        for service in ("ga", "yt", "fb"):
+            told = {row.a_value for row in refused.rows if row.a == "page" and row.b_value == service} & leaves
+            held = {(f.visitor, f.time) for f in refused.facts if f.values["service"] == (service,)}
+            if held & beacons:
+                continue  # what is left then is a difference of numbers, and nobody's
+            for folder in names_told(whole, "page") & names_told(agreed, "page"):
+                inside = [fact for fact in whole.facts if folder in fact.values["page"]]
+                left = {
+                    fact.visitor
+                    for fact in inside
+                    if (fact.visitor, fact.time) not in beacons
+                    and not ((fact.visitor, fact.time) in held and told & set(fact.values["page"]))
+                }
+                if any(told & set(fact.values["page"]) for fact in inside):
+                    assert not left or len(left) >= K, (folder, service)
+                    looked += 1
+    assert looked > 5
+
+
+ZONES = {"DE": ("DE one", "DE two"), "FR": ("FR one",), "US": ("US one", "US two", "US three"), "IT": ("IT one",)}
+
+
+def by_zones(seed: int) -> list[Fact]:
+    """A day with countries of several time zones, which only beacons tell."""
+    chosen = random.Random(seed)
+    pages = ["/a", "/b", "/blog/u", "/blog/v"][: chosen.randint(2, 4)]
+    countries = list(ZONES)[: chosen.randint(2, 4)]
+    weights = [chosen.random() ** 2 + 0.03 for _ in (*pages, *countries)]
+    by_zone = {country: [chosen.random() ** 3 + 0.02 for _ in ZONES[country]] for country in countries}
+    share = chosen.choice([0.5, 0.8, 0.95])
+    shares = {page: min(1, max(0.1, share + chosen.uniform(-0.4, 0.2))) for page in pages}
+    often = chosen.choice([1, 1, 3])
+    day: list[Fact] = []
+    for visitor in map(str, range(chosen.choice([60, 120, 250, 500]))):
+        (country,) = chosen.choices(countries, weights[len(pages) :])
+        (zone,) = chosen.choices(ZONES[country], by_zone[country])
+        says = chosen.random()
+        for _ in range(max(1, int(chosen.expovariate(1 / often)))):
+            (page,) = chosen.choices(pages, weights[: len(pages)])
+            chain = (page, "/blog/*") if page.startswith("/blog/") else (page,)
+            values, time = {"page": chain, "country": (country,)}, NOON + len(day)
+            day.append(Fact(SITE, "view", time, values, visitor))
+            if says < shares[page]:
+                day.append(Fact(SITE, "client", time, {**values, "timezone": (zone,)}, visitor))
+    return day
+
+
+@pytest.mark.parametrize("seeds", [range(start, start + 150) for start in range(0, 600, 150)], ids=str)
+def test_zones_give_no_country_away(seeds: Sequence[int]) -> None:
+    """Views from a country, less the beacons from its time zones that are told, of all pages and of each: none, or k,
+    also where of the country itself no beacons are told."""
+    looked = 0
+    for day in map(by_zones, seeds):
+        whole, agreed = Known(day, "view", K), Known(day, "client", K)
+        zones = {(fact.visitor, fact.time): fact.values["timezone"][0] for fact in agreed.facts}
+        leaves = [
+            {row.a_value for row in known.dimensions["page"].buckets if row.part is Part.LEAF}
+            for known in (whole, agreed)
+        ]
+        pairs = {(row.a, row.a_value, row.b, row.b_value) for known in (whole, agreed) for row in known.rows if row.b}
+        for country, of_country in ZONES.items():
+            for page in (None, *sorted(leaves[0] & leaves[1])):
+                if page is None:
+                    there = country in names_told(whole, "country")
+                    told = names_told(agreed, "timezone") & set(of_country)
+                else:
+                    there = ("country", country, "page", page) in pairs
+                    told = {zone for zone in of_country if ("page", page, "timezone", zone) in pairs}
+                if there and told:
+                    left = {
+                        fact.visitor
+                        for fact in whole.facts
+                        if fact.values["country"] == (country,)
+                        and (page is None or page in fact.values["page"])
+                        and zones.get((fact.visitor, fact.time)) not in told
+                    }
+                    assert not left or len(left) >= K, (country, page, told)
+                    looked += bool(left)
+    assert looked > 100
+
+
+def test_kinds_whose_pairs_were_given_up() -> None:
+    """As a spool does that is full."""
+    day = consenting([Fact(SITE, "view", NOON + n, FACT, str(n)) for n in range(40)], 0.5)
+    alone = partial_of(day).singles()
+    assert [row for row in release_of(alone, "client", K) if row.b] == []
+    assert sum(row.count for row in release_of(alone, "view", K) if row.a == "page" and row.part is Part.LEAF) == 40
 
 
 def by_value(found: Known, other: str) -> list[tuple[Set[str], Set[When]]]:

@@ -176,6 +176,8 @@ def test_facts_without_the_dimension_are_in_the_remainder() -> None:
 def test_estimates_are_not_trusted_to_a_visitor() -> None:
     number = 10 * EXACT
     assert at_least(EXACT) == at_most(EXACT) == EXACT
+    # The store's estimate of 4,118 visitors may be 4,094 (ClickHouse's uniqCombined64 of 36-bit hashes).
+    assert at_most(4094) >= 4118
     assert at_least(number) < number < at_most(number)
     root = Single("", (), number + 2, number + 9)
     values = Values(root, [Single("/a", (), number, number), Single("/b", (), 2, 2)])

@@ -116,30 +116,37 @@ class Kind:
         return Known(self.folds[dimension].kept, amounts.counts, amounts.most)
 
     def beside(self, dimension: str, other: str) -> Iterator[tuple[int, Known]]:
-        """What can be known of a dimension's values beside each bucket of another one, and the bucket's number: what is
-        told of them, and the sums of what is told of all that is below a value."""
+        """What can be known of a dimension's values beside each bucket of another one, and the bucket's number: by
+        itself what is told of them and of the bucket as a whole, and the sums of values of which all below is told; and
+        where something is held back, the sums of what is told, whatever they are of."""
         found, values, folded = self.between(dimension, other), self.values[dimension], self.folds[dimension]
         assert found is not None
         kept = folded.kept
         # A value that is not told lies in what remains of the nearest that is.
-        above, most = np.where(kept, np.arange(len(values)), values.above(kept)), values.amounts.most
+        above, whole = np.where(kept, np.arange(len(values)), values.above(kept)), values.amounts.most
         of_bucket = np.zeros(len(folded.buckets), dtype=np.int64)
         own = np.flatnonzero(folded.of[OWN] >= 0)
         of_bucket[folded.of[OWN, own]] = own
         order = np.argsort(found.columns, kind="stable")
+        if not len(order):
+            return
         columns, starts = np.unique(found.columns[order], return_index=True)
         for column, cells in zip(columns.tolist(), np.split(order, starts[1:]), strict=True):
             cell = of_bucket[found.rows[cells]]
-            facts, visitors, hidden, there = np.zeros((4, len(values)), dtype=np.int64)
-            facts[cell], visitors[cell], hidden[cell], there[cell] = (
-                found.counts[cells], found.most[cells], found.held[cells], 1,
-            )  # fmt: skip
-            limit = np.minimum(most, visitors[above])
-            facts, visitors, hidden, there = values.summed(facts, visitors, hidden, there)
+            counts, most, limit, hidden, there = np.zeros((5, len(values)), dtype=np.int64)
+            limit[cell], hidden[cell], there[cell] = found.most[cells], found.held[cells], ~found.held[cells]
+            counts[cell], most[cell] = found.counts[cells] * there[cell], found.most[cells] * there[cell]
+            own_limit = np.minimum(whole, limit[above])
+            counts, most, limit, hidden, there = values.summed(counts, most, limit, hidden, there)
+            limit = np.where(kept, np.minimum(whole, limit), own_limit)
+            told = kept & (there > 0)
+            if hidden[ROOT]:
+                yield column, Known(told, counts, np.where(told, most, limit))
+                counts, most = counts.copy(), most.copy()
+            told = told & (hidden == 0)
             bucket = self.folds[other].buckets[column]
-            told = kept & (there > 0) & (hidden == 0)
-            told[ROOT], facts[ROOT], visitors[ROOT] = True, bucket.count, bucket.at_most
-            yield column, Known(told, facts, np.where(kept, visitors, limit))
+            told[ROOT], counts[ROOT], most[ROOT] = True, bucket.count, bucket.at_most
+            yield column, Known(told, counts, np.where(told, most, limit))
 
 
 def paired(one: str, other: str) -> Names:

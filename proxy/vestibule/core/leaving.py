@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from vestibule.core.folding import OWN, ROOT, Bucket, Fold, fold, tellable
+from vestibule.core.folding import OWN, ROOT, WITHIN, Bucket, Fold, fold, tellable
 from vestibule.core.kind import Kind, Known, Names, paired
 from vestibule.core.pairing import Counted, hold_back, margins, table
 from vestibule.core.values import Amounts, Flags, Numbers, Values, at_most
@@ -37,16 +37,23 @@ class Leaving:
             changed |= fresh
         return changed
 
-    def hold_back(self, names: Names) -> None:
+    def hold_back(self, names: Names) -> bool:
         """Hold back pairs of which the kinds leave only a few visitors: as pairs, or as values where only one of the
-        dimensions is the whole's, too."""
+        dimensions is the whole's, too. Return whether any was not held back yet; then it is to be asked again."""
         shared = [name for name in names if name in self._own]
-        if not self._kind.tells(names):
-            return
+        if not shared or not self._kind.tells(names):
+            return False
+        held = self._kind.tables[names].held
+        before = held.copy()
         if len(shared) == len(names):
             self._hold_back_pairs(names)
-        elif shared:
-            self._hold_back_values(names, shared[0])
+        else:
+            (inner,) = set(names) - set(shared)
+            self._hold_back_values(shared[0], inner)
+            for outer in self._shared:
+                if outer != shared[0]:
+                    self._hold_back_sums(shared[0], inner, outer)
+        return bool((held & ~before).any())
 
     # - by values
 
@@ -54,15 +61,20 @@ class Leaving:
         seen = self._own[dimension]
         own = seen.known(self._kind.counted(dimension))
         told = own.told & self._whole.folds[dimension].kept
-        if self._looked.get(dimension) == told.tobytes():
+        within = list(self._wholly_within(dimension))
+        looked = told.tobytes() + b"".join(flags.tobytes() for _, flags in within)
+        if self._looked.get(dimension) == looked:
             return
-        self._looked[dimension] = told.tobytes()
+        self._looked[dimension] = looked
         bad = self._given_away(dimension, own, told)
         few = self._few(self._left(dimension, own))
         if self._kind.withhold(dimension, seen.own(bad)):
             yield dimension
         for inner, values in self._inside_of(dimension, seen.own(few)):
             if self._kind.withhold(inner, values):
+                yield inner
+        for inner, told_inside in within:
+            if self._kind.withhold(inner, self._summing_up(dimension, inner, told_inside)):
                 yield inner
 
     def _given_away(self, dimension: str, own: Known, told: Flags) -> Flags:
@@ -111,6 +123,45 @@ class Leaving:
             found[of_inner[wholly]] = True
             yield inner, found
 
+    def _outer(self, outer: str, inner: str) -> Numbers:
+        """For each value of a dimension that the whole has not the whole's number of the value of another one that it
+        lies wholly in, the nearest to a leaf; -1 for none."""
+        pairs = self._kind.pairs[paired(outer, inner)]
+        of_outer, of_inner = (pairs.a, pairs.b) if outer < inner else (pairs.b, pairs.a)
+        wholly = pairs.counts == self._kind.values[inner].amounts.counts[of_inner]
+        found = np.full(len(self._kind.values[inner]), -1, dtype=np.int64)
+        # Ancestors have at least as many facts: those with the fewest come last, and stay.
+        order = np.flatnonzero(wholly)
+        order = order[np.argsort(-self._kind.values[outer].amounts.counts[of_outer[order]], kind="stable")]
+        found[of_inner[order]] = self._own[outer].of_own[of_outer[order]]
+        return found
+
+    def _wholly_within(self, outer: str) -> Iterator[tuple[str, Flags]]:
+        """For each dimension that the whole has not what is told of it and lies wholly in values of another one."""
+        for inner in sorted(self._kind.values.keys() - self._own.keys()):
+            leaves = self._kind.folds[inner].kept & (self._outer(outer, inner) > 0)
+            leaves[ROOT] = False
+            yield inner, leaves
+
+    def _summing_up(self, outer: str, inner: str, told: Flags) -> Flags:
+        """Of inner values that are told, and lie wholly in outer ones of which the kind does not tell, those that must
+        not be told: where all of them together leave of an outer value, which the whole tells, only a few visitors.
+        They go one after the other, the smallest of each outer value first."""
+        whole, own = self._whole, self._own[outer].known(self._kind.counted(outer))
+        values, amounts = self._kind.values[inner], self._kind.values[inner].amounts
+        # What lies below something else that is told is told with it.
+        told = told & ~(told & told[values.parents])
+        of = self._outer(outer, inner)[told]
+        size = len(whole.values[outer])
+        counts, most = (
+            np.bincount(of, weights=each[told], minlength=size).astype(np.int64)
+            for each in (amounts.counts, amounts.most)
+        )
+        there = whole.values[outer].amounts
+        lowest = there.lowest - np.minimum(most, own.most)
+        few = whole.folds[outer].kept & ~own.told & (counts > 0) & (there.counts > counts) & (lowest < self._k)
+        return _smallest(np.flatnonzero(told), of, few, amounts.visitors, amounts.counts, len(values))
+
     def _shown(self, beside: Sequence[Kind], dimension: str) -> Iterator[Known]:
         """What is told of a dimension by other kinds, by itself and beside each value of a dimension that this kind
         does not share with the whole."""
@@ -126,9 +177,8 @@ class Leaving:
 
     # - by pairs
 
-    def _hold_back_values(self, names: Names, shared: str) -> None:
+    def _hold_back_values(self, shared: str, other: str) -> None:
         """Look at the values of the shared dimension beside each bucket of the other one."""
-        (other,) = set(names) - {shared}
         found, seen = self._kind.between(shared, other), self._own[shared]
         assert found is not None
         for column, known in self._kind.beside(shared, other):
@@ -137,6 +187,34 @@ class Leaving:
             if bad.any():
                 rows = self._kind.folds[shared].of[OWN, bad]
                 found.held[(found.columns == column) & np.isin(found.rows, rows)] = True
+
+    def _hold_back_sums(self, third: str, inner: str, outer: str) -> None:
+        """Hold back pairs of a shared dimension and inner values that lie wholly in outer ones: where all of them
+        together leave, of a pair that the whole tells of the shared value and the outer one, only a few visitors."""
+        theirs, mine = self._whole.between(third, outer), self._kind.between(third, inner)
+        assert mine is not None
+        if theirs is None or not self._whole.tells(paired(third, outer)):
+            return
+        width = len(self._whole.values[outer])
+        row, column = (_of_leaves(self._whole.folds[name]) for name in (third, outer))
+        pair = row[theirs.rows] * width + column[theirs.columns]
+        pair[(row[theirs.rows] < 0) | (column[theirs.columns] < 0) | theirs.held] = -1
+        order = np.argsort(pair, kind="stable")
+        own_row, own_column = (_of_leaves(self._kind.folds[name]) for name in (third, inner))
+        of_row = np.append(self._own[third].of_own, -1)[own_row][mine.rows]
+        of_column = np.append(self._outer(outer, inner), -1)[own_column][mine.columns]
+        wanted = np.where((of_row > 0) & (of_column > 0), of_row * width + of_column, -2)
+        place = order[np.minimum(np.searchsorted(pair[order], wanted), len(order) - 1)] if len(order) else wanted
+        known = np.flatnonzero(pair[place] == wanted) if len(order) else order
+        while len(told := known[~mine.held[known]]):
+            counts, most = (
+                np.bincount(place[told], weights=each[told], minlength=len(pair)).astype(np.int64)
+                for each in (mine.counts, mine.most)
+            )
+            few = (counts > 0) & (theirs.counts > counts) & (theirs.visitors - most < self._k)
+            if not few[place[told]].any():
+                return
+            mine.held[_smallest(told, place[told], few, mine.visitors, mine.counts, len(mine.held))] = True
 
     def _hold_back_pairs(self, names: Names) -> None:
         """Hold back what could not be told of the pairs that are left."""
@@ -190,6 +268,26 @@ class Leaving:
             return int(folded.of[OWN, next((number for number in chain if number and folded.kept[number]), ROOT)])
 
         return np.array([place(bucket) for bucket in buckets], dtype=np.int64)
+
+
+def _smallest(places: Numbers, of: Numbers, few: Flags, visitors: Numbers, counts: Numbers, size: int) -> Flags:
+    """Of some places, each of which belongs to something, the smallest of each that is few."""
+    chosen = few[of]
+    places, of = places[chosen], of[chosen]
+    order = np.lexsort((places, counts[places], visitors[places], of))
+    _, first = np.unique(of[order], return_index=True)
+    found = np.zeros(size, dtype=bool)
+    found[places[order[first]]] = True
+    return found
+
+
+def _of_leaves(folded: Fold) -> Numbers:
+    """For each bucket the number of the value that it is, -1 where it is a remainder."""
+    found = np.full(len(folded.buckets), -1, dtype=np.int64)
+    leaves = np.flatnonzero(folded.of[WITHIN] == folded.of[OWN])
+    leaves = leaves[folded.of[OWN, leaves] >= 0]
+    found[folded.of[OWN, leaves]] = leaves
+    return found
 
 
 class _Seen:

@@ -145,9 +145,6 @@ class Release:
     def _settle_pairs(self, inside: Inside) -> None:
         """Hold back pairs until no table can be solved, and none gives away what another holds back."""
         changed = {names for names in self.kind.tables if self.kind.tells(names)}
-        if self._leaving:
-            for names in changed:
-                self._leaving.hold_back(names)
         before: dict[Names, Flags] = {}
         while changed:
             # At first all there is; then what was held back since.
@@ -155,6 +152,8 @@ class Release:
             for names in changed:
                 found = self.kind.tables[names]
                 hold_back(found, self._k)
+                while self._leaving and self._leaving.hold_back(names):
+                    hold_back(found, self._k)
                 if fresh is not None:
                     fresh[names] = found.held & ~before[names]
                 before[names] = found.held.copy()

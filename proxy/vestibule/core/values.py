@@ -13,11 +13,12 @@ from numpy.typing import NDArray
 Numbers = NDArray[np.int64]
 Flags = NDArray[np.bool_]
 
-EXACT = 4096
-"""Up to here the store counts visitors exactly."""
-
 ERROR = 0.03
-"""How far an estimate above ``EXACT`` may be off, relatively: about ten standard deviations."""
+"""How far an estimate may be off, relatively: about ten standard deviations."""
+
+EXACT = int(4096 * (1 - ERROR))
+"""Up to here the store's numbers of visitors are exact: it counts up to 4096 so, and where there are a few more its
+estimate may be a number below."""
 
 
 @dataclass(frozen=True, slots=True)
