@@ -98,6 +98,23 @@ def test_another_recorder_leaves_the_days_of_an_import_open(tmp_path: Path, tabl
     host.run(body)
 
 
+def test_a_day_that_another_recorder_adds_to_is_not_closed_as_it_goes(tmp_path: Path, tables: Tables) -> None:
+    """Who that is, and whether more comes, this one cannot know."""
+    host = Host(tmp_path, tables)
+
+    async def body(recorders: Sequence[Recorder]) -> None:
+        importing, other = recorders
+        days = [(DAY - timedelta(days=number)).isoformat() for number in range(2)]
+        for number in range(2):
+            await add(importing, "/mine", number, NOON - 86_400 * number)
+        await add(other, "/theirs", 1)
+        assert await importing.close_imported(days) == [days[1]]
+        assert await other.close_imported(days) == []
+        assert (await importing.finish_import())["closed"] == [days[0]]
+
+    host.run(body)
+
+
 def test_a_killed_import_may_be_resumed_for_an_hour(tmp_path: Path, tables: Tables) -> None:
     """Neither the recorder that it went through nor another one closes its days before; then both would."""
     host = Host(tmp_path, tables)

@@ -413,9 +413,20 @@ def test_an_empty_file_has_no_lines(tmp_path: Path) -> None:
 
 def test_a_line_without_end_is_bounded(tmp_path: Path) -> None:
     path = tmp_path / "long.log"
-    path.write_bytes(b"a" * (3 * MAX_LINE + 5) + b"\nnext\n" + b"b" * (MAX_LINE - 1) + b"\nlast")
+    path.write_bytes(b"a" * (3 * MAX_LINE + 5) + b"\nnext\n" + b"b" * (MAX_LINE - 1) + b"\nlast\n")
     with LogFile(path) as log:
         assert [len(line) for line in log] == [MAX_LINE, 4, MAX_LINE - 1, 4]
+
+
+@pytest.mark.parametrize("last", [b"last", b"last" * MAX_LINE])
+def test_a_last_line_that_is_being_written_is_left_for_later(tmp_path: Path, last: bytes) -> None:
+    """A packed log is written no more: there it is a line as any other."""
+    path = tmp_path / "growing.log"
+    for packed, lines in ((False, 2), (True, 3)):
+        path.write_bytes(gzip.compress(b"one\ntwo\n" + last) if packed else b"one\ntwo\n" + last)
+        with LogFile(path) as log:
+            assert len(list(log)) == lines
+            assert log.cut is not packed
 
 
 @pytest.mark.parametrize("compress", [gzip.compress, zstandard.compress, bz2.compress, lzma.compress])
@@ -441,7 +452,7 @@ def test_a_damaged_file_is_said_so(tmp_path: Path) -> None:
 
 def test_bytes_that_are_no_utf_8_do_no_harm(tmp_path: Path) -> None:
     path = tmp_path / "latin.log"
-    path.write_bytes(COMBINED.encode().replace(b"/a", b"/\xe4"))
+    path.write_bytes(COMBINED.encode().replace(b"/a", b"/\xe4") + b"\n")
     with LogFile(path) as log:
         (line,) = log
     assert hit("combined", line).referrer == "https://example.com/�"

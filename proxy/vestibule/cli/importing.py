@@ -29,6 +29,9 @@ BATCH = 1000
 CHARACTERS = 1 << 19
 """From so many on no more hits go into a message (``link.MAX_FRAME``), where one takes twelve bytes at the most."""
 
+AT_ONCE = 20
+"""Days that are closed at once: each takes up to seconds."""
+
 STDIN = "-"
 
 Open = Callable[[Path], Any]
@@ -49,7 +52,8 @@ def import_logs(
     given = list(dict.fromkeys(files))
     for path in given:
         if str(path) != STDIN and not path.is_file():
-            raise VestibuleError(f"import: {path} is no file")
+            pipe = "; a pipe is read with -" if path.exists() and not path.is_dir() else ""
+            raise VestibuleError(f"import: {path} is no file{pipe}")
     if format_ and format_ not in logs.FORMATS:
         raise VestibuleError(f"import: --format: must be one of {', '.join(logs.FORMATS)}; is {format_!r}")
     reading = partial(opened, format_=format_, site=site)
@@ -60,6 +64,7 @@ def import_logs(
         with recorder(directory, state, of) as call:
             importing = _Importing(call, ahead, reading, _Bars(progress, ""), again=again)
             found = ahead.logs if ahead else given
+            importing.begin()
             tallies = [importing.count(path) for path in found]
             figures = importing.finish()
     _report(figures, sum(tally.elsewhere for tally in tallies))
@@ -82,9 +87,15 @@ class _Importing:
         self._call = call
         self._closed: list[str] = []
 
+    def begin(self) -> None:
+        """Tell of which days something comes: these stay open."""
+        self._call("begin", days=self._ahead.days if self._ahead else [], **{"import": self._name})
+
     def count(self, path: Path) -> Tally:
         """Count one log, as far as it can be read."""
         with self._reading(path) as log:
+            if self._ahead:
+                self._ahead.check(path, log)
             self._count(path, log)
         tally: Tally = log.tally
         before = f" {min(tally.before, tally.lines):,} counted before," if tally.before else ""
@@ -96,6 +107,8 @@ class _Importing:
             print(f"{path}: known by its first lines; if it is another log that begins alike, --again counts it whole")
         for line, reason in tally.samples:
             print(f"{path}:{line}: {reason}")
+        if tally.cut:
+            print(f"{path}: its last line has no end yet, and is not counted")
         if tally.broken:
             print(f"warning: {path}: no more could be read after line {tally.lines:,}: {tally.broken}", file=sys.stderr)
         return tally
@@ -114,7 +127,7 @@ class _Importing:
         sent = -1
         for batch in _batches(log.hits()):
             sent = self._send(path, log, batch)
-        if max(sent, tally.before) < tally.lines:
+        if max(sent, tally.before) < tally.lines and not log.unlike:
             self._send(path, log, [])
 
     def _send(self, path: Path, log: Reading, batch: list[Hit]) -> int:
@@ -123,8 +136,9 @@ class _Importing:
         hits = [hit.to_json() for hit in batch]
         self._call("count", hits=hits, known_by=known_by, lines=lines, **{"import": self._name})
         self._bars.move(path, log)
-        if self._ahead and (days := self._ahead.done(path, lines)):
-            self._closed += self._call("done", days=days, **{"import": self._name})
+        days = self._ahead.done(path, lines) if self._ahead else []
+        for start in range(0, len(days), AT_ONCE):
+            self._closed += self._call("done", days=days[start : start + AT_ONCE], **{"import": self._name})
         return lines
 
 
@@ -150,6 +164,8 @@ class _Bars:
 
     def move(self, path: Path, log: Reading) -> None:
         if path not in self._tasks:
+            for done in self._tasks.values():
+                self._progress.update(done, visible=False)
             self._tasks[path] = self._progress.add_task(self._doing + path.name, total=log.size or None)
         self._progress.update(self._tasks[path], completed=log.position)
 
@@ -157,8 +173,14 @@ class _Bars:
 @contextmanager
 def _progress() -> Iterator[Progress]:
     """A bar on stderr, where that is a terminal."""
-    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), disable=not sys.stderr.isatty(), transient=True) as progress:
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), DownloadColumn(), TimeRemainingColumn())
+    with Progress(
+        *columns,
+        console=Console(stderr=True),
+        disable=not sys.stderr.isatty(),
+        transient=True,
+        redirect_stdout=sys.stdout.isatty(),
+    ) as progress:
         yield progress
 
 

@@ -12,6 +12,7 @@ from datetime import tzinfo
 from pathlib import Path
 
 from vestibule.cli.reading import Reading
+from vestibule.core.errors import VestibuleError
 from vestibule.core.hits import storable
 from vestibule.recorder.pipeline import day_of
 
@@ -32,25 +33,40 @@ class Ahead:
         """zone: the site's. told: how far a log was read. Raises VestibuleError as ``reading.opened`` does."""
         begun: dict[Path, float] = {}
         ends: dict[Path, dict[str, int]] = {}
-        minutes: dict[int, str] = {}
+        self._known_by: dict[Path, list[tuple[int, str]]] = {}
         for path in logs:
             last: dict[str, int] = {}
+            minute, day = -1, ""
             with opened(path) as log:
                 for number, hit in enumerate(log.hits()):
-                    minute = int(hit.time) // 60
-                    if minute not in minutes:
-                        minutes[minute] = day_of(minute * 60, zone).isoformat() if storable(minute * 60) else ""
-                    last[minutes[minute]] = log.tally.lines
+                    if int(hit.time) // 60 != minute:
+                        minute = int(hit.time) // 60
+                        day = day_of(minute * 60, zone).isoformat() if storable(minute * 60) else ""
+                    last[day] = log.tally.lines
                     begun[path] = min(begun.get(path, hit.time), hit.time)
                     if not number % _STEP:
                         told(path, log)
+                if log.unlike:
+                    raise VestibuleError(f"import: {path}: not one line of it is of the format {log.format}")
                 told(path, log)
+                self._known_by[path] = log.known_by
             last.pop("", None)
             ends[path] = last
         self.logs = sorted(ends, key=lambda path: begun.get(path, float("inf")))
         self._ends: dict[str, tuple[int, int]] = {}
         for place, path in enumerate(self.logs):
             self._ends.update((day, (place, line)) for day, line in ends[path].items())
+
+    @property
+    def days(self) -> list[str]:
+        """The days of which something comes."""
+        return sorted(self._ends)
+
+    def check(self, log: Path, reading: Reading) -> None:
+        """Raise VestibuleError where a log is another one by now."""
+        known_by = self._known_by[log]
+        if known_by != reading.known_by[: len(known_by)] and reading.known_by:
+            raise VestibuleError(f"import: {log} was replaced while logs were looked through; import it again")
 
     def done(self, log: Path, lines: int) -> list[str]:
         """The days (ISO 8601) of which nothing comes any more, now that so many lines of a log and all of the logs

@@ -18,7 +18,7 @@ from vestibule.recorder import logs
 SAMPLES = 5
 """Unreadable lines of a log that are named, by number and reason: what is in them is nobody's to see."""
 
-LOOK = 50
+LOOK = 64
 """Lines of a log that are looked at to find its format out, and at most for what it is known by."""
 
 _FAILURES = (ArithmeticError, LookupError, RecursionError, TypeError, ValueError)
@@ -29,7 +29,8 @@ _FAILURES = (ArithmeticError, LookupError, RecursionError, TypeError, ValueError
 class Tally:
     """What became of a log's lines. before: were counted by an import that did not come to its end, or came to it and
     the log has grown since. skipped: parts of pages, directives and empty lines, which are not counted. elsewhere: hits
-    of hosts that are not the site's, which get no answer live either. broken: why no more lines could be read."""
+    of hosts that are not the site's, which get no answer live either. broken: why no more lines could be read. cut:
+    the last line has no end, and is left for when it has one."""
 
     lines: int = 0
     before: int = 0
@@ -38,6 +39,7 @@ class Tally:
     elsewhere: int = 0
     unreadable: int = 0
     broken: str = ""
+    cut: bool = False
     samples: list[tuple[int, str]] = field(default_factory=list)
 
     def misread(self, reason: str) -> None:
@@ -48,8 +50,8 @@ class Tally:
 
 
 class Reading:
-    """A log that is read once, from its beginning. format: its name, empty where there are no lines. known_by: see
-    ``known_by``. Raises VestibuleError where the format cannot be told."""
+    """A log that is read once, from its beginning, but for a last line that is being written. format: its name, empty
+    where there are no lines. known_by: see ``known_by``. Raises VestibuleError where the format cannot be told."""
 
     def __init__(self, path: Path, log: logs.LogFile, format_: str, site: Site) -> None:
         self.tally = Tally()
@@ -64,6 +66,11 @@ class Reading:
         self._lines = chain(first, rest)
 
     @property
+    def unlike(self) -> bool:
+        """Whether there are lines, of which not one could be read."""
+        return 0 < self.tally.lines == self.tally.unreadable
+
+    @property
     def size(self) -> int:
         """Bytes of the file, 0 where unknown."""
         return self._log.size
@@ -75,12 +82,15 @@ class Reading:
 
     def hits(self) -> Iterator[Hit]:
         """The hits that were not counted before; the tally goes with them."""
+        if not self.format:
+            return iter(())
         return hits(logs.parser(self.format, self._site.name), self._lines, self.tally, self._site)
 
     def _until_broken(self) -> Iterator[str]:
         """The lines, up to where the log breaks off: what was read is to be counted, and further logs too."""
         try:
             yield from self._log
+            self.tally.cut = self._log.cut
         except ValueError as error:
             self.tally.broken = str(error)
 
@@ -98,17 +108,16 @@ def opened(path: Path, format_: str, site: Site) -> Iterator[Reading]:
 
 
 def known_by(lines: Sequence[str]) -> list[tuple[int, str]]:
-    """What a log is known by: the digests of its first line, its first two, four and so on, each with the number of the
-    last one. One that has grown begins as it did, and one that began alike goes on in another way soon.
+    """What a log is known by: the digests of its first line, its first two and so on, each with the number of the last
+    one. One that has grown begins as it did, and one that began alike goes on in another way soon.
 
     Directives, such as the name of the server's software in each day's log, belong to the first line that follows.
     """
     found: list[tuple[int, str]] = []
-    digest, requests = hashlib.blake2b(digest_size=16), 0
+    digest = hashlib.blake2b(digest_size=16)
     for number, line in enumerate(lines, 1):
         digest.update(line.encode("utf-8", "replace") + b"\n")
-        requests += bool(line) and not line.startswith("#")
-        if requests == 1 << len(found):
+        if line and not line.startswith("#"):
             found.append((number, digest.hexdigest()))
     return found or [(len(lines), digest.hexdigest())]
 

@@ -107,9 +107,10 @@ class Calls:
 
     breakdown, timeseries: ``kind``, ``by`` or ``interval``, ``from`` and ``to`` (ISO 8601 days, both included, today if
     left out), ``where`` (``DIMENSION:VALUE``, or the two as a list), ``limit``, ``compare`` (``previous``, ``year``).
-    count: ``hits``, each as ``Hit.to_json``, with the ``first`` lines that their log is known by and up to which of its
-    ``lines`` all have come; counted: how many lines of the log with these ``first`` ones were counted before; finish:
-    after the last.
+    begin: an ``import`` (a name) that will bring something of some ``days``; counted: how many lines of a log were
+    counted before, ``known_by`` the digests of its first lines, each with its number; count: ``hits``, each as
+    ``Hit.to_json``, with the digests only and up to which of its ``lines`` all have come; done: nothing more comes of
+    some ``days``; finish: after the last.
     close_day: ``day``, every day that is over if left out.
     revocations: ``epoch`` and ``after`` of the last page, see ``revoking.Log``.
     """
@@ -129,6 +130,7 @@ class Calls:
             "consent_record": lambda given: self._backend.consent_record(_text(given, "id")),
             "count": self._count,
             "counted": self._counted,
+            "begin": self._begin,
             "done": self._done,
             "finish": lambda given: self._recorder.finish_import(_import(given)),
             "close_day": self._close_day,
@@ -224,9 +226,11 @@ class Calls:
             raise RequestError("known_by: not as a recorder takes it") from None
         return await self._recorder.importing.position(known_by)
 
+    async def _begin(self, given: Mapping[str, Any]) -> None:
+        await self._recorder.importing.begin(_days(given), _import(given))
+
     async def _done(self, given: Mapping[str, Any]) -> list[str]:
-        days = [_day({"day": day}, "day").isoformat() for day in _texts(given, "days")]
-        return await self._recorder.close_imported(days, _import(given))
+        return await self._recorder.close_imported(_days(given), _import(given))
 
     async def _close_day(self, given: Mapping[str, Any]) -> list[str]:
         if not given.get("day"):
@@ -267,6 +271,10 @@ def _texts(given: Mapping[str, Any], name: str) -> list[str]:
     if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
         raise RequestError(f"{name}: a list of texts is needed")
     return values
+
+
+def _days(given: Mapping[str, Any]) -> list[str]:
+    return [_day({"day": day}, "day").isoformat() for day in _texts(given, "days")]
 
 
 def _import(given: Mapping[str, Any]) -> str:

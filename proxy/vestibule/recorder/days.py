@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, Set
+from collections import Counter
+from collections.abc import Awaitable, Callable, Collection, Iterable, Set
 from datetime import UTC, date, datetime, timedelta
 from datetime import time as clock_time
 from typing import Protocol
@@ -26,10 +27,11 @@ _MIDNIGHT = clock_time()
 
 class Changed(Protocol):
     """Whose ``changed`` are the days to which something was added since they were released, and ``refused`` how many
-    cells came for days that were closed already."""
+    cells came for days that were closed already; ``sent`` what the cells that were sent count, by day."""
 
     changed: set[date]
     refused: int
+    sent: Counter[date]
 
 
 class Days:
@@ -100,6 +102,12 @@ class Days:
             await self.archive()
         return closed
 
+    async def ours_alone(self, days: Iterable[date]) -> frozenset[date]:
+        """Those of some days whose open cells are all from this recorder, and from this start of it."""
+        days = frozenset(days)
+        added = await self._store.do(Store.added, self._plan().site, max(days)) if days else {}
+        return frozenset(day for day in days if added.get(day, 0) == self._shipping.sent[day])
+
     async def _growing(self, days: Set[date], now: datetime) -> frozenset[date]:
         """Those of our open days that are old, but have not been quiet yet. Days without cells are, and so are those
         that take no more facts: what is left of them goes soon."""
@@ -126,6 +134,7 @@ class Days:
         closing = await self._store.do(Store.close_day, plan.site, day, k=plan.k, owner=self._spool.owner, now=now)
         self._shipping.refused += closing.refused
         self._shipping.changed.discard(day)
+        self._shipping.sent.pop(day, None)
         await self._spool.do(Spool.forget_salt, *iso(plan.site, day))
         return closing.closed
 

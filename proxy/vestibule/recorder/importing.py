@@ -46,6 +46,12 @@ class Importing:
         self._aside: asyncio.Task[None] | None = None
         self._sending: asyncio.Task[None] | None = None
 
+    async def begin(self, days: Collection[str], name: str = "") -> None:
+        """An import begins, which will bring something of some days (ISO 8601)."""
+        if not any(self._goes_on(each) for each in self._imports.values()):
+            self.figures()  # of one that was cut short
+        self._import(name).days |= set(days)
+
     async def hits(self, hits: Sequence[Hit], known_by: Sequence[str] = (), lines: int = 0, name: str = "") -> None:
         """Count hits of the past, in the order of their times. What came is on disk a second later.
 
@@ -66,6 +72,8 @@ class Importing:
         known_by: digests of its first lines, the fewest first, each with how many that are. A log of which more was
         counted than its first lines, as which this one begins, but that goes on in another way, is another one.
         """
+        # What was counted a moment ago may be of the same log by another name.
+        await self._write_all()
         counted = 0
         for lines, digest in known_by:
             found = await self._spool.do(Spool.reached, self._source(digest))
@@ -77,9 +85,10 @@ class Importing:
     async def done(self, days: Collection[str], name: str = "") -> None:
         """Write and send all that came of some days (ISO 8601), of which an import brings nothing more. Raises
         StoreError."""
-        self._import(name).days -= set(days)
+        found = self._import(name)
         self._pipeline.end_visits_of(days)
         await self._send_all()
+        found.days -= set(days)
 
     async def finish(self, name: str = "") -> None:
         """Write and send all that came. Raises StoreError."""
@@ -118,10 +127,15 @@ class Importing:
         key = hashlib.sha256(f"vestibule import\n{self._secret}".encode()).digest()
         return hashlib.blake2b(digest.encode("utf-8", "replace"), key=key, digest_size=16).hexdigest()
 
-    async def _send_all(self) -> None:
+    async def _write_all(self) -> None:
         if self._aside is not None:
             await self._aside
         await self.intake.flush()
+
+    async def _send_all(self) -> None:
+        await self._write_all()
+        if self.intake.trouble:
+            raise SpoolError(self.intake.trouble)
         await self._ship()
 
     async def _put_aside(self) -> None:

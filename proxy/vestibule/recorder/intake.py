@@ -82,6 +82,11 @@ class Intake:
             self._kept = asyncio.get_running_loop().create_future()
         return self._kept
 
+    @property
+    def trouble(self) -> str:
+        """Why what was counted could not be written; empty where it was."""
+        return self._writing.trouble
+
     async def flush(self) -> None:
         """Write what has been counted to disk."""
         await self.write(self.swap())

@@ -248,12 +248,13 @@ class Recorder:
 
     async def close_imported(self, days: Collection[str], name: str = "") -> list[str]:
         """Close those of some days (ISO 8601) that are over, of which an import brings nothing more; return which were.
-        While the store is away they wait for the import's end."""
+        While the store is away, or the disk is full, they wait for the import's end; and so do days that somebody else
+        has added to, who may go on."""
         try:
             if self._unsent:
                 return []
             await self.importing.done(days, name)
-            return await self._days.close(among=frozenset(map(date.fromisoformat, days)))
+            return await self._days.close(among=await self._days.ours_alone(map(date.fromisoformat, days)))
         except (StoreError, SpoolError):
             return []
 
@@ -402,6 +403,9 @@ class Recorder:
 
     async def _empty(self) -> None:
         await self.flush()
+        if self._writing.trouble:
+            # What was counted of a day must not come after it was closed.
+            raise SpoolError(self._writing.trouble)
         await self.ship()
 
     async def _resume(self) -> None:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import date
+
+import numpy as np
 
 from vestibule.core.cells import Partial
 from vestibule.core.errors import UnstorableError
@@ -45,6 +48,8 @@ class Shipping:
         """The days to which something was added since they were released."""
         self.refused = 0
         """Cells that came for days that were closed already."""
+        self.sent: Counter[date] = Counter()
+        """What the cells that were sent count, all together, by open day, since the start."""
 
     def wrote(self) -> None:
         """Take notice that something in the spool waits."""
@@ -80,7 +85,14 @@ class Shipping:
             await self._spool.do(_give_up, batch.id, len(partial))
             return
         await self._spool.do(Spool.sent, batch.id)
-        self.changed |= {date.fromisoformat(day) for site, day in partial.days if site == self._plan().site}
+        days = sorted(partial.days)
+        places = {day: place for place, day in enumerate(days)}
+        of_node = np.array([places[node.site, node.day] for node in partial.nodes], dtype=np.int64)
+        counts = np.bincount(of_node[partial.a], weights=partial.counts, minlength=len(days)).astype(np.int64)
+        for (site, day), count in zip(days, counts.tolist(), strict=True):
+            if site == self._plan().site:
+                self.sent[date.fromisoformat(day)] += count
+                self.changed.add(date.fromisoformat(day))
 
     def _open_part(self, partial: Partial) -> Partial:
         """Leave out the days that are closed."""

@@ -21,7 +21,8 @@ MAX_LINE = 65_536
 class LogFile:
     """The lines of a log: plain, gzip, zstd, bzip2 or xz, told by content; ``-`` is the standard input.
 
-    size: bytes of the file as it is on disk, 0 where unknown. position: bytes of it that were read, for progress.
+    size: bytes of the file as it is on disk, 0 where unknown. position: bytes of it that were read, for progress. cut:
+    whether its last line has no end, since it is being written.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -34,27 +35,38 @@ class LogFile:
             self._owned = True
             self.size = Path(path).stat().st_size
         self._counted = _Counted(self._raw)
-        self._stream = _decompress(io.BufferedReader(self._counted, 1 << 16))
+        raw: io.BufferedReader = io.BufferedReader(self._counted, 1 << 16)
+        unpacked = _unpacked(raw)
+        self._stream: IO[bytes] = unpacked or cast("IO[bytes]", raw)
+        self._plain = unpacked is None
+        self.cut = False
 
     @property
     def position(self) -> int:
         return self._counted.position
 
     def __iter__(self) -> Iterator[str]:
-        """Yield lines without their ends. A line longer than MAX_LINE comes cut, and its rest is skipped.
+        """Yield lines without their ends. A line longer than MAX_LINE comes cut, and its rest is skipped. A last line
+        without an end is not yielded, unless the log is packed: then nobody writes it any more.
 
         Raises ValueError where compressed data is broken; what came before has been yielded."""
         try:
             while line := self._stream.readline(MAX_LINE):
-                if len(line) == MAX_LINE and not line.endswith(b"\n"):
-                    self._skip()
+                if not line.endswith(b"\n"):
+                    ended = self._skip() if len(line) == MAX_LINE else not self._plain
+                    if not ended:
+                        self.cut = True
+                        return
                 yield line.decode("utf-8", "replace").rstrip("\r\n")
         except (EOFError, OSError, lzma.LZMAError, zlib.error, zstandard.ZstdError) as error:
             raise ValueError(f"the log ends in the middle of compressed data: {error}") from error
 
-    def _skip(self) -> None:
-        while (rest := self._stream.readline(MAX_LINE)) and not rest.endswith(b"\n"):
-            pass
+    def _skip(self) -> bool:
+        """Pass over the rest of a line; return whether it has an end, or will have none."""
+        while rest := self._stream.readline(MAX_LINE):
+            if rest.endswith(b"\n"):
+                return True
+        return not self._plain
 
     def close(self) -> None:
         if self._owned:
@@ -121,7 +133,8 @@ class _Zstd(io.RawIOBase):
         return True
 
 
-def _decompress(stream: io.BufferedReader) -> IO[bytes]:
+def _unpacked(stream: io.BufferedReader) -> IO[bytes] | None:
+    """What is packed in a stream; None where nothing is."""
     start = stream.peek(6)[:6]
     if start.startswith(b"\x1f\x8b"):
         return cast("IO[bytes]", gzip.GzipFile(fileobj=stream))
@@ -131,4 +144,4 @@ def _decompress(stream: io.BufferedReader) -> IO[bytes]:
         return bz2.BZ2File(stream)
     if start.startswith(b"\xfd7zXZ"):
         return lzma.LZMAFile(stream)
-    return stream
+    return None
