@@ -29,6 +29,7 @@ class Leaving:
         self._own = {dimension: _Seen(kind, whole, dimension) for dimension in self._shared}
         self._beside = {dimension: list(self._shown(beside, dimension)) for dimension in self._shared}
         self._looked: dict[str, bytes] = {}
+        self._outer_ones: dict[Names, Numbers] = {}
 
     def give_up(self) -> set[str]:
         """Withhold values of which the kinds leave only a few visitors; return the dimensions that changed."""
@@ -125,7 +126,9 @@ class Leaving:
 
     def _outer(self, outer: str, inner: str) -> Numbers:
         """For each value of a dimension that the whole has not the whole's number of the value of another one that it
-        lies wholly in, the nearest to a leaf; -1 for none."""
+        lies wholly in, the nearest to a leaf; -1 for none. All pairs are there."""
+        if (outer, inner) in self._outer_ones:
+            return self._outer_ones[outer, inner]
         pairs = self._kind.pairs[paired(outer, inner)]
         of_outer, of_inner = (pairs.a, pairs.b) if outer < inner else (pairs.b, pairs.a)
         wholly = pairs.counts == self._kind.values[inner].amounts.counts[of_inner]
@@ -134,6 +137,7 @@ class Leaving:
         order = np.flatnonzero(wholly)
         order = order[np.argsort(-self._kind.values[outer].amounts.counts[of_outer[order]], kind="stable")]
         found[of_inner[order]] = self._own[outer].of_own[of_outer[order]]
+        self._outer_ones[outer, inner] = found
         return found
 
     def _wholly_within(self, outer: str) -> Iterator[tuple[str, Flags]]:
@@ -150,7 +154,7 @@ class Leaving:
         whole, own = self._whole, self._own[outer].known(self._kind.counted(outer))
         values, amounts = self._kind.values[inner], self._kind.values[inner].amounts
         # What lies below something else that is told is told with it.
-        told = told & ~(told & told[values.parents])
+        told = told & ~told[values.parents]
         of = self._outer(outer, inner)[told]
         size = len(whole.values[outer])
         counts, most = (
