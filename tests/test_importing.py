@@ -262,14 +262,17 @@ def test_days_are_closed_as_it_goes(
     assert "view 280" in out
 
 
+def days_later(folder: Path, tables: Tables) -> Site:
+    """A recorder's site, when the day of ``views`` has been over for long."""
+    site = Site(folder, tables)
+    site.clock.now += 5 * 86_400
+    return site
+
+
 def test_a_day_that_two_imports_add_to_is_closed_when_both_have_ended(tmp_path: Path, tables: Tables) -> None:
     """And visits of a day end with it, though nothing later has come."""
-    site = Site(tmp_path, tables)
 
-    async def run() -> None:
-        recorder = Recorder(site.plan, site.folder, tables, clock=Clock(Clock().now + 5 * 86_400))
-        await recorder.start()
-        calls = Calls(recorder, Backend(recorder))
+    async def body(recorder: Recorder, calls: Calls) -> None:
         for name in ("one", "other"):
             rows = [hit.to_json() for hit in views({f"/{name}": 10})]
             await calls("count", {"hits": rows, "known_by": [name], "lines": 10, "import": name})
@@ -283,19 +286,15 @@ def test_a_day_that_two_imports_add_to_is_closed_when_both_have_ended(tmp_path: 
         for wrong in ("2026-11-22", [1], ["yesterday"]):
             with pytest.raises(RequestError):
                 await calls("done", {"days": wrong})
-        await recorder.stop()
 
-    asyncio.run(run())
+    days_later(tmp_path, tables).run(body)
 
 
 def test_a_day_stays_open_that_an_import_will_bring_more_of(tmp_path: Path, tables: Tables) -> None:
     """It says so at its begin. And what one counted that was cut short is not told by the next."""
-    site = Site(tmp_path, tables)
 
-    async def run() -> None:
-        recorder = Recorder(site.plan, site.folder, tables, clock=Clock(Clock().now + 5 * 86_400))
-        await recorder.start()
-        calls, day = Calls(recorder, Backend(recorder)), "2026-11-22"
+    async def body(recorder: Recorder, calls: Calls) -> None:
+        day = "2026-11-22"
         rows = [hit.to_json() for hit in views({"/": 10})]
         await calls("begin", {"days": [day], "import": "one"})
         await calls("begin", {"days": [day], "import": "other"})
@@ -307,20 +306,15 @@ def test_a_day_stays_open_that_an_import_will_bring_more_of(tmp_path: Path, tabl
         answer = await calls("finish", {"import": "next"})
         assert answer["closed"] == [day]
         assert answer["facts"].get("view", 0) == 0
-        await recorder.stop()
 
-    asyncio.run(run())
+    days_later(tmp_path, tables).run(body)
 
 
 def test_a_day_whose_hits_cannot_be_written_stays_open(
     tmp_path: Path, tables: Tables, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    site = Site(tmp_path, tables)
-
-    async def run() -> None:
-        recorder = Recorder(site.plan, site.folder, tables, clock=Clock(Clock().now + 5 * 86_400))
-        await recorder.start()
-        calls, day = Calls(recorder, Backend(recorder)), "2026-11-22"
+    async def body(recorder: Recorder, calls: Calls) -> None:
+        day = "2026-11-22"
 
         def full(*_: Any) -> int:
             raise SpoolError("spool: the disk is full")
@@ -335,20 +329,15 @@ def test_a_day_whose_hits_cannot_be_written_stays_open(
         assert (await calls("finish", {}))["closed"] == [day]
         answer = await calls("timeseries", {"interval": "day", "from": day, "to": day})
         assert answer["points"][0]["count"] == 10
-        await recorder.stop()
 
-    asyncio.run(run())
+    days_later(tmp_path, tables).run(body)
 
 
 def test_while_the_store_is_away_days_wait_for_the_end(
     tmp_path: Path, tables: Tables, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    site = Site(tmp_path, tables)
-
-    async def run() -> None:
-        recorder = Recorder(site.plan, site.folder, tables, clock=Clock(Clock().now + 5 * 86_400))
-        await recorder.start()
-        calls, tried = Calls(recorder, Backend(recorder)), []
+    async def body(recorder: Recorder, calls: Calls) -> None:
+        tried: list[int] = []
 
         async def away() -> None:
             tried.append(1)
@@ -363,9 +352,8 @@ def test_while_the_store_is_away_days_wait_for_the_end(
                 await calls("finish", {})
         assert len(tried) == 2, "who knows that it is away does not try again for each day"
         assert (await calls("finish", {}))["closed"] == ["2026-11-22"]
-        await recorder.stop()
 
-    asyncio.run(run())
+    days_later(tmp_path, tables).run(body)
 
 
 @pytest.mark.parametrize(
