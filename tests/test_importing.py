@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +23,10 @@ import zstandard
 
 from tests.test_cli import AGENT, SITE, combined
 from tests.test_recorder import Clock, Site, tables, views
-from vestibule.cli import importing, reading
+from vestibule.cli import importing, looking_ahead, reading
 from vestibule.cli.asking import recorder
 from vestibule.config.models import Site as Site_
-from vestibule.core.errors import StoreError
+from vestibule.core.errors import StoreError, VestibuleError
 from vestibule.core.visit import Hit
 from vestibule.link.frames import MAX_FRAME, pack
 from vestibule.recorder import comparing, logs
@@ -139,6 +140,33 @@ def test_empty_logs_keep_no_other_from_being_counted(run: Run, tmp_path: Path) -
     out = run("import", str(empty), str(directives), str(path))
     assert "0 lines (empty)" in out
     assert "view 30" in out
+
+
+def test_logs_that_grow_or_are_rotated_after_they_were_looked_through(tmp_path: Path) -> None:
+    """One that grew is counted, be it from nothing or from directives alone; another in its place is another one."""
+    site = Site_(name="example.test", hosts=("example.test",), upstream="http://127.0.0.1:1")
+    names = ("empty.log", "directives.log", "access.log", "moved.log", "emptied.log")
+    empty, directives, grown, moved, emptied = (tmp_path / name for name in names)
+    empty.touch()
+    directives.write_text("#Version: 1.0\n#Fields: date time c-ip cs-method cs-uri-stem sc-status\n")
+    for path in (grown, moved, emptied):
+        log(path, range(5), TODAY)
+    found = (empty, directives, grown, moved, emptied)
+    opened = partial(reading.opened, format_="", site=site)
+    ahead = looking_ahead.Ahead(found, UTC, opened, lambda *_: None)
+    for path in (empty, grown):
+        log(path, range(100, 200), TODAY)
+    with directives.open("a") as file:
+        file.write(f"{TODAY} 12:00:00 203.0.113.1 GET /a 200\n")
+    moved.unlink()
+    log(moved, range(50, 60), TODAY)
+    emptied.write_text("")
+    for path in (empty, directives, grown):
+        with opened(path) as again:
+            ahead.check(path, again)
+    for path in (moved, emptied):
+        with opened(path) as again, pytest.raises(VestibuleError, match="was replaced while"):
+            ahead.check(path, again)
 
 
 def test_a_log_of_another_format_is_not_taken_for_counted(run: Run, tmp_path: Path) -> None:

@@ -160,14 +160,14 @@ class _Bars:
 
     def __init__(self, progress: Progress, doing: str) -> None:
         self._progress, self._doing = progress, doing
-        self._tasks: dict[Path, TaskID] = {}
+        self._shown: tuple[Path, TaskID] | None = None
 
     def move(self, path: Path, log: Reading) -> None:
-        if path not in self._tasks:
-            for done in self._tasks.values():
-                self._progress.update(done, visible=False)
-            self._tasks[path] = self._progress.add_task(self._doing + path.name, total=log.size or None)
-        self._progress.update(self._tasks[path], completed=log.position)
+        if self._shown is None or self._shown[0] != path:
+            if self._shown is not None:
+                self._progress.remove_task(self._shown[1])
+            self._shown = path, self._progress.add_task(self._doing + path.name, total=log.size or None)
+        self._progress.update(self._shown[1], completed=log.position)
 
 
 @contextmanager

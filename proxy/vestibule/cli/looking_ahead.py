@@ -33,7 +33,7 @@ class Ahead:
         """zone: the site's. told: how far a log was read. Raises VestibuleError as ``reading.opened`` does."""
         begun: dict[Path, float] = {}
         ends: dict[Path, dict[str, int]] = {}
-        self._known_by: dict[Path, list[tuple[int, str]]] = {}
+        self._beginnings: dict[Path, tuple[int, str]] = {}
         for path in logs:
             last: dict[str, int] = {}
             minute, day = -1, ""
@@ -49,7 +49,7 @@ class Ahead:
                 if log.unlike:
                     raise VestibuleError(f"import: {path}: not one line of it is of the format {log.format}")
                 told(path, log)
-                self._known_by[path] = log.known_by
+                self._beginnings[path] = log.beginning
             last.pop("", None)
             ends[path] = last
         self.logs = sorted(ends, key=lambda path: begun.get(path, float("inf")))
@@ -63,9 +63,8 @@ class Ahead:
         return sorted(self._ends)
 
     def check(self, log: Path, reading: Reading) -> None:
-        """Raise VestibuleError where a log is another one by now."""
-        known_by = self._known_by[log]
-        if known_by != reading.known_by[: len(known_by)] and reading.known_by:
+        """Raise VestibuleError where a log is another one by now. It may have grown, also from nothing."""
+        if not reading.begins(self._beginnings[log]):
             raise VestibuleError(f"import: {log} was replaced while logs were looked through; import it again")
 
     def done(self, log: Path, lines: int) -> list[str]:

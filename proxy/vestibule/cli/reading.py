@@ -63,7 +63,21 @@ class Reading:
             known = ", ".join(logs.FORMATS)
             raise VestibuleError(f"import: {path} is of no format that is known; --format names one of {known}")
         self.known_by = known_by(first)
+        self._first = first
         self._lines = chain(first, rest)
+
+    @property
+    def beginning(self) -> tuple[int, str]:
+        """How many lines were looked at, and their digest."""
+        return len(self._first), self._digest(len(self._first))
+
+    def begins(self, beginning: tuple[int, str]) -> bool:
+        """Whether the log begins as one did whose ``beginning`` that was; it may have grown since."""
+        return self._digest(beginning[0]) == beginning[1]
+
+    def _digest(self, lines: int) -> str:
+        text = "".join(f"{line}\n" for line in self._first[:lines])
+        return hashlib.blake2b(text.encode("utf-8", "replace"), digest_size=16).hexdigest()
 
     @property
     def unlike(self) -> bool:

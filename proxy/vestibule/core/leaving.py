@@ -90,7 +90,7 @@ class Leaving:
 
     def _left(self, dimension: str, *away: Known) -> Amounts:
         """What is left of the whole's values. (Where facts of one visit are counted several times over, less than
-        nothing may be left of the whole: then it says nothing of its values, and these say nothing of each other.)"""
+        nothing may be left: what is too much is not looked at, see docs/counting.md.)"""
         values = self._whole.values[dimension]
         amounts = values.amounts
         counts = np.maximum(amounts.counts - sum(each.counts for each in away), 0)

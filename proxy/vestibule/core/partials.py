@@ -89,6 +89,15 @@ class Partial:
         """The sites and days that the cells are of."""
         return frozenset((node.site, node.day) for node in self.nodes)
 
+    def counted(self) -> dict[tuple[str, str], int]:
+        """What all cells of a site and day count together."""
+        places: dict[tuple[str, str], int] = {}
+        of_node = np.array(
+            [places.setdefault((node.site, node.day), len(places)) for node in self.nodes], dtype=np.int64
+        )
+        sums = np.bincount(of_node[self.a], weights=self.counts, minlength=len(places))
+        return dict(zip(places, sums.astype(np.int64).tolist(), strict=True))
+
     def cells(self) -> Iterable[Cell]:
         """Spell out every cell."""
         start = 0

@@ -41,7 +41,8 @@ class Importing:
     ) -> None:
         self.intake = intake
         self._pipeline = intake.pipeline
-        self._spool, self._secret, self._clock, self._ship = spool, secret, clock, ship
+        self._spool, self._clock, self._ship = spool, clock, ship
+        self._key = hashlib.sha256(f"vestibule import\n{secret}".encode()).digest()
         self._imports: dict[str, _Import] = {}
         self._aside: asyncio.Task[None] | None = None
         self._sending: asyncio.Task[None] | None = None
@@ -124,8 +125,7 @@ class Importing:
 
     def _source(self, digest: str) -> str:
         """The name of a log by its first lines: a keyed hash, since these name a visitor."""
-        key = hashlib.sha256(f"vestibule import\n{self._secret}".encode()).digest()
-        return hashlib.blake2b(digest.encode("utf-8", "replace"), key=key, digest_size=16).hexdigest()
+        return hashlib.blake2b(digest.encode("utf-8", "replace"), key=self._key, digest_size=16).hexdigest()
 
     async def _write_all(self) -> None:
         if self._aside is not None:

@@ -9,8 +9,6 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import date
 
-import numpy as np
-
 from vestibule.core.cells import Partial
 from vestibule.core.errors import UnstorableError
 from vestibule.core.hits import storable
@@ -85,11 +83,7 @@ class Shipping:
             await self._spool.do(_give_up, batch.id, len(partial))
             return
         await self._spool.do(Spool.sent, batch.id)
-        days = sorted(partial.days)
-        places = {day: place for place, day in enumerate(days)}
-        of_node = np.array([places[node.site, node.day] for node in partial.nodes], dtype=np.int64)
-        counts = np.bincount(of_node[partial.a], weights=partial.counts, minlength=len(days)).astype(np.int64)
-        for (site, day), count in zip(days, counts.tolist(), strict=True):
+        for (site, day), count in partial.counted().items():
             if site == self._plan().site:
                 self.sent[date.fromisoformat(day)] += count
                 self.changed.add(date.fromisoformat(day))
