@@ -107,11 +107,11 @@ def free_port() -> int:
 
 
 @contextlib.contextmanager
-def _started(core: int, command: Sequence[str], port: int, folder: Path, **environ: str) -> Iterator[int]:
-    """Run on one core until it listens; yields its process id."""
+def _started(core: int | None, command: Sequence[str], port: int, folder: Path, **environ: str) -> Iterator[int]:
+    """Run on one core (None: on any) until it listens; yields its process id."""
     with (folder / f"{port}.log").open("wb") as log:
         process = subprocess.Popen(
-            ["taskset", "-c", str(core), *command],
+            [*([] if core is None else ["taskset", "-c", str(core)]), *command],
             env={**os.environ, **environ},
             stdin=subprocess.DEVNULL,
             stdout=log,
@@ -145,10 +145,10 @@ def _nginx(folder: Path, name: str, site: str) -> list[str]:
 
 
 @contextlib.contextmanager
-def site(folder: Path) -> Iterator[int]:
+def site(folder: Path, core: int | None = LOAD) -> Iterator[int]:
     """The site: an nginx that serves ``folder/www``; yields its port."""
     port = free_port()
-    with _started(LOAD, _nginx(folder, "site", _SITE.format(port=port, folder=folder)), port, folder):
+    with _started(core, _nginx(folder, "site", _SITE.format(port=port, folder=folder)), port, folder):
         yield port
 
 
@@ -161,8 +161,11 @@ def nginx(folder: Path, behind: int) -> Iterator[Contestant]:
 
 
 @contextlib.contextmanager
-def vestibule(folder: Path, behind: int) -> Iterator[Contestant]:
-    """``vestibule serve`` with one worker, whole: cookies, headers, the policy, facts on their way to a recorder."""
+def vestibule(folder: Path, behind: int, *, pinned: bool = True) -> Iterator[Contestant]:
+    """``vestibule serve`` with one worker, whole: cookies, headers, the policy, facts on their way to a recorder.
+
+    pinned: the worker is on a core of its own, and all else on the other; else all are where they want to be.
+    """
     port, config = free_port(), folder / "config"
     config.mkdir()
     written = _VESTIBULE.format(port=port, site=behind, host=HOST, admin=free_port())
@@ -170,14 +173,15 @@ def vestibule(folder: Path, behind: int) -> Iterator[Contestant]:
     (config / "trackers.yaml").write_text(_TRACKERS)
     command = [sys.executable, "-m", "vestibule", "serve", "--config", str(config), "--state", str(folder / "state")]
     secret = "a secret that is long enough for benches"
-    with _started(LOAD, [*command, "--workers", "1"], port, folder, VESTIBULE_SECRET=secret) as pid:
+    core = LOAD if pinned else None
+    with _started(core, [*command, "--workers", "1"], port, folder, VESTIBULE_SECRET=secret) as pid:
         time.sleep(2.0)  # the recorder begins, too
         workers: list[int] = []
         others = [pid]
         for child in _children(pid):
             is_worker = b"vestibule.worker" in Path(f"/proc/{child}/cmdline").read_bytes()
             (workers if is_worker else others).append(child)
-        for worker in workers:
+        for worker in workers if pinned else ():
             os.sched_setaffinity(worker, {PROXY})
         yield Contestant("vestibule", port, tuple(workers), tuple(others))
 

@@ -1,10 +1,9 @@
 """What counting costs: the recorder's speed and memory, a release of a million cells, the import, the worker's share.
 
 Run: ``python -m bench recorder``, or ``python -m bench.recorder [load] [release] [import] [worker] [neighbours]``. The
-recorder runs in a process of its own; under load it is pinned to the first core, and the load comes over its socket
-from the second. The engine (chDB) has threads of its own there: what it takes is part of the figures. *Above the
-engine* is the resident memory less that of a process that has only chDB and runs the same statements with the same
-data.
+recorder runs in a process of its own on one core, as in production. The engine (chDB) has threads of its own there:
+what it takes is part of the figures. *Above the engine* is the resident memory less that of a process that has only
+chDB and runs the same statements with the same data.
 """
 
 from __future__ import annotations
@@ -34,6 +33,7 @@ from vestibule.core.visit import Settings
 from vestibule.link.sending import BATCH
 
 SECONDS = 20
+ROUNDS = 5
 CELLS = 1_000_000
 DAY = date(2026, 11, 22)
 VIEWS = 60_000
@@ -70,11 +70,11 @@ def pinned(core: int) -> None:
 class Recording:
     """A recorder in a process of its own, with its loops and its socket, as ``vestibule.counting`` composes it."""
 
-    def __init__(self, folder: str, live_every: int = 900, cores: int = 1) -> None:
+    def __init__(self, folder: str, live_every: int = 900) -> None:
         self.folder, self.path = folder, f"{folder}/recorder.sock"
         context = multiprocessing.get_context("spawn")
         self._pipe, theirs = context.Pipe()
-        self._process = context.Process(target=recorder_process, args=(folder, theirs, live_every, cores))
+        self._process = context.Process(target=recorder_process, args=(folder, theirs, live_every))
         self._process.start()
         theirs.close()
         assert heard(self._pipe, self._process, 60) == "ready"
@@ -111,9 +111,8 @@ class Recording:
         return call(self.path, name, timeout=120)
 
 
-def recorder_process(folder: str, pipe: Any, live_every: int, cores: int) -> None:
-    if cores == 1:
-        pinned(0)
+def recorder_process(folder: str, pipe: Any, live_every: int) -> None:
+    pinned(0)
     import uvloop
 
     from vestibule.catalogue import country_database
@@ -200,9 +199,9 @@ def load() -> None:
 
 
 def release() -> None:
-    """A release of a million open cells, while views come in; on two cores, for the engine uses what there is."""
+    """A release of a million open cells, while views come in."""
     views = messages(Traffic(random.Random(3)), 12_000)
-    with tempfile.TemporaryDirectory() as folder, Recording(folder, cores=2) as recording:
+    with tempfile.TemporaryDirectory() as folder, Recording(folder) as recording:
         cells = recording.ask("fill")
         recording.lag()
         filled = memory(recording.pid)
@@ -402,8 +401,8 @@ def worker() -> None:
 
 
 def neighbours() -> None:
-    """What a recorder under full load does to the pages that a worker on another core serves; in rounds, before each of
-    which it has nothing left to do."""
+    """What a recorder under full load does to the pages beside it, all processes where they put themselves or the
+    kernel does; in rounds, before each of which the recorder has nothing left to do."""
     from bench import _contestants as contestants
     from vestibule.link import call
 
@@ -413,26 +412,33 @@ def neighbours() -> None:
         (folder / "www").mkdir()
         (folder / "www" / "page.html").write_text("<!doctype html><title>Bench</title><p>" + "words " * 2000)
         os.environ["VESTIBULE_STORE"] = f"chdb://{folder}/chdb"
-        with contestants.site(folder) as behind, contestants.vestibule(folder, behind) as ours:
-            pinned(contestants.PROXY)
+        with (
+            contestants.site(folder, None) as behind,
+            contestants.vestibule(folder, behind, pinned=False) as ours,
+        ):
             asyncio.run(taken(ours.port, 2))
             for _ in range(200):
                 if (folder / "state" / "recorder.sock").exists():
                     break
                 time.sleep(0.1)
+            recorder = max(ours.aside, key=lambda pid: memory(pid)["VmRSS"])  # the other is the supervisor
             idle: list[float] = []
             busy: list[float] = []
+            used = 0.0
             context = multiprocessing.get_context("spawn")
-            for _ in range(5):
+            for _ in range(ROUNDS):
                 idle += asyncio.run(taken(ours.port, 5))
                 begun = context.Event()
                 loading = context.Process(
-                    target=loading_process, args=(f"{folder}/state/recorder.sock", "Bench", 7, begun)
+                    target=loading_process,
+                    args=(f"{folder}/state/recorder.sock", "Bench", 7, os.sched_getaffinity(recorder), begun),
                 )
                 loading.start()
                 assert begun.wait(60)
                 time.sleep(1)
+                used -= cpu_of(recorder)
                 busy += asyncio.run(taken(ours.port, 5))
+                used += cpu_of(recorder)
                 loading.join()
                 while call(f"{folder}/state/recorder.sock", "health", timeout=60)["spool"]["hashes"]:
                     time.sleep(0.3)
@@ -440,14 +446,14 @@ def neighbours() -> None:
         calm, loaded = (sorted(times)[len(times) * 99 // 100] for times in (idle, busy))
         say("p99 of a page, recorder idle and under full load", f"{calm * 1e3:.1f}, {loaded * 1e3:.1f} ms")
         say("  ratio", f"{loaded / calm:.2f}", "≤ 1.5")
+        say("  the recorder's share of a processor meanwhile", f"{used / 5 / ROUNDS:.2f}")
 
 
-def loading_process(path: str, site: str, seconds: float, begun: Any) -> None:
+def loading_process(path: str, site: str, seconds: float, cores: set[int], begun: Any) -> None:
     """Hits of other workers: on the recorder's core, and out of the pages' way as the recorder is."""
-    from bench._contestants import LOAD
     from vestibule.process import step_back
 
-    os.sched_setaffinity(0, {LOAD})
+    os.sched_setaffinity(0, cores)
     step_back(15)
     views = messages(Traffic(random.Random(6)), site=site)
     begun.set()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
+import os
 import re
 import subprocess
 import sys
@@ -173,6 +175,16 @@ def test_the_recorder_is_small_enough(service: Service) -> None:
             sizes[kind] = int(words.partition("VmRSS:")[2].split()[0]) // 1024
     assert sizes["recorder"] <= 500
     assert sizes["worker"] <= 80
+
+
+@pytest.mark.skipif(not Path("/proc/self/schedstat").exists(), reason="nothing tells who waits")
+def test_the_recorder_keeps_to_one_processor(service: Service) -> None:
+    (recorder,) = service.running.children("vestibule.counting")
+    for task in Path(f"/proc/{recorder}/task").iterdir():
+        with contextlib.suppress(ProcessLookupError):
+            assert len(os.sched_getaffinity(int(task.name))) == 1
+    worker, *_ = service.running.children("vestibule.worker")
+    assert os.sched_getaffinity(worker) == os.sched_getaffinity(0)
 
 
 def test_the_middleware_in_an_app_counts_beside_a_recorder(tmp_path: Path) -> None:

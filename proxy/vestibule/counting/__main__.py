@@ -16,6 +16,7 @@ import uvloop
 from vestibule.config import Config
 from vestibule.core import secret
 from vestibule.core.errors import VestibuleError
+from vestibule.counting.processor import keep_to_one
 from vestibule.live import Live
 from vestibule.process import ADMIN, AGAIN, start_log, step_back
 
@@ -33,6 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     start_log("recorder")
     step_back(NICE)
+    keep_to_one()  # before the engine is there, which makes as many threads as there are processors
     descriptors = [int(part) for part in os.environ.get(ADMIN, "").split(",") if part.isdigit()]
     try:
         live = Live(options.config, os.environ, options.state)
