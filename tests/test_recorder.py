@@ -833,6 +833,22 @@ def test_sessions_are_bounded_and_end_in_order() -> None:
     assert [session.entry for session in sessions.all()] == [("/c",)]
 
 
+def test_visits_of_two_logs_of_a_day_are_not_put_together() -> None:
+    """Of which the first goes on until late, and the second begins early."""
+    sessions, hour = Sessions(), 3600.0
+
+    def view(time: float, page: str) -> list[Any]:
+        return [session.entry for session in sessions.view(SITE, "d", b"v", time, {"page": (page,)})]
+
+    assert view(23 * hour, "/late") == []
+    assert view(1 * hour, "/early") == [("/late",)]
+    assert view(2 * hour, "/later") == [("/early",)]
+    assert view(2 * hour - 60, "/out-of-order") == []
+    assert view(2 * hour + 60, "/last") == []
+    (last,) = sessions.all()
+    assert (last.entry, last.exit, last.views, last.last - last.first) == (("/later",), ("/last",), 3, 120)
+
+
 def test_imports_close_the_days_they_bring(site: Site) -> None:
     days = [DAY - timedelta(days=back) for back in (3, 2, 1)]
 

@@ -63,7 +63,8 @@ class Sessions:
         page = values.get("page", ())
         key = (site, day, visitor)
         session = self._sessions.get(key)
-        if session is not None and time - session.last > IDLE:
+        # One that comes long before may be of another log of the same day.
+        if session is not None and not session.first - IDLE <= time <= session.last + IDLE:
             yield self._sessions.pop(key)
             session = None
         if session is None:
@@ -72,7 +73,7 @@ class Sessions:
             if len(self._sessions) > self._limit:
                 yield self._sessions.popitem(last=False)[1]
             return
-        session.last = max(session.last, time)
+        session.first, session.last = min(session.first, time), max(session.last, time)
         session.exit = page
         session.views += 1
         self._sessions.move_to_end(key)
