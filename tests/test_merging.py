@@ -47,6 +47,27 @@ def places(opened: Spool) -> set[int]:
     return {place for (place,) in opened._all("SELECT level FROM pending")}
 
 
+def test_the_file_is_small_again_once_all_was_sent(
+    opened: Spool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(spool, "_SPARE_PAGES", 8)
+    for number in range(40):
+        opened.append(partial(f"/{number}", range(number * 1000, number * 1000 + 1000)))
+
+    def pages() -> int:
+        return int(opened._one("PRAGMA page_count") or 0)
+
+    drain(opened)
+    most = pages()
+    assert most > 200
+    for _ in range(most // 8):  # a bounded piece of work with each batch
+        opened.append(partial("/x", range(3)))
+        drain(opened)
+    assert pages() < most / 4
+    opened.close()
+    assert (tmp_path / "spool.sqlite").stat().st_size < most / 4 * 4096
+
+
 def test_what_waits_follows_the_number_of_different_cells_however_much_comes(opened: Spool) -> None:
     chance = random.Random(5)
     parts, waiting = [], []

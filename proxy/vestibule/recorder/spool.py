@@ -38,6 +38,7 @@ _BYTES = 5
 """What a hash takes."""
 _CONSENTS = 1000
 _SPARE_PAGES = 4096
+"""Of the file that may be empty, and so many at a time go where more are: each batch that was sent makes it smaller."""
 WORKER = "worker "
 """What the sources that are workers begin with; a log's name has no space."""
 _WORKERS = 1000
@@ -89,10 +90,11 @@ class Spool:
             self._database = sqlite3.connect(path, timeout=5, isolation_level=None, check_same_thread=False)
             path.chmod(0o600)
             for pragma in (
+                # First: it is written into the head of a new file, which the journal's mode makes.
+                "auto_vacuum = INCREMENTAL",
                 "journal_mode = WAL",
                 "synchronous = FULL",
                 "secure_delete = ON",
-                "auto_vacuum = INCREMENTAL",
             ):
                 self._database.execute(f"PRAGMA {pragma}").close()
             self._database.executescript(_SCHEMA)
@@ -167,7 +169,8 @@ class Spool:
             database.execute("DELETE FROM batches WHERE id = ?", (batch,))
             _forget_workers(database)
         if int(self._one("PRAGMA freelist_count") or 0) > _SPARE_PAGES:
-            self._all("PRAGMA incremental_vacuum")
+            # As a script: else it ends with the first page, for it has no rows to be asked for.
+            self._database.executescript(f"PRAGMA incremental_vacuum({_SPARE_PAGES})")
 
     # - what was counted
 
