@@ -100,6 +100,15 @@ def test_a_log_that_grew_is_counted_from_where_it_ended(run: Run, tmp_path: Path
     assert views_of(run) == 70
 
 
+def test_days_that_may_not_be_told_of_any_more_are_not_counted(run: Run, tmp_path: Path) -> None:
+    day = TODAY - timedelta(days=2)
+    path = log(tmp_path / "a.log", range(5), TODAY - timedelta(days=800))
+    out = run("import", str(log(path, range(40), day)))
+    assert re.search(r"not counted:.*\bold 5\b", out), out
+    assert re.search(rf"closed: {day}$", out, re.MULTILINE), out
+    assert views_of(run) == 40
+
+
 def test_the_same_lines_may_be_counted_again(run: Run, tmp_path: Path) -> None:
     path = log(tmp_path / "access.log", range(30), TODAY - timedelta(days=4))
     run("import", str(path))

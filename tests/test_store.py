@@ -99,6 +99,11 @@ def test_migrations_are_applied_once(store: Store) -> None:
     assert store.migrate() == []
 
 
+def test_a_question_takes_two_threads_whatever_the_machine_has(store: Store) -> None:
+    asked = "SELECT value, changed FROM system.settings WHERE name = 'max_threads'"
+    assert store._client.query(asked).result_rows == [("2", 1)]
+
+
 def test_a_newer_schema_is_refused(store: Store) -> None:
     store._client.command("INSERT INTO schema_migrations (number, name) VALUES (9999, 'of the future')")
     with pytest.raises(StoreError, match="newer version"):
@@ -180,6 +185,20 @@ def test_closing_releases_exactly_and_forgets_the_rest(store: Store) -> None:
         assert store._client.query(f"SELECT count() FROM {table}").result_rows == [(0,)]
     assert store.open_days() == []
     assert store.closed() == {(SITE, DAY)}
+
+
+@pytest.mark.parametrize("days", [1, 30])
+def test_a_day_that_may_not_be_told_of_any_more_is_forgotten(store: Store, days: int) -> None:
+    """Whose numbers the store forgets as they are released."""
+    store.keep(86_400 * days)
+    day = LATER.date() - timedelta(days=days + 1)
+    store.salt(SITE, day, bytes(SALT_BYTES))
+    add(store, views(NUMBERS, day))
+    assert store.close_day(SITE, day, k=5, owner="o", now=LATER)
+    for table in ("open_cells", "salts"):
+        assert store._client.query(f"SELECT count() FROM {table}").result_rows == [(0,)]
+    assert store.open_days() == []
+    assert store.closed() == {(SITE, day)}
 
 
 def test_closing_again_changes_nothing(store: Store) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
+import math
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import date
@@ -29,7 +30,8 @@ class _Import:
 
 
 class Importing:
-    """secret: the deployment's. clock: seconds since the epoch. ship: sends what was written to the store."""
+    """secret: the deployment's. clock: seconds since the epoch. ship: sends what was written to the store. keep_for:
+    seconds for which a day may be told of; hits of earlier days are dropped as ``old``."""
 
     def __init__(
         self,
@@ -38,10 +40,11 @@ class Importing:
         secret: str,
         clock: Callable[[], float],
         ship: Callable[[], Awaitable[None]],
+        keep_for: Callable[[], float] = lambda: math.inf,
     ) -> None:
         self.intake = intake
         self._pipeline = intake.pipeline
-        self._spool, self._clock, self._ship = spool, clock, ship
+        self._spool, self._clock, self._ship, self._keep_for = spool, clock, ship, keep_for
         self._key = hashlib.sha256(f"vestibule import\n{secret}".encode()).digest()
         self._imports: dict[str, _Import] = {}
         self._aside: asyncio.Task[None] | None = None
@@ -60,6 +63,11 @@ class Importing:
         come. That is written together with what was counted of them. name: the import's.
         """
         found = self._import(name)
+        first = self._clock() - self._keep_for()
+        if old := sum(hit.time < first for hit in hits):
+            # Nothing could be told of them, not even that there were a few.
+            self._pipeline.drops["old"] += old
+            hits = [hit for hit in hits if hit.time >= first]
         found.days |= self._pipeline.days(hits)
         await self.intake.take(hits, dict.fromkeys(map(self._source, known_by), lines))
         if self._pipeline.full:

@@ -105,7 +105,9 @@ class Recorder:
             Intake(pipeline, self._salting, self._spool, self._writing, self._wrote)
             for pipeline in (self._pipeline, past)
         )
-        self.importing = Importing(intake_of_past, self._spool, plan.secret, clock, self.ship)
+        self.importing = Importing(
+            intake_of_past, self._spool, plan.secret, clock, self.ship, lambda: self._plan.keep_for
+        )
         """Counts logs of the past."""
         self._days = Days(
             lambda: self._plan,

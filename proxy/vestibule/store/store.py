@@ -78,6 +78,7 @@ class Store:
         self._client, self._layout = client, layout
         self._archive = Archive(client, layout)
         self._settled = Settled()
+        self._keep: int | None = None
 
     def close(self) -> None:
         self._client.close()
@@ -95,6 +96,7 @@ class Store:
     def keep(self, seconds: int, records: int | None = None) -> None:
         """Let the store forget released numbers and totals after so long. records: seconds after which consent records
         go; as they were if None."""
+        self._keep = seconds
         with refusals("the time to keep cannot be set"):
             for table, column, period in (
                 ("cells", "day", seconds),
@@ -210,7 +212,9 @@ class Store:
             if facts and not releasing.is_told(self._client, site, day):
                 made = releasing.release(self._client, self._layout, site, day, k=k, provisional=False, owner=owner)
                 # A snapshot that stood still may have come between: what it was made of is still there.
-                if made is None or (made and not releasing.is_told(self._client, site, day)):
+                if made is None or (
+                    made and not self._is_too_old(day, now) and not releasing.is_told(self._client, site, day)
+                ):
                     return Closing(False)
             late = max(releasing.open_facts(self._client, site, day) - facts, 0)
             self._forget(site, day)
@@ -220,6 +224,10 @@ class Store:
         with suppress(StoreError), refusals("what others left cannot be removed"):
             releasing.sweep(self._client, self._layout)
         return Closing(True, late)
+
+    def _is_too_old(self, day: date, now: datetime) -> bool:
+        """Whether released numbers of a day may not be kept any more, or hardly: the store forgets them at once."""
+        return self._keep is not None and (now.date() - day).days >= self._keep // 86_400 - 1
 
     def archive(self, site: str, now: datetime) -> bool:
         """Put closed days where years of them are asked for fast; return whether there are more to do."""
