@@ -13,8 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
+from vestibule.config import load
 from vestibule.core.referrers import GROUPS, Referrers, split
 from vestibule.core.visit import Drop, Hit, Settings, facts
+from vestibule.counting.composing import plan_of
 from vestibule.recorder.lookups import Tables, load_referrers
 
 CORPUS = Path(os.environ.get("VESTIBULE_CORPUS", Path(__file__).parents[1] / "../shared/corpus"))
@@ -233,3 +235,28 @@ def test_spam_of_the_corpus_is_dropped_and_nothing_else(table: Referrers) -> Non
     }
     assert len(linked) > 2000
     assert sum(map(table.is_spam, linked)) <= 2
+
+
+@pytest.mark.parametrize(
+    ("referrer", "ours"),
+    [
+        ("https://blog.relaso.co.uk/post", True),
+        ("https://RELASO.co.uk:8443/", True),
+        ("https://shop.friends.example/", True),
+        ("https://friends.example/", True),
+        ("https://notrelaso.co.uk/", False),
+        ("https://another.co.uk/", False),
+        ("https://co.uk.example/", False),
+        ("https://elsewhere.example/", False),
+    ],
+)
+def test_hosts_under_the_site_s_domains_are_its_own(referrer: str, *, ours: bool, tmp_path: Path) -> None:
+    (tmp_path / "site.yaml").write_text(
+        "site: {name: S, hosts: [www.relaso.co.uk], first_party: [shop.friends.example], upstream: 'http://127.0.0.1:9'}\n"
+        "store: chdb:///nowhere\n"
+    )
+    settings, lookups = plan_of(load(tmp_path, {}), "key").settings, Tables()
+    browser = "Mozilla/5.0 (X11; Linux x86_64; rv:145.0) Gecko/20100101 Firefox/145.0"
+    (found, *_), _ = facts(Hit("S", 0.0, path="/", agent=browser, referrer=referrer, status=200), settings, lookups)
+    assert (found.values["referrer"][-1] == "internal") is ours
+    lookups.close()

@@ -58,7 +58,9 @@ class Site(Model):
     hosts: tuple[Host, ...] = Field(
         min_length=1, description="Host names answered for; any other Host gets 421. Ports don't matter."
     )
-    first_party: tuple[Host, ...] = Field((), description="More hosts that are ours.")
+    first_party: tuple[Host, ...] = Field(
+        (), description="More hosts that are ours; those under the same registered domain are anyway."
+    )
     upstream: Origin = Field(description="Where requests go: http://…, https://… or unix:/path.")
     upstream_ca: Path | None = Field(
         None,

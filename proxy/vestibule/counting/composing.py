@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
 from vestibule import catalogue
 from vestibule.config import Config
 from vestibule.core.visit import Lookups, Settings
+from vestibule.privacy.policy import registrable
 from vestibule.recorder.lookups import Tables
 from vestibule.recorder.service import Plan, Recorder
 from vestibule.recorder.sites import folder
@@ -22,7 +24,7 @@ def plan_of(config: Config, key: str) -> Plan:
         secret=key,
         settings=Settings(
             hosts=frozenset(config.site.hosts),
-            first_party=frozenset(config.site.first_party),
+            first_party=frozenset((*config.site.first_party, *_domains(config))),
             timezone=ZoneInfo(config.site.timezone),
             pages=dict(config.analytics.pages),
             own=tuple(map(str, config.analytics.own)),
@@ -36,6 +38,13 @@ def plan_of(config: Config, key: str) -> Plan:
         signed_in_for=max(site.sign_in.keep_for for site in config.everyone),
         spool=config.limits.spool,
     )
+
+
+def _domains(config: Config) -> Iterator[str]:
+    """The domains under which the site's hosts are registered; a host that is under none has none."""
+    for host in (*config.site.hosts, *config.site.first_party):
+        if found := registrable(host):
+            yield found
 
 
 def compose(
