@@ -121,6 +121,33 @@ def test_headers_that_a_log_has_are_used() -> None:
     assert (found.objects, found.fetch_mode) == ("dnt", "navigate")
 
 
+@pytest.mark.parametrize(
+    ("column", "value", "expected"),
+    [
+        ("cs(Sec-GPC)", "1", {"objects": "gpc"}),
+        ("CS(dnt)", "1", {"objects": "dnt"}),
+        ("cs(DNT)", "-", {"objects": ""}),
+        ("cs(Sec-Purpose)", "prefetch;prerender", {"purpose": "prefetch;prerender"}),
+        ("cs(purpose)", "prefetch", {"purpose": "prefetch"}),
+        ("cs(X-Moz)", "prefetch", {"purpose": "prefetch"}),
+        ("cs(Accept)", "text/html,%20*/*", {"accept": "text/html, */*"}),
+        ("cs(Accept-Language)", "de-DE,+en;q=0.5", {"language": "de-DE, en;q=0.5"}),
+        ("cs(Sec-Fetch-Dest)", "document", {"fetch_dest": "document"}),
+        ("cs(Sec-Fetch-Mode)", "navigate", {"fetch_mode": "navigate"}),
+        ("cs(Sec-Fetch-Site)", "none", {"fetch_site": "none"}),
+        ("cs(Sec-Fetch-User)", "?1", {"fetch_user": "?1"}),
+        ("cs(Sec-CH-UA)", '"A";v="1",+"B";v="2"', {"ch_ua": '"A";v="1", "B";v="2"'}),
+        ("cs(Sec-CH-UA-Platform)", '"""Linux"""', {"ch_platform": '"Linux"'}),
+    ],
+)
+def test_headers_that_a_w3c_log_names_are_used(column: str, value: str, expected: dict[str, str]) -> None:
+    parser_ = parser("w3c", "relaso.com")
+    assert parser_.parse(f"{W3C_HEAD[1]} {column}") is None
+    found = parser_.parse(f"{W3C} {value}")
+    assert isinstance(found, Hit)
+    assert {name: getattr(found, name) for name in expected} == expected
+
+
 @pytest.mark.parametrize("header", ["Sec-Purpose", "Purpose", "X-Moz"])
 def test_every_name_of_a_purpose_is_read(header: str) -> None:
     entry = json.loads(CADDY)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import calendar
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
@@ -77,6 +77,21 @@ def address(text: str) -> str:
 def host(named: str | None) -> str:
     """The host that was asked for, empty where a line names none: nginx calls a server that has no name ``_``."""
     return named if named and is_host(named.encode("latin-1", "replace")) else ""
+
+
+def signals(header: Callable[[str], str]) -> dict[str, Any]:
+    """Return what other request headers tell. header: the value by its name, an empty text where the log has none."""
+    objects = "gpc" if header("Sec-GPC") == "1" else "dnt" if header("DNT") == "1" else ""
+    return {
+        "fetch_dest": header("Sec-Fetch-Dest"),
+        "fetch_mode": header("Sec-Fetch-Mode"),
+        "fetch_site": header("Sec-Fetch-Site"),
+        "fetch_user": header("Sec-Fetch-User"),
+        "purpose": header("Sec-Purpose") or header("Purpose") or header("X-Moz"),
+        "ch_ua": header("Sec-CH-UA"),
+        "ch_platform": header("Sec-CH-UA-Platform"),
+        "objects": objects,
+    }
 
 
 class Clock:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from vestibule.core.agents import UNRECORDED
@@ -70,7 +70,7 @@ class Json:
             referrer=fields.text(entry, "http_referer", "http_referrer", "referer", "referrer"),
             language=fields.text(entry, "http_accept_language"),
             accept=fields.text(entry, "http_accept"),
-            **_signals(lambda name: fields.text(entry, f"http_{name.lower().replace('-', '_')}")),
+            **fields.signals(lambda name: fields.text(entry, f"http_{name.lower().replace('-', '_')}")),
         )
 
     def _nginx_time(self, entry: Mapping[str, Any]) -> float:
@@ -107,23 +107,8 @@ class Json:
             language=headers.get("accept-language", ""),
             referrer=headers.get("referer", ""),
             accept=headers.get("accept", ""),
-            **_signals(lambda name: headers.get(name.lower(), "")),
+            **fields.signals(lambda name: headers.get(name.lower(), "")),
         )
-
-
-def _signals(header: Callable[[str], str]) -> dict[str, Any]:
-    """Return what other request headers tell, where a log has them."""
-    objects = "gpc" if header("Sec-GPC") == "1" else "dnt" if header("DNT") == "1" else ""
-    return {
-        "fetch_dest": header("Sec-Fetch-Dest"),
-        "fetch_mode": header("Sec-Fetch-Mode"),
-        "fetch_site": header("Sec-Fetch-Site"),
-        "fetch_user": header("Sec-Fetch-User"),
-        "purpose": header("Sec-Purpose") or header("Purpose") or header("X-Moz"),
-        "ch_ua": header("Sec-CH-UA"),
-        "ch_platform": header("Sec-CH-UA-Platform"),
-        "objects": objects,
-    }
 
 
 def _headers(entry: Mapping[str, Any], key: str) -> dict[str, str]:

@@ -37,7 +37,10 @@ class W3C:
         path, query = fields.target(path)
         if is_asset(path, status):
             return None
-        agent = entry.get("cs(user-agent)", UNRECORDED)
+
+        def header(name: str) -> str:
+            return _spaced(entry.get(f"cs({name.lower()})", ""))
+
         return Hit(
             site=self._site,
             time=self._moment(entry),
@@ -49,9 +52,11 @@ class W3C:
             status=status,
             content_type=fields.text(entry, "sc-content-type", "sc(content-type)"),
             size=fields.number(entry, "sc-bytes", default=0),
-            agent=agent if agent == UNRECORDED else _spaced(agent),
-            referrer=_spaced(fields.text(entry, "cs(referer)")),
-            language=_spaced(fields.text(entry, "cs(accept-language)")),
+            agent=header("User-Agent") if "cs(user-agent)" in entry else UNRECORDED,
+            referrer=header("Referer"),
+            language=header("Accept-Language"),
+            accept=header("Accept"),
+            **fields.signals(header),
         )
 
     def _directive(self, line: str) -> None:
