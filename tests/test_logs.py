@@ -187,6 +187,42 @@ def test_a_server_without_a_name_is_the_site(named: str, host: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("named", "host", "path", "query"),
+    [
+        ("http://other.example/blog/x?utm_source=a", "other.example", "/blog/x", "utm_source=a"),
+        ("HTTPS://www.relaso.com:443/blog/x", "www.relaso.com:443", "/blog/x", ""),
+        ("http://jane@b@other.example/blog/x", "other.example", "/blog/x", ""),
+        ("http://[2001:db8::1]:80/blog/x", "[2001:db8::1]:80", "/blog/x", ""),
+        ("http://other.example", "other.example", "/", ""),
+        ("http://other.example?a=/b", "other.example", "/", "a=/b"),
+    ],
+)
+@pytest.mark.parametrize("name", FORMATS)
+def test_a_host_in_the_request_is_the_one_that_was_asked_for(
+    name: str, named: str, host: str, path: str, query: str
+) -> None:
+    line = LINES[name].replace("/blog/x utm_source=a", "/blog/x -").replace("/blog/x?utm_source=a", "/blog/x")
+    found = hit(name, line.replace("/blog/x", named, 1))
+    assert (found.host, found.path, found.query) == (host, path, query)
+
+
+def test_a_host_in_the_request_is_believed_before_the_header() -> None:
+    found = hit("combined", "relaso.com:443 " + COMBINED.replace("GET /", "GET http://other.example/"))
+    assert found.host == "other.example"
+
+
+@pytest.mark.parametrize(
+    "named", ["http:///blog/x", "http://", "http://@/x", r"http://relaso.com\x20/x", "http://ä.de/"]
+)
+@pytest.mark.parametrize("name", FORMATS)
+def test_what_is_no_host_in_the_request_is_said_so(name: str, named: str) -> None:
+    """It is not taken for the site's."""
+    line = LINES[name].replace("/blog/x", named.replace("\\", "\\\\") if "{" in LINES[name] else named)
+    with pytest.raises(UnreadableError, match="no host in the request"):
+        ready(name).parse(line)
+
+
+@pytest.mark.parametrize(
     ("change", "expected"),
     [
         (lambda line: line.replace("203.0.113.7 -", "2001:db8::1 -", 1), {"address": "2001:db8::1"}),
@@ -199,7 +235,7 @@ def test_a_server_without_a_name_is_the_site(named: str, host: str) -> None:
         (lambda line: line.replace("203.0.113.7 -", "::ffff:198.51.100.9 -", 1), {"address": "198.51.100.9"}),
         (lambda line: line.replace("203.0.113.7 -", "[2001:DB8::1]:5 -", 1), {"address": "2001:db8::1"}),
         (lambda line: line.replace("203.0.113.7 -", "host.example -", 1), {"address": "host.example"}),
-        (lambda line: line.replace("GET /", "GET https://relaso.com/"), {"path": "/blog/x"}),
+        (lambda line: line.replace("GET /", "GET https://relaso.com/"), {"host": "relaso.com", "path": "/blog/x"}),
         (lambda line: line.replace(" HTTP/1.1", ""), {"path": "/blog/x"}),
         (lambda line: line.replace("/blog/x", r"/b\"log\x20x"), {"path": r"/b\"log\x20x"}),
         (lambda line: line.replace("Mozilla", r"\"Mo\\zilla\xc3"), {"agent": '"Mo\\zillaÃ' + AGENT[7:]}),

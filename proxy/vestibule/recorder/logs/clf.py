@@ -40,7 +40,7 @@ class Lines:
             if not method.isalpha() or not rest.startswith("/"):
                 raise UnreadableError("no HTTP request")
             target = rest
-        path, query = fields.target(target)
+        named, path, query = fields.target(target)
         status = int(status_text)
         if is_asset(path, status):
             return None
@@ -49,7 +49,7 @@ class Lines:
             time=self._clock(time),
             address=fields.address(address),
             method=method,
-            host=fields.host(host) or self._site,
+            host=named or fields.host(host) or self._site,
             path=path,
             query=query,
             status=status,

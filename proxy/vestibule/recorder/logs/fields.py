@@ -37,6 +37,7 @@ _SECONDS = {f":{number:02}": number for number in range(61)}
 _CLF_TIME = re.compile(r"\d\d/[A-Za-z]{3}/\d{4}:\d\d:\d\d:\d\d [+-]\d{4}", re.ASCII)
 _IPV4 = re.compile(r"\d{1,3}(?:\.\d{1,3}){3}", re.ASCII)
 _ESCAPE = re.compile(r"\\(?:x([0-9A-Fa-f]{2})|u([0-9A-Fa-f]{4})|(.))")
+_ABSOLUTE = re.compile(r"[A-Za-z]+://([^/?#]*)(.*)", re.DOTALL)
 
 
 def unescape(text: str) -> str:
@@ -57,15 +58,21 @@ def field(text: str | None) -> str:
     return "" if text is None or text == "-" else unescape(text)
 
 
-def target(target: str) -> tuple[str, str]:
-    """Return path and query of a request target (RFC 9112, section 3.2)."""
+def target(target: str) -> tuple[str, str, str]:
+    """Return host, path and query of a request target (RFC 9112, section 3.2). The host is empty where the target names
+    none; one that it names is the one that was asked for, whatever the header says (3.2.2)."""
+    named = ""
     if not target.startswith("/"):
-        scheme, colon, rest = target.partition("://")
-        if not colon or not scheme.isalpha():
+        absolute = _ABSOLUTE.fullmatch(target)
+        if absolute is None:
             raise UnreadableError("no path in the request")
-        target = "/" + rest.partition("/")[2]
+        # Whatever is no host is not the site's either, so that nothing stands in for it.
+        named = host(absolute[1].rpartition("@")[2])
+        if not named:
+            raise UnreadableError("no host in the request")
+        target = absolute[2] if absolute[2].startswith("/") else "/" + absolute[2]
     path, _, query = target.partition("?")
-    return path, query
+    return named, path, query
 
 
 def address(text: str) -> str:

@@ -50,7 +50,7 @@ class Json:
         request = fields.text(entry, "request").split(" ")
         if not target and len(request) > 1:
             method, target = request[0], request[1]
-        path, query = fields.target(target)
+        named, path, query = fields.target(target)
         status = fields.number(entry, "status")
         if is_asset(path, status):
             return None
@@ -60,7 +60,7 @@ class Json:
             time=self._nginx_time(entry),
             address=fields.address(fields.text(entry, "remote_addr", "client_ip", "remote_ip", "client")),
             method=method or "GET",
-            host=fields.host(fields.text(entry, "http_host", "host", "server_name", "vhost")) or self._site,
+            host=named or fields.host(fields.text(entry, "http_host", "host", "server_name", "vhost")) or self._site,
             path=path,
             query=query or fields.text(entry, "args", "query_string"),
             status=status,
@@ -87,7 +87,7 @@ class Json:
             if "msg" in entry:
                 return None
             raise UnreadableError("no request in the entry")
-        path, query = fields.target(fields.text(request, "uri"))
+        named, path, query = fields.target(fields.text(request, "uri"))
         status = fields.number(entry, "status")
         if is_asset(path, status):
             return None
@@ -97,7 +97,7 @@ class Json:
             time=fields.time(fields.text(entry, "ts")),
             address=fields.address(fields.text(request, "client_ip", "remote_ip", "remote_addr")),
             method=fields.text(request, "method") or "GET",
-            host=fields.host(fields.text(request, "host")) or self._site,
+            host=named or fields.host(fields.text(request, "host")) or self._site,
             path=path,
             query=query,
             status=status,

@@ -34,7 +34,7 @@ class W3C:
         entry = dict(zip(self._fields, columns, strict=True))
         path = fields.text(entry, "cs-uri-stem", "cs-uri")
         status = fields.number(entry, "sc-status")
-        path, query = fields.target(path)
+        named, path, query = fields.target(path)
         if is_asset(path, status):
             return None
 
@@ -46,7 +46,7 @@ class W3C:
             time=self._moment(entry),
             address=fields.address(fields.text(entry, "c-ip")),
             method=fields.text(entry, "cs-method") or "GET",
-            host=fields.host(fields.text(entry, "x-host-header", "cs-host", "cs(host)")) or self._site,
+            host=named or fields.host(fields.text(entry, "x-host-header", "cs-host", "cs(host)")) or self._site,
             path=path,
             query=query or fields.text(entry, "cs-uri-query"),
             status=status,
