@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 from vestibule.core.agents import UNRECORDED
 from vestibule.core.hits import storable
+from vestibule.core.pages import Folder
 from vestibule.core.visit import Hit
 from vestibule.recorder.logs import FORMATS, MAX_LINE, LogFile, UnreadableError, detect, parser
 
@@ -237,7 +238,11 @@ def test_what_is_no_host_in_the_request_is_said_so(name: str, named: str) -> Non
         (lambda line: line.replace("203.0.113.7 -", "host.example -", 1), {"address": "host.example"}),
         (lambda line: line.replace("GET /", "GET https://relaso.com/"), {"host": "relaso.com", "path": "/blog/x"}),
         (lambda line: line.replace(" HTTP/1.1", ""), {"path": "/blog/x"}),
-        (lambda line: line.replace("/blog/x", r"/b\"log\x20x"), {"path": r"/b\"log\x20x"}),
+        (lambda line: line.replace("/blog/x", r"/b\"log\x20x"), {"path": '/b"log x', "query": "utm_source=a"}),
+        (lambda line: line.replace("/blog/x", r"/b\\x20\\\\"), {"path": r"/b\x20\\"}),
+        (lambda line: line.replace("/blog/x", r"/a\x3fb=c\x20HTTP/1.0"), {"path": "/a?b=c HTTP/1.0"}),
+        (lambda line: line.replace("x?utm", r"x\x20HTTP/1.0\"\x20500?utm"), {"path": '/blog/x HTTP/1.0" 500'}),
+        (lambda line: line.replace("=a HTTP", r"=\xc3\xa9\"\x20b HTTP"), {"query": 'utm_source=Ã©" b'}),
         (lambda line: line.replace("Mozilla", r"\"Mo\\zilla\xc3"), {"agent": '"Mo\\zillaÃ' + AGENT[7:]}),
         (lambda line: line.replace("Mozilla", r"\ud800"), {"agent": "�" + AGENT[7:]}),
         (lambda line: line.replace("https://example.com/a", "-"), {"referrer": ""}),
@@ -248,6 +253,18 @@ def test_what_is_no_host_in_the_request_is_said_so(name: str, named: str) -> Non
 def test_spellings_of_combined(change: Callable[[str], str], expected: dict[str, Any]) -> None:
     found = hit("combined", change(COMBINED))
     assert {name: getattr(found, name) for name in expected} == expected
+
+
+@pytest.mark.parametrize("path", [r"/raw\xc3\xa9", r"/raw\xC3\xA9", "/rawé", "/raw%C3%A9", r"/raw\xe9"])
+def test_a_page_is_one_however_its_path_is_written(path: str) -> None:
+    for name, line in (("combined", COMBINED), ("common", COMMON)):
+        assert Folder().fold(hit(name, line.replace("/blog/x", path)).path) == "/rawé"
+
+
+@pytest.mark.parametrize("target", [r"\x2fblog", r"http\x3a//relaso.com/x", r"\x20/x", r"\"/x"])
+def test_an_escape_makes_no_path_of_what_is_none(target: str) -> None:
+    with pytest.raises(UnreadableError, match="no path"):
+        ready("combined").parse(COMBINED.replace("/blog/x", target))
 
 
 @pytest.mark.parametrize(

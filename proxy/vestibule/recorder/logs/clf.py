@@ -41,6 +41,8 @@ class Lines:
                 raise UnreadableError("no HTTP request")
             target = rest
         named, path, query = fields.target(target)
+        # Only what is told apart already, so that nothing escaped parts it anew.
+        path, query = fields.unescape(path), fields.unescape(query)
         status = int(status_text)
         if is_asset(path, status):
             return None
