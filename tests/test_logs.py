@@ -281,6 +281,27 @@ def test_times_of_json(stamp: dict[str, Any], time: float) -> None:
     assert hit("nginx", json.dumps({**json.loads(NGINX), **stamp})).time == time
 
 
+@pytest.mark.parametrize(
+    ("stamp", "time"),
+    [
+        ("2026/11/18 12:01:02", TIME),
+        ("2026/11/18 12:01:02.5", TIME + 0.5),
+        ("2026/11/18 12:01:02.500", TIME + 0.5),
+        ("2026/11/18 12:01:02.500000000", TIME + 0.5),
+        ("18/Nov/2026:13:01:02 +0100", TIME),
+        ("2026-11-18T13:01:02.500+0100", TIME + 0.5),
+    ],
+)
+def test_times_of_caddy(stamp: str, time: float) -> None:
+    assert hit("caddy", CADDY.replace(str(TIME), f'"{stamp}"')).time == time
+
+
+@pytest.mark.parametrize("stamp", ["2026/11-18 12:01:02", "2026/13/18 12:01:02", "2026/11/18/ 12:01:02"])
+def test_what_is_no_time_of_caddy_is_said_so(stamp: str) -> None:
+    with pytest.raises(UnreadableError, match="no time"):
+        hit("caddy", CADDY.replace(str(TIME), f'"{stamp}"'))
+
+
 def test_a_request_line_serves_where_nginx_logs_no_uri() -> None:
     entry = json.loads(NGINX)
     del entry["request_uri"], entry["request_method"]

@@ -169,6 +169,8 @@ def time(stamp: str) -> float:
 
 
 def _iso(stamp: str) -> float:
+    if stamp[4:5] == stamp[7:8] == "/":  # as Caddy writes it where its times are "wall"
+        stamp = stamp.replace("/", "-", 2)
     try:
         moment = datetime.fromisoformat(stamp)
         # Years 1 and 9999 have days that are in no year elsewhere.

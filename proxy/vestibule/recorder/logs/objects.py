@@ -57,7 +57,7 @@ class Json:
         agent = entry.get("http_user_agent", entry.get("user_agent", UNRECORDED))
         return Hit(
             site=self._site,
-            time=self._nginx_time(entry),
+            time=self._time(entry, "msec", "time_iso8601", "@timestamp", "timestamp", "time", "ts", "time_local"),
             address=fields.address(fields.text(entry, "remote_addr", "client_ip", "remote_ip", "client")),
             method=method or "GET",
             host=named or fields.host(fields.text(entry, "http_host", "host", "server_name", "vhost")) or self._site,
@@ -73,8 +73,8 @@ class Json:
             **fields.signals(lambda name: fields.text(entry, f"http_{name.lower().replace('-', '_')}")),
         )
 
-    def _nginx_time(self, entry: Mapping[str, Any]) -> float:
-        stamp = fields.text(entry, "msec", "time_iso8601", "@timestamp", "timestamp", "time", "ts", "time_local")
+    def _time(self, entry: Mapping[str, Any], *keys: str) -> float:
+        stamp = fields.text(entry, *keys)
         if not stamp:
             raise UnreadableError("no time")
         if stamp[:1].isdigit() and stamp[2:3] == "/":
@@ -94,7 +94,7 @@ class Json:
         headers, answered = _headers(request, "headers"), _headers(entry, "resp_headers")
         return Hit(
             site=self._site,
-            time=fields.time(fields.text(entry, "ts")),
+            time=self._time(entry, "ts"),
             address=fields.address(fields.text(request, "client_ip", "remote_ip", "remote_addr")),
             method=fields.text(request, "method") or "GET",
             host=named or fields.host(fields.text(request, "host")) or self._site,
