@@ -100,11 +100,14 @@ def test_a_log_that_grew_is_counted_from_where_it_ended(run: Run, tmp_path: Path
     assert views_of(run) == 70
 
 
-def test_days_that_may_not_be_told_of_any_more_are_not_counted(run: Run, tmp_path: Path) -> None:
+def test_days_of_which_nothing_may_be_told_are_not_counted(run: Run, tmp_path: Path) -> None:
+    """Not any more, or not yet."""
     day = TODAY - timedelta(days=2)
     path = log(tmp_path / "a.log", range(5), TODAY - timedelta(days=800))
+    log(path, range(7), TODAY + timedelta(days=30))
     out = run("import", str(log(path, range(40), day)))
     assert re.search(r"not counted:.*\bold 5\b", out), out
+    assert re.search(r"not counted:.*\btime 7\b", out), out
     assert re.search(rf"closed: {day}$", out, re.MULTILINE), out
     assert views_of(run) == 40
 

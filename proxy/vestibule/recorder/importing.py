@@ -21,6 +21,12 @@ _PATIENCE = 600.0
 """Seconds after which an import that brings nothing more is taken for ended."""
 
 
+_AHEAD = 86_400.0
+"""Seconds that the times of logs may be ahead. A later day would stay open until it has come and gone."""
+_OLD, _TIME = "old", "time"
+"""Why hits are dropped: nothing may be told any more of when they were; or they were not yet."""
+
+
 @dataclass(slots=True)
 class _Import:
     """days: that it adds to, ISO 8601. seen: when it brought something last, in seconds since the epoch."""
@@ -31,7 +37,7 @@ class _Import:
 
 class Importing:
     """secret: the deployment's. clock: seconds since the epoch. ship: sends what was written to the store. keep_for:
-    seconds for which a day may be told of; hits of earlier days are dropped as ``old``."""
+    seconds for which a day may be told of."""
 
     def __init__(
         self,
@@ -63,11 +69,11 @@ class Importing:
         come. That is written together with what was counted of them. name: the import's.
         """
         found = self._import(name)
-        first = self._clock() - self._keep_for()
-        if old := sum(hit.time < first for hit in hits):
-            # Nothing could be told of them, not even that there were a few.
-            self._pipeline.drops["old"] += old
-            hits = [hit for hit in hits if hit.time >= first]
+        first, last = self._clock() - self._keep_for(), self._clock() + _AHEAD
+        drops = [_OLD if hit.time < first else _TIME if hit.time > last else "" for hit in hits]
+        if any(drops):
+            self._pipeline.drops.update(filter(None, drops))
+            hits = [hit for hit, drop in zip(hits, drops, strict=True) if not drop]
         found.days |= self._pipeline.days(hits)
         await self.intake.take(hits, dict.fromkeys(map(self._source, known_by), lines))
         if self._pipeline.full:
