@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.test_recorder import Site, pages, settle, tables, total, views
-from vestibule.core.errors import StoreError
+from tests.test_recorder import DAY, SITE, Site, pages, settle, tables, total, views
+from vestibule.core.errors import QuestionError, StoreError
 from vestibule.dashboard.health import well
 from vestibule.recorder import service
 from vestibule.recorder.backend import Calls
 from vestibule.recorder.lookups import Tables
 from vestibule.recorder.service import Recorder
-from vestibule.store import Store
+from vestibule.store import DayClosedError, Store
 
 pytest.importorskip("chdb", reason='the extra "embedded" is not installed')
 
@@ -101,5 +102,56 @@ def test_health_says_that_nothing_is_accepted_though_the_store_answers(
         await settle(recorder)
         assert well(await recorder.figures())
         assert await total(calls) == 12
+
+    site.run(body)
+
+
+NONSENSE: list[tuple[str, dict[str, Any], str]] = [
+    ("breakdown", {"by": "page", "where": "page:/"}, "cannot be filtered by page"),
+    ("breakdown", {"by": "page", "where": "country:DE", "level": 0}, "a level cannot be asked"),
+    ("timeseries", {"interval": "minute", "where": "page:/"}, "not by minute"),
+    ("timeseries", {"interval": "second"}, "must be minute, hour or day"),
+    ("timeseries", {"interval": "day", "from": "0001-01-01", "to": "0001-01-02"}, "from 1900 to 2299"),
+    ("timeseries", {"interval": "hour", "to": "9999-12-31"}, "from 1900 to 2299"),
+]
+
+
+@pytest.mark.parametrize(("name", "asked", "message"), NONSENSE)
+def test_a_question_that_makes_no_sense_is_no_trouble_of_the_store(
+    site: Site, name: str, asked: dict[str, Any], message: str
+) -> None:
+    async def body(recorder: Recorder, calls: Calls) -> None:
+        with pytest.raises(QuestionError, match=message):
+            await calls(name, asked)
+        assert (recorder.store.trouble, recorder.store.errors) == ("", 0)
+        assert well(await recorder.figures())
+
+    site.run(body)
+
+
+def test_a_question_that_makes_no_sense_does_not_make_a_store_well(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*_: Any) -> None:
+        raise StoreError("store: away")
+
+    async def body(recorder: Recorder, calls: Calls) -> None:
+        await pages(calls)
+        with monkeypatch.context() as patched:
+            patched.setattr(Store, "users", refused)
+            with pytest.raises(StoreError, match="away"):
+                await calls("users", {})
+        with pytest.raises(QuestionError):
+            await calls("breakdown", {"by": "page", "where": "page:/"})
+        assert (recorder.store.trouble, recorder.store.errors) == ("store: away", 1)
+
+    site.run(body)
+
+
+def test_a_day_that_is_closed_is_no_trouble_of_the_store(site: Site) -> None:
+    async def body(recorder: Recorder, calls: Calls) -> None:
+        later = datetime.combine(DAY + timedelta(days=2), datetime.min.time(), UTC)
+        await recorder.store.do(Store.close_day, SITE, DAY, k=5, owner="o", now=later)
+        with pytest.raises(DayClosedError):
+            await recorder.store.do(Store.salt, SITE, DAY, b"a" * 32)
+        assert (recorder.store.trouble, recorder.store.errors) == ("", 0)
 
     site.run(body)

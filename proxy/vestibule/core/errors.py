@@ -33,6 +33,10 @@ class StoreError(VestibuleError):
     """The store cannot be reached or refused; try again later unless the message says what to change."""
 
 
+class QuestionError(StoreError):
+    """What the store was asked makes no sense; whoever asked is to mend it, and the store is well."""
+
+
 class UnstorableError(VestibuleError):
     """What was counted cannot be written as the store's types have it: it is of no use to send it again."""
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
-from vestibule.core.errors import StoreError
+from vestibule.core.errors import QuestionError, StoreError
 from vestibule.store import Store, open_store
 
 Answer = TypeVar("Answer")
@@ -36,7 +36,7 @@ class StoreThread:
         self._store: Store | None = None
         self._waiting = 0
         self.trouble = "not opened yet"
-        """Why the last call failed; empty when it succeeded."""
+        """Why the last call failed; empty when it succeeded. A question that makes no sense is no failure."""
         self.errors = 0
         """Calls that failed, since the start."""
 
@@ -73,7 +73,11 @@ class StoreThread:
                 store.migrate()
                 store.keep(self._keep_for, self._prove_for)
                 self._store = store
+                self.trouble = ""
             answer = action(self._store)
+        except QuestionError:
+            # Not the store's fault. It may not even have been asked, so what ailed it before stays.
+            raise
         except StoreError as error:
             self.trouble = str(error)
             self.errors += 1

@@ -13,7 +13,7 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from vestibule.core.errors import StoreError
+from vestibule.core.errors import QuestionError
 from vestibule.store import breakdowns, series
 from vestibule.store.archiving import Lying
 from vestibule.store.questions import Breakdown, Question, TimeSeries
@@ -22,6 +22,9 @@ from vestibule.store.settled import Settled
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
+
+FIRST_YEAR, LAST_YEAR = 1900, 2299
+"""What ClickHouse's times reach to: further away it cannot tell when a day begins."""
 
 
 def answers(
@@ -43,23 +46,27 @@ def answers(
 def _way(question: Question) -> tuple[Callable[[Reader, Any], list[Answer]], tuple[Any, ...]]:
     """Return what answers such questions, and what those that it answers together have in common besides their days.
 
-    Raises StoreError where the question makes no sense."""
+    Raises QuestionError where the question makes no sense."""
+    if question.start.year < FIRST_YEAR or question.end.year > LAST_YEAR:
+        raise QuestionError(f"days can be asked for from {FIRST_YEAR} to {LAST_YEAR}")
     if isinstance(question, Breakdown):
         if question.where is None:
             return breakdowns.breakdowns, ()
         if question.level is not None:
-            raise StoreError("a level cannot be asked together with a filter")
+            raise QuestionError("a level cannot be asked together with a filter")
         if question.where[0] == question.by:
-            raise StoreError(f"a breakdown by {question.by} cannot be filtered by {question.by}")
+            raise QuestionError(f"a breakdown by {question.by} cannot be filtered by {question.by}")
         return breakdowns.narrowed, ()
     assert isinstance(question, TimeSeries)
     if question.interval not in series.FORMATS:
-        raise StoreError("the interval must be minute, hour or day")
+        raise QuestionError("the interval must be minute, hour or day")
     if question.where is None:
         answer = series.days if question.interval == "day" else series.times
         return answer, (question.interval, question.timezone)
     if question.interval == "minute":
-        raise StoreError("a filter can be asked by hour or day, not by minute: minutes are counted without attributes")
+        raise QuestionError(
+            "a filter can be asked by hour or day, not by minute: minutes are counted without attributes"
+        )
     if question.interval == "day":
         return series.narrowed_days, (question.where[0],)
     return series.narrowed_hours, (question.where, question.timezone)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from vestibule.core.errors import StoreError
+from vestibule.core.errors import QuestionError
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
@@ -49,5 +49,5 @@ def days(client: Client, site: str) -> dict[str, Any]:
 
 def _known(table: str) -> str:
     if table not in TABLES:
-        raise StoreError(f"store: there is no table {table}")
+        raise QuestionError(f"store: there is no table {table}")
     return table

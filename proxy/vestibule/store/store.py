@@ -11,7 +11,7 @@ from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any
 
 from vestibule.core.cells import Partial, Total
-from vestibule.core.errors import StoreError
+from vestibule.core.errors import QuestionError, StoreError
 from vestibule.core.revocations import Revocation
 from vestibule.store import asking, office, releasing, rows
 from vestibule.store.archiving import Archive
@@ -38,7 +38,7 @@ _CELLS: dict[str, Any] = {
 }
 
 
-class DayClosedError(StoreError):
+class DayClosedError(QuestionError):
     """The day is closed: its salt is gone, and it takes no more facts."""
 
 
