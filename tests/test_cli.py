@@ -375,6 +375,7 @@ class TestStore:
             (["stats", "breakdown", "--by", "page", "--from", "May"], "--from: must be a day such as "),
             (["stats", "breakdown", "--by", "page", "--kind", "asked"], "--kind: asked has no dimensions; "),
             (["stats", "timeseries", "--kind", "asked", "--where", "country:DE"], "--kind: asked has no dimensions; "),
+            (["stats", "timeseries", "--kind", "nope"], "--kind: must be one of view, "),
             (["stats", "timeseries", "--where", "DE"], "--where: is DIMENSION:VALUE"),
             (["stats", "timeseries", "--from", "2026-02-02", "--to", "2026-02-01"], "--from: 2026-02-02 is after"),
             (["import", "no-such.log"], "import: no-such.log is no file"),

@@ -122,6 +122,7 @@ def migrate(directory: Path, state: Path) -> None:
 
 def _question(found: Config, kind: str, start: str, end: str, where: str, compare: str) -> Mapping[str, Any]:
     """The parameters that all questions share; days are ISO 8601, today (of the site's zone) where none is given."""
+    _check("--kind", kind, tuple(DIMENSIONS))
     last = _day("--to", end, datetime.now(ZoneInfo(found.site.timezone)).date())
     first = _day("--from", start, last)
     if first > last:
