@@ -90,6 +90,11 @@ WRONG = [
     (BREAKDOWN, {"kind": "view", "by": "page", "where": "page:" + "x" * 1001}, {"where"}),
     (BREAKDOWN, {"kind": "view", "by": "page", "group": "x"}, {"group"}),
     (BREAKDOWN, {"kind": "view", "by": "page", "level": "top"}, {"level"}),
+    (BREAKDOWN, {"kind": "view", "by": "page", "level": "source"}, {"level"}),
+    (BREAKDOWN, {"kind": "view", "by": "referrer", "level": "version"}, {"level"}),
+    (BREAKDOWN, {"kind": "view", "by": "referrer", "level": "source", "where": "country:DE"}, {"level"}),
+    (BREAKDOWN, {"kind": "view", "by": "page", "level": "4"}, {"level"}),
+    (BREAKDOWN, {"kind": "view", "by": "page", "level": ""}, {"level"}),
     (BREAKDOWN, {"kind": "view", "by": "page", "level": "0", "where": "country:DE"}, {"level"}),
     (BREAKDOWN, {"kind": "view", "by": "page", "where": "page:/"}, {"where"}),
     (TIMESERIES, {"kind": "view", "interval": "minute", "where": "page:/"}, {"where"}),
@@ -109,6 +114,29 @@ def test_wrong_parameters_are_told_all_at_once(
     body = answer.json()
     assert (body["type"], body["status"], body["code"]) == ("about:blank", 400, "invalid-parameter")
     assert {fault["parameter"] for fault in body["errors"]} == parameters
+
+
+@pytest.mark.parametrize(
+    ("by", "level", "number"),
+    [
+        ("referrer", "group", 0),
+        ("referrer", "source", 1),
+        ("referrer", "page", 3),
+        ("referrer", "2", 2),
+        ("browser", "name", 0),
+        ("os", "version", 1),
+        ("country", "continent", 0),
+        ("page", "0", 0),
+    ],
+)
+def test_levels_of_trees_have_names(house: Admin, ada: httpx.Client, by: str, level: str, number: int) -> None:
+    assert ada.get(BREAKDOWN, params={"kind": "view", "by": by, "level": level}).status_code == 200
+    assert house.backend.asked[-1]["level"] == number
+
+
+def test_the_names_of_levels_are_told_to_whoever_has_another(ada: httpx.Client) -> None:
+    errors = ada.get(BREAKDOWN, params={"kind": "view", "by": "referrer", "level": "top"}).json()["errors"]
+    assert errors == [{"parameter": "level", "detail": "is a number from 0 to 3, or one of group, source, page"}]
 
 
 def test_a_parameter_given_twice_is_refused(ada: httpx.Client) -> None:
@@ -279,6 +307,10 @@ def test_the_description_names_every_route_and_parameter(house: Admin, ada: http
     asked = {parameter["name"] for parameter in body["paths"]["/api/v1/breakdown"]["get"]["parameters"]}
     refusal = ada.get("/api/v1/breakdown?kind=view&by=page&x=1").json()["errors"][0]["detail"]
     assert refusal.partition("known are ")[2].split(", ") == sorted(asked)
+    for dimension, named in body["x-levels"].items():
+        for name in named:
+            query = {"kind": "error" if dimension == "status" else "view", "by": dimension, "level": name}
+            assert ada.get(BREAKDOWN, params=query).status_code == 200, query
     answer = ada.get("/api/v1/breakdown?kind=view&by=page").json()
     assert set(answer) == set(schemas["Breakdown"]["properties"])
 

@@ -347,6 +347,9 @@ class TestStore:
         # Two visitors are too few to be shown, and six more keep them company, or a subtraction would show them.
         assert (pages["rare"]["count"], pages["rare"]["visitors"] >= 5) == (8, True)
         assert pages["provisional"] is False
+        agents = ("stats", "breakdown", "--by", "browser", *period)
+        assert [row["value"] for row in json.loads(run(*agents, "--level", "name").out)["rows"]] == ["Chrome"]
+        assert run(*agents, "--level", "0").out == run(*agents, "--level", "name").out
         days = json.loads(run("stats", "timeseries", "--kind", "view", "--interval", "day", *period).out)
         assert [(point["time"], point["count"]) for point in days["points"]] == [(str(day), 16)]
 
@@ -375,6 +378,15 @@ class TestStore:
             (["stats", "breakdown", "--by", "page", "--from", "May"], "--from: must be a day such as "),
             (["stats", "breakdown", "--by", "page", "--kind", "asked"], "--kind: asked has no dimensions; "),
             (["stats", "timeseries", "--kind", "asked", "--where", "country:DE"], "--kind: asked has no dimensions; "),
+            (
+                ["stats", "breakdown", "--by", "referrer", "--level", "x"],
+                "--level: must be a number from 0 to 3, or one",
+            ),
+            (["stats", "breakdown", "--by", "page", "--level", "source"], "--level: must be a number from 0 to 3; is "),
+            (
+                ["stats", "breakdown", "--by", "page", "--level", "0", "--where", "country:DE"],
+                "--level: can't be asked together with --where",
+            ),
             (["stats", "timeseries", "--kind", "nope"], "--kind: must be one of view, "),
             (["stats", "timeseries", "--where", "DE"], "--where: is DIMENSION:VALUE"),
             (["stats", "timeseries", "--from", "2026-02-02", "--to", "2026-02-01"], "--from: 2026-02-02 is after"),

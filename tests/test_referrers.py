@@ -15,6 +15,7 @@ from ruamel.yaml import YAML
 
 from vestibule.config import load
 from vestibule.core.referrers import GROUPS, Referrers, split
+from vestibule.core.trees import LEVELS, Trees
 from vestibule.core.visit import Drop, Hit, Settings, facts
 from vestibule.counting.composing import plan_of
 from vestibule.recorder.lookups import Tables, load_referrers
@@ -96,6 +97,27 @@ def test_the_tree_of_sources(table: Referrers, value: str, above: tuple[str, ...
     assert table.parents(value) == above
     for level, parent in enumerate(above):
         assert table.parents(parent) == above[level + 1 :]
+
+
+@pytest.mark.parametrize(
+    ("dimension", "leaf", "told"),
+    [
+        (
+            "referrer",
+            "news.ycombinator.com/item",
+            {"group": "social", "source": "social: Hacker News", "page": "news.ycombinator.com/item"},
+        ),
+        ("referrer", "example.com/blog", {"group": "link", "source": "example.com"}),
+        ("browser", "Chrome 131", {"name": "Chrome", "version": "Chrome 131"}),
+        ("os", "Windows 11", {"name": "Windows", "version": "Windows 11"}),
+        ("country", "DE", {"continent": "Europe", "country": "DE"}),
+        ("language", "de-AT", {"language": "de", "region": "de-AT"}),
+        ("status", "404", {"class": "4xx", "status": "404"}),
+    ],
+)
+def test_levels_are_called_what_stands_there(table: Referrers, dimension: str, leaf: str, told: dict[str, str]) -> None:
+    line = Trees(table).line(dimension, leaf)[::-1]
+    assert {name: line[LEVELS[dimension][name]] for name in told} == told
 
 
 @pytest.mark.parametrize(

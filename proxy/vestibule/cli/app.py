@@ -321,6 +321,9 @@ def stats_breakdown(
     end: To = "",
     where: Where = "",
     limit: Annotated[int, typer.Option(min=1, max=10_000, help="Rows at most.")] = 100,
+    level: Annotated[
+        str, typer.Option("--level", help="Of a tree: source, name, continent …, or from its top 0 to 3.")
+    ] = "",
     compare: Compare = None,
     site: SiteName = "",
     config: ConfigDir = CONFIG,
@@ -339,6 +342,7 @@ def stats_breakdown(
         end=end,
         where=where,
         limit=limit,
+        level=level,
         compare=compare or "",
     )
 

@@ -21,6 +21,7 @@ from vestibule import config, link
 from vestibule import serve as supervisor
 from vestibule.config import Config
 from vestibule.core.errors import VestibuleError
+from vestibule.core.trees import level_of, levels_told
 from vestibule.core.visit import DIMENSIONS
 from vestibule.link import SOCKET
 
@@ -41,13 +42,19 @@ def breakdown(
     end: str,
     where: str,
     limit: int,
+    level: str,
     compare: str,
 ) -> None:
     """Print the breakdown as the stats API's JSON."""
     found = config.pick(config.load(directory, os.environ), site)
     _check("--by", by, _dimensions(kind))
     question = _question(found, kind, start, end, where, compare)
-    _print(ask(directory, state, "breakdown", of=site, **question, by=by, limit=limit))
+    if level and where:
+        raise VestibuleError("--level: can't be asked together with --where")
+    number = level_of(by, level) if level else None
+    if level and number is None:
+        raise VestibuleError(f"--level: must be {levels_told(by)}; is {level!r}")
+    _print(ask(directory, state, "breakdown", of=site, **question, by=by, limit=limit, level=number))
 
 
 def timeseries(

@@ -6,7 +6,9 @@ the same parents as whoever counted them.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
+from types import MappingProxyType
 
 from vestibule.core import agents, networks, pages
 from vestibule.core.memo import Memo
@@ -17,8 +19,37 @@ MAX_KNOWN = 50_000
 MAX_DIMENSIONS = 100
 """More than there are."""
 
+DEEPEST = 3
+"""The lowest level that a value can be at: it has at most as many ancestors."""
+LEVELS: Mapping[str, Mapping[str, int]] = MappingProxyType(
+    {
+        # No hosts: one that no source is known of stands at the level of the sources, the others a level below.
+        "referrer": {"group": 0, "source": 1, "page": DEEPEST},
+        "browser": {"name": 0, "version": 1},
+        "os": {"name": 0, "version": 1},
+        "country": {"continent": 0, "country": 1},
+        "language": {"language": 0, "region": 1},
+        "status": {"class": 0, "status": 1},
+    }
+)
+"""What levels of trees are called, by dimension. Those of pages are as deep as a site's folders, and have no names."""
+
 _PAGES = frozenset({"page", "previous", "entry", "exit", "path"})
 _VERSIONED = frozenset({"browser", "os"})
+
+
+def level_of(dimension: str, text: str) -> int | None:
+    """Return the level of a dimension's tree that is told by its number or name, or None where there is none."""
+    named = LEVELS.get(dimension, {}).get(text)
+    if named is None and text.isascii() and text.isdigit() and len(text) <= 6 and int(text) <= DEEPEST:
+        return int(text)
+    return named
+
+
+def levels_told(dimension: str) -> str:
+    """Return what ``level_of`` takes, for whoever told something else."""
+    named = LEVELS.get(dimension)
+    return f"a number from 0 to {DEEPEST}" + (f", or one of {', '.join(named)}" if named else "")
 
 
 class Trees:

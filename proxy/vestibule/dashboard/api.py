@@ -16,6 +16,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from vestibule.core.errors import VestibuleError
+from vestibule.core.trees import level_of, levels_told
 from vestibule.dashboard import periods
 from vestibule.dashboard.address import LONGEST_VALUE
 from vestibule.dashboard.asking import TIMEOUT, Asking
@@ -33,8 +34,6 @@ from vestibule.dashboard.sheets import RowsOf, breakdown_rows, day_rows, timeser
 
 DEFAULT_LIMIT = 100
 LARGEST_LIMIT = 1000
-DEEPEST = 3
-"""Levels of a tree below its top."""
 LONGEST_BY_MINUTE = 7
 """Days that a series by minute may span (10,080 points)."""
 LONGEST_BY_HOUR = 93
@@ -72,7 +71,9 @@ class StatsApi:
         limit = _number(request.query_params, "limit", DEFAULT_LIMIT, 1, LARGEST_LIMIT, faults)
         level = None
         if "level" in request.query_params:
-            level = _number(request.query_params, "level", 0, 0, DEEPEST, faults)
+            level = level_of(by, request.query_params["level"])
+            if level is None:
+                faults.append(Fault("level", f"is {levels_told(by)}"))
             if question.where is not None:
                 faults.append(Fault("level", "can't be asked together with where"))
         if question.kind in KINDS and not KINDS[question.kind]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from vestibule import __version__
+from vestibule.core.trees import DEEPEST, LEVELS
 from vestibule.dashboard.dimensions import DIMENSIONS, INTERVALS, KINDS
 
 Json = dict[str, Any]
@@ -30,7 +31,7 @@ def describe(site: str, root: str = "") -> Json:
                     _query("by", "The dimension.", {"type": "string", "enum": list(DIMENSIONS)}, required=True),
                     *_DAYS,
                     _WHERE,
-                    _query("level", "A tree's level from its top; not with where.", _LEVEL),
+                    _query("level", "A tree's level: a number from its top, or a name; not with where.", _LEVEL),
                     _query("limit", "Rows at most.", _LIMIT),
                     _FORMAT,
                 ],
@@ -65,6 +66,7 @@ def describe(site: str, root: str = "") -> Json:
             "schemas": _SCHEMAS,
         },
         "x-kinds": {kind: list(dimensions) for kind, dimensions in KINDS.items()},
+        "x-levels": {dimension: dict(named) for dimension, named in LEVELS.items()},
     }
 
 
@@ -102,7 +104,11 @@ def _get(summary: str, parameters: list[Json], content: Json, more: dict[str, st
     }
 
 
-_LEVEL: Json = {"type": "integer", "minimum": 0, "maximum": 3}
+_LEVEL_NAMES = list(dict.fromkeys(name for named in LEVELS.values() for name in named))
+_LEVEL: Json = {
+    "anyOf": [{"type": "integer", "minimum": 0, "maximum": DEEPEST}, {"type": "string", "enum": _LEVEL_NAMES}],
+    "description": "Which names a dimension's levels have is told by `x-levels`.",
+}
 _LIMIT: Json = {"type": "integer", "minimum": 1, "maximum": 1000, "default": 100}
 _ZIP: Json = {"application/zip": {"type": "string", "contentMediaType": "application/zip"}}
 _NUMBER: Json = {"type": "string", "pattern": "^[A-Za-z0-9_-]{1,64}$"}

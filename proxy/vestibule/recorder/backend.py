@@ -106,7 +106,8 @@ class Calls:
     """What commands may ask, by name, with values that JSON can carry. ``__call__`` is the link's handler.
 
     breakdown, timeseries: ``kind``, ``by`` or ``interval``, ``from`` and ``to`` (ISO 8601 days, both included, today if
-    left out), ``where`` (``DIMENSION:VALUE``, or the two as a list), ``limit``, ``compare`` (``previous``, ``year``).
+    left out), ``where`` (``DIMENSION:VALUE``, or the two as a list), ``limit``, ``level`` (a number), ``compare``
+    (``previous``, ``year``).
     begin: an ``import`` (a name) that will bring something of some ``days``; counted: how many lines of a log were
     counted before, ``known_by`` the digests of its first lines, each with its number; count: ``hits``, each as
     ``Hit.to_json``, with the digests only and up to which of its ``lines`` all have come; done: nothing more comes of
