@@ -438,6 +438,17 @@ def test_a_parser_that_fails_costs_one_line(error: type[Exception]) -> None:
     assert tally.samples == [(2, f"it cannot be read ({error.__name__})")]
 
 
+def test_lines_of_other_hosts_are_told_by_the_request_too() -> None:
+    """As programs write it that look for open proxies."""
+    tally = reading.Tally()
+    site = Site_(name="example.test", hosts=("example.test",), upstream="http://127.0.0.1:1")
+    line = '203.0.113.7 - - [18/Nov/2026:13:01:02 +0100] "GET {} HTTP/1.1" 200 5120'
+    targets = ["/a", "http://other.test/b", "http://Example.test:80/c", "http://example.test.other.test/d", "http:///e"]
+    hits = list(reading.hits(logs.parser("common", site.name), map(line.format, targets), tally, site))
+    assert [hit.path for hit in hits] == ["/a", "/c"]
+    assert (tally.hits, tally.elsewhere, tally.samples) == (4, 2, [(5, "no host in the request")])
+
+
 @pytest.mark.parametrize("letter", ["x", "\x01", "é", "\U0001f600", "\ud800\U0001f600"])
 def test_what_visitors_wrote_makes_no_message_too_long(letter: str) -> None:
     hits = [Hit("example.test", 1.8e9, agent=letter * (MAX_LINE // len(letter))) for _ in range(200)]
