@@ -161,10 +161,10 @@ def nginx(folder: Path, behind: int) -> Iterator[Contestant]:
 
 
 @contextlib.contextmanager
-def vestibule(folder: Path, behind: int, *, pinned: bool = True) -> Iterator[Contestant]:
-    """``vestibule serve`` with one worker, whole: cookies, headers, the policy, facts on their way to a recorder.
+def vestibule(folder: Path, behind: int, *, pinned: bool = True, workers: int = 1) -> Iterator[Contestant]:
+    """``vestibule serve``, whole: cookies, headers, the policy, facts on their way to a recorder.
 
-    pinned: the worker is on a core of its own, and all else on the other; else all are where they want to be.
+    pinned: workers are on a core of their own, and all else on the other; else all are where they want to be.
     """
     port, config = free_port(), folder / "config"
     config.mkdir()
@@ -174,16 +174,16 @@ def vestibule(folder: Path, behind: int, *, pinned: bool = True) -> Iterator[Con
     command = [sys.executable, "-m", "vestibule", "serve", "--config", str(config), "--state", str(folder / "state")]
     secret = "a secret that is long enough for benches"
     core = LOAD if pinned else None
-    with _started(core, [*command, "--workers", "1"], port, folder, VESTIBULE_SECRET=secret) as pid:
+    with _started(core, [*command, "--workers", str(workers)], port, folder, VESTIBULE_SECRET=secret) as pid:
         time.sleep(2.0)  # the recorder begins, too
-        workers: list[int] = []
+        ours: list[int] = []
         others = [pid]
         for child in _children(pid):
             is_worker = b"vestibule.worker" in Path(f"/proc/{child}/cmdline").read_bytes()
-            (workers if is_worker else others).append(child)
-        for worker in workers if pinned else ():
+            (ours if is_worker else others).append(child)
+        for worker in ours if pinned else ():
             os.sched_setaffinity(worker, {PROXY})
-        yield Contestant("vestibule", port, tuple(workers), tuple(others))
+        yield Contestant("vestibule", port, tuple(ours), tuple(others))
 
 
 def peers() -> Path | None:

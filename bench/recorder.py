@@ -1,9 +1,9 @@
 """What counting costs: the recorder's speed and memory, a release of a million cells, the import, the worker's share.
 
-Run: ``python -m bench recorder``, or ``python -m bench.recorder [load] [release] [import] [worker] [neighbours]``. The
-recorder runs in a process of its own on one core, as in production. The engine (chDB) has threads of its own there:
-what it takes is part of the figures. *Above the engine* is the resident memory less that of a process that has only
-chDB and runs the same statements with the same data.
+Run: ``python -m bench recorder``, or ``python -m bench.recorder [load] [release] [import] [worker] [neighbours]
+[neighbours-of-two]``. The recorder runs in a process of its own on one core, as in production. The engine (chDB) has
+threads of its own there: what it takes is part of the figures. *Above the engine* is the resident memory less that of a
+process that has only chDB and runs the same statements with the same data.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime
+from functools import partial
 from itertools import cycle, islice
 from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
@@ -400,7 +401,7 @@ def worker() -> None:
         say(f"a worker's share of {name}", f"{best / number * 1e6:,.1f} µs", aim)
 
 
-def neighbours() -> None:
+def neighbours(workers: int = 1) -> None:
     """What a recorder under full load does to the pages beside it, all processes where they put themselves or the
     kernel does; in rounds, before each of which the recorder has nothing left to do."""
     from bench import _contestants as contestants
@@ -414,7 +415,7 @@ def neighbours() -> None:
         os.environ["VESTIBULE_STORE"] = f"chdb://{folder}/chdb"
         with (
             contestants.site(folder, None) as behind,
-            contestants.vestibule(folder, behind, pinned=False) as ours,
+            contestants.vestibule(folder, behind, pinned=False, workers=workers) as ours,
         ):
             asyncio.run(taken(ours.port, 2))
             for _ in range(200):
@@ -444,7 +445,10 @@ def neighbours() -> None:
                     time.sleep(0.3)
                 time.sleep(2)
         calm, loaded = (sorted(times)[len(times) * 99 // 100] for times in (idle, busy))
-        say("p99 of a page, recorder idle and under full load", f"{calm * 1e3:.1f}, {loaded * 1e3:.1f} ms")
+        say(
+            f"p99 of a page, recorder idle and under full load, workers: {workers}",
+            f"{calm * 1e3:.1f}, {loaded * 1e3:.1f} ms",
+        )
         say("  ratio", f"{loaded / calm:.2f}", "≤ 1.5")
         say("  the recorder's share of a processor meanwhile", f"{used / 5 / ROUNDS:.2f}")
 
@@ -503,6 +507,7 @@ PARTS: dict[str, Callable[[], None]] = {
     "import": importing,
     "worker": worker,
     "neighbours": neighbours,
+    "neighbours-of-two": partial(neighbours, 2),
 }
 
 

@@ -34,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     start_log("recorder")
     step_back(NICE)
-    keep_to_one()  # before the engine is there, which makes as many threads as there are processors
+    keep_to_one()
     descriptors = [int(part) for part in os.environ.get(ADMIN, "").split(",") if part.isdigit()]
     try:
         live = Live(options.config, os.environ, options.state)

@@ -26,6 +26,9 @@ DATABASE = "vestibule"
 _CONNECT_TIMEOUT = 5
 _QUERY_TIMEOUT = 60
 _MOST_CAUSES = 10
+_EMBEDDED: dict[str, Any] = {"max_threads": 2}
+"""Of a question. The engine would take as many as the machine has processors; but the recorder keeps to one, where each
+further thread costs more than it brings."""
 _CODE = re.compile(r"Code: (\d+)\b")
 _STATUS = re.compile(r"HTTP status \d{3}\b")
 _WORDS: Mapping[str, str] = {
@@ -89,7 +92,7 @@ def _open_embedded(dsn: str, path: str) -> Client:
     from clickhouse_connect.driver.exceptions import Error
 
     try:
-        client = clickhouse_connect.get_client(interface="chdb", path=str(folder))
+        client = clickhouse_connect.get_client(interface="chdb", path=str(folder), settings=_EMBEDDED)
     except Error as error:
         raise StoreError(
             f"store: {folder} cannot be opened; a chDB folder belongs to one process at a time: is another using it? "
