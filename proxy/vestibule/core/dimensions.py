@@ -61,9 +61,7 @@ def put_referrer(seen: Seen) -> str:
         return click
     medium = put_medium(seen) if campaign else NONE
     if medium != NONE and campaigns.PAID.fullmatch(medium):
-        known = table.source(host) if host else table.named(campaign.get("source", ""))
-        group, _, name = known.partition(": ")
-        return f"{referrers.ADS}: {name}" if name and group != referrers.CAMPAIGN else referrers.ADS
+        return table.paid(table.source(host) if host else table.named(campaign.get("source", "")))
     if host:
         return table.page(host, path)
     if seen.hit.referrer:

@@ -62,9 +62,10 @@ class Referrers:
     """What is known of hosts.
 
     data: ``sources`` (group → name → hosts), ``labels`` (group → first labels of hosts that belong to it whatever they
-    are called), ``names`` (what campaigns call a source → source), ``clicks`` (query parameter → source), ``spam``
-    (``hosts``, and ``words``: patterns). A host stands for itself and all below it, ``google.*`` for that name under
-    every public suffix; the longest match wins. A name may be empty: then only the group is known.
+    are called), ``names`` (what campaigns call a source → source), ``paid`` (a source's name → that of its
+    advertisements), ``clicks`` (query parameter → source), ``spam`` (``hosts``, and ``words``: patterns). A host stands
+    for itself and all below it, ``google.*`` for that name under every public suffix; the longest match wins. A name
+    may be empty: then only the group is known.
     """
 
     def __init__(self, data: Mapping[str, Any]) -> None:
@@ -76,6 +77,7 @@ class Referrers:
                 self._add(f"{group}: {name}" if name else group, hosts)
         self._labels = {label: group for group, labels in data.get("labels", {}).items() for label in labels}
         self._names.update(data.get("names", {}))
+        self._paid: Mapping[str, str] = data.get("paid", {})
         self.clicks: Mapping[str, str] = dict(data.get("clicks", {}))
         spam = data.get("spam", {})
         self._spam_hosts = frozenset(spam.get("hosts", ()))
@@ -115,6 +117,13 @@ class Referrers:
         if found is None and "." in name and self.source(name) != LINK:
             found = self.source(name)
         return found or f"{CAMPAIGN}: {name}"
+
+    def paid(self, source: str) -> str:
+        """Return the source of visits that were paid for, given where they came from, which may be unknown."""
+        group, _, name = source.partition(": ")
+        if not name or group == CAMPAIGN:
+            return ADS
+        return f"{ADS}: {self._paid.get(name, name)}"
 
     def page(self, host: str, path: str) -> str:
         """Return the leaf of the tree for a referring page: host and folded path."""
